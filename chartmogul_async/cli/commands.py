@@ -1,0 +1,257 @@
+"""The commands: what a person types, and which call of the library it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Literal
+
+import attrs
+import click
+
+from chartmogul_async import Account, AsyncClient, Customer, MetricQuery, Series, __version__, errors
+from chartmogul_async.cli import formats, tables, terminal
+from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError
+from chartmogul_async.cli.formats import FORMATS, Format
+from chartmogul_async.cli.session import ask
+
+_EPILOG = """\b
+Environment:
+  CHARTMOGUL_API_KEY   the API key; a read-only one is enough
+  CHARTMOGUL_BASE_URL  another server, such as that of `chartmogul sandbox`
+
+\b
+Exit codes:
+""" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+
+_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="By default a table on a terminal and csv elsewhere. Tables show units of the currency, rounded where "
+    "the terminal is narrow; csv, json and jsonl have the exact cents, and the fields' names in snake_case.",
+)
+
+
+@click.group(epilog=_EPILOG, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def program(context: click.Context) -> None:
+    """Read the metrics of a ChartMogul account.
+
+    Data goes to stdout; progress, notes and errors go to stderr. Try `chartmogul demo`, which needs no
+    account.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)
+
+
+# --- metrics -----------------------------------------------------------------------------------------------
+
+
+def _day(_: click.Context, __: click.Parameter, value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a date such as 2026-01-31") from None
+
+
+def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | Literal["interval"] | None:
+    if value is None:
+        return None
+    if value == "interval":
+        return "interval"
+    if not (value.isascii() and value.isdigit() and int(value)):
+        raise click.BadParameter(f"{value!r} is neither a number of 1 or more nor 'interval'")
+    return int(value)
+
+
+@program.command()
+@click.argument("name")
+@click.option("--start", required=True, callback=_day, metavar="YYYY-MM-DD", help="The first day.")
+@click.option("--end", required=True, callback=_day, metavar="YYYY-MM-DD", help="The last day, included.")
+@click.option(
+    "--interval", type=click.Choice(["day", "week", "month", "quarter", "year"]), default="month", show_default=True
+)
+@click.option("--geo", multiple=True, metavar="COUNTRY", help="An ISO 3166-1 code such as US. May be repeated.")
+@click.option("--plan", multiple=True, help="A plan's name, UUID or external id. May be repeated.")
+@click.option("--filter", "filters", metavar="CFL", help="A filter such as \"region~ANY~'US','DE'~AND~mrr~GT~150\".")
+@click.option(
+    "--slices",
+    callback=_slices,
+    metavar="N|interval",
+    help="Into how many requests the range is cut, side by side within the rate limits; by default only long "
+    "ranges are. The result is the same.",
+)
+@_format_option
+def metrics(
+    name: str,
+    start: date,
+    end: date,
+    interval: str,
+    geo: tuple[str, ...],
+    plan: tuple[str, ...],
+    filters: str | None,
+    slices: int | Literal["interval"] | None,
+    format_: Format | None,
+) -> None:
+    """Read one metric over a range of days.
+
+    NAME is one of these, with dashes or underscores:
+
+    \b
+      all                  the eight key metrics at once
+      mrr                  monthly recurring revenue and its movements
+      arr                  annual run rate
+      arpa                 average revenue per account
+      asp                  average sale price (month, quarter, year)
+      customer-count       active customers
+      customer-churn-rate  share of the customers lost
+      mrr-churn-rate       net share of the MRR lost
+      ltv                  customer lifetime value (always monthly)
+
+    json has the entries and the summary, which compares now with 30 days ago (churn rates and LTV: the last
+    two whole months). csv and jsonl have one line for each entry. A table also asks for the account's
+    currency, and leaves out the changes of `all`.
+    """  # noqa: D301  \b tells click to leave a paragraph's lines alone
+    query = MetricQuery(
+        name,
+        start,
+        end,
+        interval=interval,
+        geo=",".join(geo) if geo else None,
+        plans=plan or None,
+        filters=filters,
+    )
+    if query.interval != interval:
+        click.echo(f"note: {name} is always by {query.interval}; --interval {interval} is ignored", err=True)
+    chosen = formats.chosen(format_)
+
+    async def question(client: AsyncClient) -> tuple[Series[Any, Any], str]:
+        series = await client.metrics.fetch(query, slices=slices)
+        return series, await _currency(client) if chosen == "table" else ""
+
+    series, currency = ask(question)
+    if chosen == "table":
+        _show_series(series, currency)
+    else:
+        _write(chosen, series, series.entries, type(series[0]))
+
+
+async def _currency(client: AsyncClient) -> str:
+    try:
+        return (await client.account()).currency
+    except (errors.ForbiddenError, errors.NotFoundError):  # the figures are worth showing all the same
+        return "units"
+
+
+def _show_series(series: Series[Any, Any], currency: str) -> None:
+    console = terminal.stdout()
+    terminal.show(console, tables.series_table(series, currency, console))
+    if series.summary is not None:
+        console.print()
+        terminal.show(console, tables.summary_table(series, currency))
+        console.print(tables.BEFORE, style="dim")
+
+
+def _write(chosen: Format, whole: Any, records: Sequence[Any], kind: type[attrs.AttrsInstance]) -> None:
+    if chosen == "csv":
+        text = formats.as_csv(records, kind)
+    elif chosen == "jsonl":
+        text = formats.as_jsonl(records)
+    else:
+        text = formats.as_json(whole)
+    click.echo(text, nl=False)
+
+
+# --- the account and its customers -------------------------------------------------------------------------
+
+
+@program.command()
+def ping() -> None:
+    """Check the API key: prints "pong!"."""
+    click.echo(ask(AsyncClient.ping))
+
+
+@program.command(short_help="Show the account that the key belongs to.")
+@_format_option
+def account(format_: Format | None) -> None:
+    """Show the account's name, currency, time zone and first day of the week."""
+    chosen = formats.chosen(format_)
+    found = ask(AsyncClient.account)
+    if chosen == "table":
+        terminal.show(terminal.stdout(), tables.card(found, None))
+    else:
+        _write(chosen, found, [found], Account)
+
+
+@program.group(no_args_is_help=False)
+def customers() -> None:
+    """Find customers."""
+
+
+@customers.command()
+@click.argument("email")
+@_format_option
+def search(email: str, format_: Format | None) -> None:
+    """Find the customers with an e-mail address. Where there is none, the exit code is 4."""
+    chosen = formats.chosen(format_)
+    found = ask(lambda client: client.customers.search(email))
+    if chosen == "table":
+        console = terminal.stdout()
+        for number, customer in enumerate(found):
+            if number:
+                console.print()
+            terminal.show(console, tables.card(customer, customer.currency))
+    else:
+        _write(chosen, found, found, Customer)
+    if not found:
+        raise CommandError(f"no customer has the e-mail address {email}", NOTHING_FOUND)
+
+
+# --- the sandbox; imported where it is needed, for the other commands do without a server --------------------
+
+
+@program.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
+)
+def sandbox(host: str, port: int) -> None:
+    """Run a local ChartMogul with a made-up company until Ctrl-C.
+
+    It answers like the real one, rate limits included. The client speaks plain HTTP with localhost only.
+    """
+    from chartmogul_async.sandbox import Sandbox
+
+    local = Sandbox()
+    company = local.company
+
+    def ready(url: str) -> None:
+        click.echo(
+            f"{company.profile.name} answers at {url} until Ctrl-C. In another terminal:\n"
+            f"  export CHARTMOGUL_BASE_URL={url}\n"
+            f"  export CHARTMOGUL_API_KEY={local.api_key}\n"
+            f"  chartmogul metrics mrr --start {company.today.year}-01-01 --end {company.today}\n"
+            f"  chartmogul customers search {company.customers[0].email}"
+        )
+
+    try:
+        local.run(host, port, ready=ready)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # the rest repeats the address
+        raise CommandError(f"cannot listen on {host}:{port}: {reason}", SERVER) from error
+
+
+@program.command()
+def demo() -> None:
+    """Show what the client does, with a local made-up company.
+
+    Pulls nine metrics for 24 months, one request for each month, and two years of days over HTTP, within
+    ChartMogul's limits; takes less than ten seconds.
+    """
+    from chartmogul_async.cli.demo import demonstrate
+    from chartmogul_async.sandbox import Sandbox
+
+    demonstrate(Sandbox(latency=0.08, latency_per_entry=0.001))

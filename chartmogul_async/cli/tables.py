@@ -1,0 +1,178 @@
+"""Records as tables for people: money in the account's currency, its name in the head of the column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chartmogul_async import KeyMetricsSummary, Series, Summary
+from chartmogul_async.cli.failures import one_line
+from chartmogul_async.cli.formats import as_jsonl
+from chartmogul_async.cli.terminal import needed_width
+
+BEFORE = "Before is 30 days ago; churn rates and LTV compare the last two whole months."
+
+_LABELS = {
+    "mrr": "MRR",
+    "arr": "ARR",
+    "arpa": "ARPA",
+    "asp": "ASP",
+    "ltv": "LTV",
+    "customer_churn_rate": "Customer churn",
+    "mrr_churn_rate": "Net MRR churn",
+    "percentage_change": "Change",
+    "mrr_new_business": "New business",
+    "mrr_expansion": "Expansion",
+    "mrr_contraction": "Contraction",
+    "mrr_churn": "Churn",
+    "mrr_reactivation": "Reactivation",
+}
+_WORDS = {
+    "chartmogul": "ChartMogul",
+    "id": "ID",
+    "ids": "IDs",
+    "uuid": "UUID",
+    "uuids": "UUIDs",
+    "url": "URL",
+    "zip": "ZIP",
+    "mrr": "MRR",
+}
+_SHAPES = ((2, 2), (0, 2), (0, 1))  # decimals of money and spaces between columns, the roomiest first
+_BETTER_WHEN_LESS = frozenset({"customer_churn_rate", "mrr_churn_rate"})
+
+
+def money(cents: int | float, decimals: int = 2) -> str:
+    """An amount in units of the currency, exactly, with its thousands set apart."""
+    return f"{Decimal(str(cents)).scaleb(-2):z,.{decimals}f}"
+
+
+def series_table(series: Series[Any, Any], currency: str, console: Console, leave_out: Collection[str] = ()) -> Table:
+    """A line for each entry; without cents where the terminal is too narrow for them.
+
+    The changes of the eight key metrics are left out, for nobody has a terminal for seventeen columns.
+    """
+    fields = [
+        field
+        for field in attrs.fields(type(series[0]))
+        if field.name not in leave_out and not field.name.endswith("_percentage_change")
+    ]
+    tables = [_entries_table(series, fields, currency, decimals, gap) for decimals, gap in _SHAPES]
+    return next((table for table in tables if needed_width(console, table) <= console.width), tables[-1])
+
+
+def _entries_table(
+    series: Series[Any, Any], fields: Iterable[attrs.Attribute[Any]], currency: str, decimals: int, gap: int
+) -> Table:
+    table = _plain_table(gap)
+    for field in fields:
+        head = f"{_label(field.name)} {_unit(field, currency)}".replace(" ", "\n")
+        table.add_column(head, justify="left" if field.name == "date" else "right", no_wrap=True)
+    for entry in series:
+        table.add_row(*(_figure(getattr(entry, field.name), field, decimals) for field in fields))
+    return table
+
+
+def summary_table(series: Series[Any, Any], currency: str) -> Table:
+    """A line for each figure of the summary: now, before, and the change between the two."""
+    table = _plain_table(gap=3)
+    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for head in ("Now", "Before", "Change %"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for field, summary in _summaries(series):
+        change = Text(_signed(summary.percentage_change), style=_colour(field.name, summary.percentage_change))
+        now, before = (_figure(value, field, 2) for value in (summary.current, summary.previous))
+        table.add_row(_label(field.name), _unit(field, currency), now, before, change)
+    return table
+
+
+def card(record: attrs.AttrsInstance, currency: str | None) -> Table:
+    """One record, a line for each field that has something in it."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)  # a folded address cannot be copied
+    for field in attrs.fields(type(record)):
+        text = _told(getattr(record, field.name), field, currency)
+        if text:
+            table.add_row(_label(field.name), text)
+    return table
+
+
+def _plain_table(gap: int) -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+
+
+def _label(name: str) -> str:
+    if name in _LABELS:
+        return _LABELS[name]
+    text = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return text[0].upper() + text[1:]
+
+
+def _unit(field: attrs.Attribute[Any], currency: str) -> str:
+    return {"cents": currency, "percent": "%"}.get(field.metadata.get("unit", ""), "")
+
+
+def _figure(value: Any, field: attrs.Attribute[Any], decimals: int) -> str:
+    if value is None:  # what the closed beta did not tell
+        return ""
+    match field.metadata.get("unit"):
+        case "cents":
+            return money(value, decimals)
+        case "percent":
+            return _signed(value) if field.name == "percentage_change" else f"{value:z,.2f}"
+        case "count":
+            return f"{value:,}"
+    return str(value)
+
+
+def _signed(change: float) -> str:
+    return f"{change:+z,.2f}"
+
+
+def _colour(name: str, change: float) -> str:
+    if not change:
+        return ""
+    return "green" if (change > 0) != (name in _BETTER_WHEN_LESS) else "red"
+
+
+def _summaries(series: Series[Any, Any]) -> Iterator[tuple[attrs.Attribute[Any], Summary]]:
+    """The figures of a summary of either kind, each with the field of the entries that it belongs to."""
+    figures = [field for field in attrs.fields(type(series[0])) if field.name not in ("date", "percentage_change")]
+    if isinstance(series.summary, Summary):
+        yield figures[0], series.summary
+    elif isinstance(series.summary, KeyMetricsSummary):
+        values = attrs.asdict(series.summary)
+        for field in figures:
+            if f"current_{field.name}" in values:
+                yield (
+                    field,
+                    Summary(
+                        values[f"current_{field.name}"],
+                        values[f"previous_{field.name}"],
+                        values[f"{field.name}_percentage_change"],
+                    ),
+                )
+
+
+def _told(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
+    """Any value on one line; nothing for what is empty."""
+    if value is None or value == () or value == {}:
+        return ""
+    if field.metadata.get("unit") == "cents":
+        return f"{money(value)} {currency or ''}".rstrip()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return ", ".join(_told(item, field, currency) for item in value)
+    if attrs.has(type(value)):
+        parts = {part.name: _told(getattr(value, part.name), part, currency) for part in attrs.fields(type(value))}
+        return ", ".join(f"{_label(name).lower()} {text}" for name, text in parts.items() if text)
+    return one_line(as_jsonl([value]) if isinstance(value, dict) else str(value))

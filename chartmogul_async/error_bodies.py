@@ -1,0 +1,107 @@
+"""Reads what an error answer says, whatever its shape.
+
+ChartMogul answers errors in about a dozen shapes: ``message``, ``error`` or ``errors`` at the top, field
+names at the top with lists of complaints, ``error_details`` beside any of them, plain text, HTML, nothing.
+A body is read as text first, and is never required to be JSON.
+
+Source: recorded answers of the official client libraries; https://dev.chartmogul.com/docs/response-codes
+names only the statuses.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from attrs import frozen
+
+from chartmogul_async.errors import ErrorDetail
+
+_WORDS = frozenset({"code", "error", "error_details", "errors", "message", "param"})  # these are no field names
+_LONGEST_TEXT = 200  # characters of a plain-text body that may be a message; longer ones are pages, not words
+
+
+@frozen
+class ErrorBody:
+    """What an error answer says: a sentence, the parameter it is about, and each single complaint."""
+
+    message: str
+    param: str | None = None
+    details: tuple[ErrorDetail, ...] = ()
+
+
+def read_error_body(status: int, content: bytes, content_type: str = "") -> ErrorBody:
+    """Read the body of an error answer. Never raises; a body that says nothing gives the status's own words."""
+    text = content.decode("utf-8-sig", "replace").strip()
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return ErrorBody(_sentence_of_text(status, text, content_type))
+    if isinstance(parsed, dict):
+        return _read_object(status, parsed)
+    if isinstance(parsed, str) and parsed.strip():
+        return ErrorBody(parsed.strip()[:_LONGEST_TEXT])
+    return ErrorBody(_status_words(status))
+
+
+def _read_object(status: int, body: dict[str, Any]) -> ErrorBody:
+    details = _listed(body.get("error_details")) or _by_field(body)
+    message = _text(body.get("message")) or _text(body.get("error")) or "; ".join(d.message for d in details)
+    param = _text(body.get("param")) or next((d.param for d in details if d.param), None)
+    return ErrorBody(message or _status_words(status), param, details)
+
+
+def _listed(complaints: object) -> tuple[ErrorDetail, ...]:
+    """``[{"param": "name", "code": "blank", "message": "Name can't be blank"}]``, or plain texts in the list."""
+    if not isinstance(complaints, list):
+        return ()
+    return tuple(
+        ErrorDetail(text, _text(item.get("param")), _text(item.get("code")))
+        if isinstance(item, dict)
+        else ErrorDetail(text)
+        for item in complaints
+        if (text := _text(item))
+    )
+
+
+def _by_field(body: dict[str, Any]) -> tuple[ErrorDetail, ...]:
+    """``{"errors": {"name": "A name is required"}}``, or the same with lists, or ``{"name": ["…"]}`` at the top."""
+    errors = body.get("errors")
+    if isinstance(errors, list):
+        return _listed(errors)
+    if isinstance(errors, str):
+        return _listed([errors])
+    fields = (
+        errors if isinstance(errors, dict) else {k: v for k, v in body.items() if k not in _WORDS and type(v) is list}
+    )
+    return tuple(
+        ErrorDetail(text, str(field))
+        for field, said in fields.items()
+        for item in (said if isinstance(said, list) else [said])
+        if (text := _text(item))
+    )
+
+
+def _sentence_of_text(status: int, text: str, content_type: str) -> str:
+    """A short plain text is the server's message; of anything else only its size and type are told."""
+    if not text:
+        return _status_words(status)
+    if len(text) <= _LONGEST_TEXT and "\n" not in text and not text.startswith(("<", "{", "[")):
+        return text
+    kind = content_type.partition(";")[0].strip() or "no content type"
+    return f"{_status_words(status)} (a body of {len(text)} characters, {kind}, that is not JSON)"
+
+
+def _status_words(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # 520 and 524 are Cloudflare's own
+        return f"status {status}"
+
+
+def _text(value: object) -> str | None:
+    """The words of a text, or of an object that has a message."""
+    if isinstance(value, dict):
+        value = value.get("message")
+    return value.strip() or None if isinstance(value, str) else None

@@ -1,0 +1,1 @@
+"""What can be asked of a ChartMogul account, and what comes back."""

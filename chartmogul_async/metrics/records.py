@@ -1,0 +1,224 @@
+"""What the metrics endpoints answer, as frozen values.
+
+Money is what the API sends: an integer number of cents of the account's currency (divide by 100, also for
+currencies without cents). Old answers held fractions of a cent; those stay floats and are never rounded.
+Rates and changes are in percent. ``percentage_change`` compares with the entry before in the same answer: it
+is 0.0 in the first one, and None in answers of the closed beta, which had none.
+
+Each field's metadata says its unit (``cents``, ``percent``, ``count``) and its kind: a ``stock`` (as at the
+end of the interval), a ``flow`` (summed over it) or a ``rate``.
+
+Source: https://dev.chartmogul.com/reference/metrics/all and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Generic, TypeVar, overload
+
+from attrs import field, frozen
+
+from chartmogul_async.metrics.query import MetricQuery
+
+Money = int | float
+
+E = TypeVar("E")
+S = TypeVar("S")
+
+
+_STOCK_CENTS = {"unit": "cents", "kind": "stock"}
+_FLOW_CENTS = {"unit": "cents", "kind": "flow"}
+_PERCENT = {"unit": "percent", "kind": "rate"}
+_COUNT = {"unit": "count", "kind": "stock"}
+
+
+@frozen
+class MRREntry:
+    """Monthly recurring revenue as at ``date``, and what moved it during the interval (losses are negative).
+
+    The movements are None in answers of the closed beta.
+    """
+
+    date: date
+    mrr: Money = field(metadata=_STOCK_CENTS)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    mrr_new_business: Money | None = field(default=None, metadata=_FLOW_CENTS)
+    mrr_expansion: Money | None = field(default=None, metadata=_FLOW_CENTS)
+    mrr_contraction: Money | None = field(default=None, metadata=_FLOW_CENTS)
+    mrr_churn: Money | None = field(default=None, metadata=_FLOW_CENTS)
+    mrr_reactivation: Money | None = field(default=None, metadata=_FLOW_CENTS)
+
+
+@frozen
+class ARREntry:
+    """Annual run rate as at ``date``: twelve times the MRR."""
+
+    date: date
+    arr: Money = field(metadata=_STOCK_CENTS)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class ARPAEntry:
+    """Average revenue per account and month, as at ``date``."""
+
+    date: date
+    arpa: Money = field(metadata=_STOCK_CENTS)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class ASPEntry:
+    """Average sale price of the interval that ends at ``date``; 0 if nobody bought."""
+
+    date: date
+    asp: Money = field(metadata=_FLOW_CENTS)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class CustomerCountEntry:
+    """Active customers as at ``date``. The closed beta called the field ``customer-count``."""
+
+    date: date
+    customers: int = field(metadata={**_COUNT, "also": "customer-count"})
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class CustomerChurnRateEntry:
+    """Share of the customers lost in the interval that ends at ``date``, in percent."""
+
+    date: date
+    customer_churn_rate: float = field(metadata=_PERCENT)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class MRRChurnRateEntry:
+    """Net share of the MRR lost in the interval that ends at ``date``, in percent; negative when it grew."""
+
+    date: date
+    mrr_churn_rate: float = field(metadata=_PERCENT)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class LTVEntry:
+    """Customer lifetime value as at ``date``; 0 while nobody churns."""
+
+    date: date
+    ltv: Money = field(metadata=_STOCK_CENTS)
+    percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class KeyMetricsEntry:
+    """All eight key metrics of one interval, each with its change against the entry before.
+
+    Churn rates, ASP and LTV are monthly figures: on daily entries they keep their month's value.
+    """
+
+    date: date
+    mrr: Money = field(metadata=_STOCK_CENTS)
+    arr: Money = field(metadata=_STOCK_CENTS)
+    customer_churn_rate: float = field(metadata=_PERCENT)
+    mrr_churn_rate: float = field(metadata=_PERCENT)
+    ltv: Money = field(metadata=_STOCK_CENTS)
+    customers: int = field(metadata=_COUNT)
+    asp: Money = field(metadata=_FLOW_CENTS)
+    arpa: Money = field(metadata=_STOCK_CENTS)
+    mrr_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    arr_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    customer_churn_rate_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    mrr_churn_rate_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    ltv_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    customers_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    asp_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+    arpa_percentage_change: float | None = field(default=None, metadata=_PERCENT)
+
+
+@frozen
+class Summary:
+    """The figure *now*, whatever range was asked for, in the unit of the metric.
+
+    MRR, ARR, ARPA, ASP and customers: now and 30 days ago. Churn rates and LTV: the last month and the one
+    before it.
+    """
+
+    current: int | float
+    previous: int | float
+    percentage_change: float = field(metadata=_PERCENT)
+
+
+@frozen
+class KeyMetricsSummary:
+    """All eight figures *now*, whatever range was asked for; see ``Summary`` for what is compared."""
+
+    current_mrr: Money = field(metadata=_STOCK_CENTS)
+    previous_mrr: Money = field(metadata=_STOCK_CENTS)
+    mrr_percentage_change: float = field(metadata=_PERCENT)
+    current_arr: Money = field(metadata=_STOCK_CENTS)
+    previous_arr: Money = field(metadata=_STOCK_CENTS)
+    arr_percentage_change: float = field(metadata=_PERCENT)
+    current_customer_churn_rate: float = field(metadata=_PERCENT)
+    previous_customer_churn_rate: float = field(metadata=_PERCENT)
+    customer_churn_rate_percentage_change: float = field(metadata=_PERCENT)
+    current_mrr_churn_rate: float = field(metadata=_PERCENT)
+    previous_mrr_churn_rate: float = field(metadata=_PERCENT)
+    mrr_churn_rate_percentage_change: float = field(metadata=_PERCENT)
+    current_ltv: Money = field(metadata=_STOCK_CENTS)
+    previous_ltv: Money = field(metadata=_STOCK_CENTS)
+    ltv_percentage_change: float = field(metadata=_PERCENT)
+    current_customers: int = field(metadata=_COUNT)
+    previous_customers: int = field(metadata=_COUNT)
+    customers_percentage_change: float = field(metadata=_PERCENT)
+    current_asp: Money = field(metadata=_FLOW_CENTS)
+    previous_asp: Money = field(metadata=_FLOW_CENTS)
+    asp_percentage_change: float = field(metadata=_PERCENT)
+    current_arpa: Money = field(metadata=_STOCK_CENTS)
+    previous_arpa: Money = field(metadata=_STOCK_CENTS)
+    arpa_percentage_change: float = field(metadata=_PERCENT)
+
+
+@frozen
+class Answer(Generic[E, S]):
+    """One response of a metrics endpoint, as it came."""
+
+    entries: tuple[E, ...]
+    summary: S
+
+
+@frozen
+class KeyMetricsAnswer(Answer[KeyMetricsEntry, KeyMetricsSummary | None]):
+    """The response of ``/metrics/all``, whose summary the closed beta lacked."""
+
+    entries: tuple[KeyMetricsEntry, ...]
+    summary: KeyMetricsSummary | None = None
+
+
+@frozen
+class Series(Sequence[E], Generic[E, S]):
+    """The entries of one query, oldest first, with the summary: a frozen sequence.
+
+    ``entries`` holds one record for each interval, ``summary`` describes *now* (None on ``/metrics/all`` of
+    the closed beta), ``query`` is what was asked.
+    """
+
+    entries: tuple[E, ...]
+    summary: S
+    query: MetricQuery
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(self.entries)
+
+    @overload
+    def __getitem__(self, index: int) -> E: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[E, ...]: ...
+    def __getitem__(self, index: int | slice) -> E | tuple[E, ...]:
+        return self.entries[index]

@@ -1,0 +1,314 @@
+"""``client.metrics``: one method for each endpoint, each returning a ``Series`` of frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import date
+from typing import Any, Literal, TypeVar
+
+import anyio
+
+from chartmogul_async.cfl import Filter
+from chartmogul_async.errors import StatusError, UsageError
+from chartmogul_async.fetch import Fetch
+from chartmogul_async.metrics import intervals
+from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes
+from chartmogul_async.metrics.intervals import Slice, WeekStart
+from chartmogul_async.metrics.query import MetricName, MetricQuery
+from chartmogul_async.metrics.records import (
+    Answer,
+    ARPAEntry,
+    ARREntry,
+    ASPEntry,
+    CustomerChurnRateEntry,
+    CustomerCountEntry,
+    KeyMetricsAnswer,
+    KeyMetricsEntry,
+    KeyMetricsSummary,
+    LTVEntry,
+    MRRChurnRateEntry,
+    MRREntry,
+    Series,
+    Summary,
+)
+
+E = TypeVar("E")
+S = TypeVar("S")
+
+Slices = int | Literal["interval"] | None
+Day = str | date
+Texts = str | Iterable[str] | None
+
+_ANSWERS: dict[MetricName, type[Answer[Any, Any]]] = {
+    "all": KeyMetricsAnswer,
+    "mrr": Answer[MRREntry, Summary],
+    "arr": Answer[ARREntry, Summary],
+    "arpa": Answer[ARPAEntry, Summary],
+    "asp": Answer[ASPEntry, Summary],
+    "customer_count": Answer[CustomerCountEntry, Summary],
+    "customer_churn_rate": Answer[CustomerChurnRateEntry, Summary],
+    "mrr_churn_rate": Answer[MRRChurnRateEntry, Summary],
+    "ltv": Answer[LTVEntry, Summary],
+}
+
+
+class Metrics:
+    """The nine metrics endpoints.
+
+    Every method takes the same arguments; see ``MetricQuery`` for what they may be. ``slices`` says into how
+    many requests a range is cut, along interval boundaries: None chooses (one for all but long ranges), a
+    number insists, ``"interval"`` asks for each interval by itself. The result is the same in each case, and
+    the same as of one undivided request.
+
+    Raises ``UsageError`` before anything is sent, and any other error of the tree afterwards.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        week_start: Callable[[], Awaitable[WeekStart]],
+        room: Callable[[int], int],
+    ) -> None:
+        self._fetch = fetch
+        self._ask_week_start = week_start
+        self._room = room
+        self._under_way = 0
+        self._week_start: WeekStart | None = None
+        self._asking = anyio.Lock()
+
+    async def all(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[KeyMetricsEntry, KeyMetricsSummary | None]:
+        """All eight key metrics: MRR, ARR, ARPA, ASP, customers, both churn rates, LTV.
+
+        Source: https://dev.chartmogul.com/reference/metrics/all
+        """
+        query = MetricQuery("all", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(KeyMetricsAnswer, query, slices)
+
+    async def mrr(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[MRREntry, Summary]:
+        """Monthly recurring revenue and its movements (cents).
+
+        Source: https://dev.chartmogul.com/reference/metrics/mrr
+        """
+        query = MetricQuery("mrr", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(Answer[MRREntry, Summary], query, slices)
+
+    async def arr(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[ARREntry, Summary]:
+        """Annual run rate (cents).
+
+        Source: https://dev.chartmogul.com/reference/metrics/arr
+        """
+        query = MetricQuery("arr", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(Answer[ARREntry, Summary], query, slices)
+
+    async def arpa(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[ARPAEntry, Summary]:
+        """Average revenue per account (cents a month).
+
+        Source: https://dev.chartmogul.com/reference/metrics/arpa
+        """
+        query = MetricQuery("arpa", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(Answer[ARPAEntry, Summary], query, slices)
+
+    async def asp(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[ASPEntry, Summary]:
+        """Average sale price (cents); months, quarters and years only.
+
+        Source: https://dev.chartmogul.com/reference/metrics/asp
+        """
+        query = MetricQuery("asp", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(Answer[ASPEntry, Summary], query, slices)
+
+    async def customer_count(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[CustomerCountEntry, Summary]:
+        """Number of active customers.
+
+        Source: https://dev.chartmogul.com/reference/metrics/customer-count
+        """
+        query = MetricQuery(
+            "customer_count", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
+        )
+        return await self._series(Answer[CustomerCountEntry, Summary], query, slices)
+
+    async def customer_churn_rate(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[CustomerChurnRateEntry, Summary]:
+        """Share of the customers lost (percent).
+
+        Source: https://dev.chartmogul.com/reference/metrics/churn-rate
+        """
+        query = MetricQuery(
+            "customer_churn_rate", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
+        )
+        return await self._series(Answer[CustomerChurnRateEntry, Summary], query, slices)
+
+    async def mrr_churn_rate(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[MRRChurnRateEntry, Summary]:
+        """Net share of the MRR lost (percent; negative when it grew).
+
+        Source: https://dev.chartmogul.com/reference/metrics/mrr-churn-rate
+        """
+        query = MetricQuery(
+            "mrr_churn_rate", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
+        )
+        return await self._series(Answer[MRRChurnRateEntry, Summary], query, slices)
+
+    async def ltv(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: str = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: str | Filter | None = None,
+        slices: Slices = None,
+    ) -> Series[LTVEntry, Summary]:
+        """Customer lifetime value (cents); always monthly, whatever ``interval`` says.
+
+        Source: https://dev.chartmogul.com/reference/metrics/ltv
+        """
+        query = MetricQuery("ltv", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        return await self._series(Answer[LTVEntry, Summary], query, slices)
+
+    async def fetch(self, query: MetricQuery, *, slices: Slices = None) -> Series[Any, Any]:
+        """Answer a query that was made before."""
+        return await self._series(_ANSWERS[_checked(query).metric], query, slices)
+
+    def stream(self, queries: Iterable[MetricQuery]) -> AbstractAsyncContextManager[AsyncIterator[Outcome]]:
+        """Answer many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
+
+        ::
+
+            async with client.metrics.stream(queries) as outcomes:
+                async for outcome in outcomes:
+                    ...
+
+        The order is that of completion. Queries are taken from the iterable only as fast as they can be sent,
+        so a generator of a million is fine. Leaving the block, by ``break`` or an exception, cancels the rest.
+        """
+        return stream_outcomes(queries, self.fetch)
+
+    async def _series(self, into: type[Answer[E, S]], query: MetricQuery, slices: Slices) -> Series[E, S]:
+        parts = await self._cut(query, slices)
+
+        async def pull(part: Slice) -> Answer[E, S]:
+            dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
+            return await self._fetch(query.path, query.params | dates, into)
+
+        self._under_way += len(parts)
+        try:
+            answer = await (pull(parts[0]) if len(parts) == 1 else pull_slices(parts, pull))
+        finally:
+            self._under_way -= len(parts)
+        return Series(answer.entries, answer.summary, query)
+
+    async def _cut(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
+        entries = intervals.count(query.start_date, query.end_date, query.interval)
+        if slices is None:
+            parts = best_slices(entries, self._room(self._under_way))
+        elif slices == "interval":
+            parts = entries + 1  # a range may touch one week more than its length tells
+        elif isinstance(slices, int) and not isinstance(slices, bool) and slices >= 1:
+            parts = slices
+        else:
+            raise UsageError(f"slices is {slices!r}; it is None, a whole number of 1 or more, or 'interval'")
+        whole = Slice(query.start_date, query.end_date, has_seam=False)
+        if parts == 1:
+            return (whole,)
+        week_start: WeekStart = "monday"
+        if query.interval == "week":
+            try:
+                week_start = await self._week_starts_on()
+            except StatusError:
+                if slices is not None:
+                    raise
+                return (whole,)  # a key that may not read the account gets its weeks all the same
+        return intervals.slices(query.start_date, query.end_date, query.interval, parts, week_start)
+
+    async def _week_starts_on(self) -> WeekStart:
+        """The account's own first day of the week, asked once."""
+        async with self._asking:
+            self._week_start = self._week_start or await self._ask_week_start()
+        return self._week_start
+
+
+def _checked(query: object) -> MetricQuery:
+    if not isinstance(query, MetricQuery):
+        raise UsageError(f"{query!r} is not a MetricQuery; make one with MetricQuery('mrr', start_date, end_date)")
+    return query

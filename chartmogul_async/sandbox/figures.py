@@ -1,0 +1,110 @@
+"""The eight key figures of a period, by the arithmetic the recordings of the real API obey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+from attrs import field, frozen
+
+from chartmogul_async.sandbox.ledger import Flows, Ledger
+from chartmogul_async.sandbox.periods import Interval, Period, month_before, month_of
+
+Number = int | float
+
+KEYS = ("mrr", "arr", "customer-churn-rate", "mrr-churn-rate", "ltv", "customers", "asp", "arpa")
+"""The key figures in the order in which ``/metrics/all`` writes them."""
+
+
+def change(previous: Number, current: Number) -> float:
+    """Percent from one figure to the next, two decimals; 0.0 where there is nothing to divide by."""
+    return round((current - previous) / abs(previous) * 100, 2) + 0.0 if previous else 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def _rate(part: int, whole: int) -> float:
+    return round(part / whole * 100, 2) + 0.0 if whole else 0.0
+
+
+def _arpa(ledger: Ledger, day: int) -> int:
+    customers = ledger.customers(day)
+    return ledger.mrr(day) // customers if customers else 0
+
+
+def _asp(flows: Flows) -> int:
+    return flows.sales_amount // flows.sales if flows.sales else 0
+
+
+@frozen(eq=False)
+class Figures:
+    """A selection's figures. Money is whole cents, rates are percent with two decimals.
+
+    Average sale price, churn rates and lifetime value are measured over a whole period. On entries shorter
+    than a month they are those of the calendar month the entry's last day lies in, all of it (as far as it
+    has come), so they depend on the date alone and not on the range asked for. Lifetime value knows months
+    only: on quarters and years, too, it is that of the last day's calendar month.
+    """
+
+    ledger: Ledger
+    _months: dict[tuple[str, int], Number] = field(factory=dict, init=False, repr=False)
+
+    def of(self, key: str, periods: Sequence[Period], interval: Interval) -> list[Number]:
+        """Give one of ``KEYS`` for each of some periods that are (parts of) an ``interval``."""
+        figure, ledger = _FIGURES[key], self.ledger
+        if key in _MONTHLY and (interval in ("day", "week") or (key == "ltv" and interval != "month")):
+            return [self._of_month(key, month_of(period.last)) for period in periods]
+        return [figure(ledger, period) for period in periods]
+
+    def _of_month(self, key: str, month: Period) -> Number:
+        known = self._months.get((key, month.first))
+        if known is None:
+            known = self._months[key, month.first] = _FIGURES[key](self.ledger, month)
+        return known
+
+    def flows(self, period: Period) -> Flows:
+        """What happened within a period."""
+        return self.ledger.flows(period.first, period.last)
+
+    def now_and_before(self, key: str, today: date) -> tuple[Number, Number]:
+        """The two figures a summary compares.
+
+        Today and 30 days ago (for the average sale price, the 30 days up to then each); for both churn rates
+        and lifetime value the last complete calendar month and the one before it.
+        """
+        figure, day = _FIGURES[key], today.toordinal()
+        if key in _MONTHLY and key != "asp":
+            month = month_before(month_of(day))
+            return figure(self.ledger, month), figure(self.ledger, month_before(month))
+        now, before = Period(day - 29, day), Period(day - 59, day - 30)
+        return figure(self.ledger, now), figure(self.ledger, before)
+
+
+def _customer_churn_rate(ledger: Ledger, period: Period) -> float:
+    churned = ledger.flows(period.first, period.last).customers_churned
+    return _rate(churned, ledger.customers(period.first - 1))
+
+
+def _mrr_churn_rate(ledger: Ledger, period: Period) -> float:
+    """Net: what was lost less what was gained from customers who were there before, new business left out."""
+    flows = ledger.flows(period.first, period.last)
+    return _rate(flows.new_business - flows.mrr, ledger.mrr(period.first - 1))
+
+
+def _ltv(ledger: Ledger, period: Period) -> int:
+    """Average revenue per account at the end, divided by the churn rate as it is written (rounded); 0
+    without churn.
+    """
+    hundredths = round(_customer_churn_rate(ledger, period) * 100)
+    return _arpa(ledger, period.last) * 10_000 // hundredths if hundredths else 0
+
+
+_FIGURES: Mapping[str, Callable[[Ledger, Period], Number]] = {
+    "mrr": lambda ledger, period: ledger.mrr(period.last),
+    "arr": lambda ledger, period: 12 * ledger.mrr(period.last),
+    "customer-churn-rate": _customer_churn_rate,
+    "mrr-churn-rate": _mrr_churn_rate,
+    "ltv": _ltv,
+    "customers": lambda ledger, period: ledger.customers(period.last),
+    "asp": lambda ledger, period: _asp(ledger.flows(period.first, period.last)),
+    "arpa": lambda ledger, period: _arpa(ledger, period.last),
+}
+_MONTHLY = frozenset({"asp", "customer-churn-rate", "mrr-churn-rate", "ltv"})

@@ -1,0 +1,110 @@
+"""A connection for each request in flight, handed out in turn.
+
+httpx's own pool looks through all its connections and waiters at every event, which is slow behind a line of
+requests, and a cancellation at the wrong moment can leave one of its slots dead for good. Here each slot is
+an httpx transport with a single connection: taken for one exchange, put back after a whole answer, and thrown
+away alone after anything else. How many there are is decided by the throttle's places.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from functools import cache
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+import httpx
+
+_KEEPALIVE = 30.0  # seconds; a connection that the server closed meanwhile is noticed before it is used
+_CLOSING = 2.0  # seconds that saying goodbye to a broken connection may take
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Connections(httpx.AsyncBaseTransport):
+    """Hands each request a transport with one connection, the one used last first."""
+
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._make = make
+        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        connection = self._idle.pop() if self._idle else self._make()
+        try:
+            response = await _exchange(connection, request)
+        except BaseException:
+            await _close(connection)
+            raise
+        if self._closed:
+            await _close(connection)
+        else:
+            self._idle.append(connection)
+        return response
+
+    async def aclose(self) -> None:
+        self._closed = True
+        while self._idle:
+            await _close(self._idle.pop())
+
+
+class Borrowed(httpx.AsyncBaseTransport):
+    """A transport that the user handed in: shared by all requests, and never thrown away."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await _exchange(self._transport, request)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
+    """Send, read the whole body and close: the answer needs nothing more from the connection.
+
+    The body is collected before it is unpacked. ``Response.aread`` does both at once, and where unpacking
+    fails it leaves an async generator behind.
+    """
+    response = await transport.handle_async_request(request)
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+    try:
+        body = b"".join([chunk async for chunk in response.stream])
+    finally:
+        await response.aclose()
+    return httpx.Response(response.status_code, headers=response.headers, content=body, extensions=response.extensions)
+
+
+async def _close(connection: httpx.AsyncBaseTransport) -> None:
+    with anyio.move_on_after(_CLOSING, shield=True):
+        await connection.aclose()
+
+
+def connections_to(base_url: httpx.URL) -> Connections:
+    """Connections that honour the environment's proxy settings and share one TLS context."""
+    proxy = _proxy_for(base_url)
+
+    def make() -> httpx.AsyncBaseTransport:
+        return httpx.AsyncHTTPTransport(
+            # Plain HTTP goes to loopback only, and reading the certificates would cost it 20 ms for nothing.
+            verify=_tls_context() if base_url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE),
+            proxy=proxy,
+        )
+
+    return Connections(make)
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Built at the first connection, then shared by all clients: it takes as long as an answer."""
+    return httpx.create_ssl_context()
+
+
+def _proxy_for(url: httpx.URL) -> str | None:
+    if url.host in LOOPBACK or proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

@@ -1,0 +1,37 @@
+"""How long an answer asks to wait: ``Retry-After`` in seconds or as a date."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")  # no sign, no exponent, no "nan": those are nonsense here
+_LONGEST_DATE = 10**9
+
+
+def retry_after_of(headers: httpx.Headers) -> float | None:
+    """Seconds to wait from now; None when nothing is said, or nonsense. A date in the past is 0.
+
+    A date is held against the answer's own ``Date``, so that a wrong clock on this machine does not count.
+    """
+    said = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(said):
+        return float(said)
+    until = _moment(said)
+    if until is None:
+        return None
+    now = _moment(headers.get("date", ""))
+    seconds = until - (time.time() if now is None else now)
+    return max(0.0, seconds) if seconds < _LONGEST_DATE else None
+
+
+def _moment(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

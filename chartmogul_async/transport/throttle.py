@@ -1,0 +1,374 @@
+"""One line for all requests of an account: never the 41st in a second, never the 21st at once.
+
+ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and says of neither how
+it counts. ``Throttle`` keeps both limits in advance, for every way of counting, and turns a refusal that
+comes all the same into news for every task of the account.
+
+How the window works: a start leaves the window one second after the latest moment at which the server can
+have counted it. That moment is when its answer came, or 50 ms after it was written to the socket, whichever
+is first: the answer proves that the request had arrived, and the 50 ms cover the spread of the way there.
+
+Source of the limits: https://dev.chartmogul.com/docs/rate-limits
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import OrderedDict
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+from attrs import frozen
+
+from chartmogul_async.errors import RateLimitError, UsageError
+from chartmogul_async.transport.retry_after import retry_after_of
+
+logger = logging.getLogger("chartmogul_async")
+
+_WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
+_SLACK = 0.05  # how much longer one request may be under way to the server than another
+_PACE = 0.95  # the share of the rate that is kept while pacing evenly
+_PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
+_LONGEST_PACE = 3600.0
+_LONGEST_BACKOFF = 30.0  # pauses without Retry-After: 1, 4, 16, 30, 30 seconds
+
+
+@frozen
+class ThrottleStatistics:
+    """A throttle at one moment.
+
+    ``admitted`` requests so far, ``waited`` of them had to wait; ``waiting`` in line and ``in_flight`` now, of
+    ``places``; ``paused_until`` and ``paced_until`` are the ends of the latest pause and of the latest even
+    pacing on the event loop's clock, None if there was none.
+    """
+
+    admitted: int
+    waited: int
+    waiting: int
+    in_flight: int
+    places: int
+    paused_until: float | None
+    paced_until: float | None
+
+
+class Grant:
+    """The permission for one exchange, and what is known of when the server counted it."""
+
+    __slots__ = ("admitted", "counted_by")
+
+    def __init__(self, admitted: float) -> None:
+        self.admitted = admitted
+        self.counted_by = math.inf  # unknown until it was sent or answered
+
+    async def trace(self, event: str, _: dict[str, Any]) -> None:
+        """Called by the HTTP library; connecting may take long, so the slack counts from the writing."""
+        if event == "http11.send_request_headers.complete":
+            self.counted_by = anyio.current_time() + _SLACK
+
+    def finish(self, latest: float) -> None:
+        self.counted_by = min(self.counted_by, latest)
+
+
+class _Waiter:
+    """One task in line. Its scope's deadline is the moment at which it should look again."""
+
+    __slots__ = ("event", "grant", "look_again_at", "patience", "refused_for", "scope")
+
+    def __init__(self, patience: float) -> None:
+        self.event = anyio.Event()
+        self.patience = patience
+        self.grant: Grant | None = None
+        self.refused_for: float | None = None
+        self.look_again_at = math.inf
+        self.scope: anyio.CancelScope | None = None
+
+    def look_again(self, at: float) -> None:
+        self.look_again_at = at
+        if self.scope is not None:
+            self.scope.deadline = at
+
+    async def wait(self) -> None:
+        with anyio.CancelScope(deadline=self.look_again_at) as self.scope:
+            await self.event.wait()
+        self.scope = None
+
+
+class Throttle:
+    """Admits requests first come first served: ``per_second`` starts a second, ``parallel`` in flight.
+
+    One throttle may serve several clients of the same account, within one event loop. A burst that fits goes
+    out at once. A 429 pauses everyone, for as long as the server says or 1, 4, 16, 30 … seconds; a 429 that
+    the own requests of the last second cannot explain also spreads the starts evenly for a minute or longer,
+    for the server may allow no bursts. A 503 halves the places, and every round of successes gives one back.
+    """
+
+    def __init__(self, per_second: int = 40, parallel: int = 20) -> None:
+        self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
+        self._places = parallel  # of the parallel ones, how many are in use after a 503
+        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        self._window: list[Grant] = []  # the starts that the server may still be counting
+        self._in_flight = self._admitted = self._waited = 0
+
+        self._paused_at = self._paused_until = -math.inf
+        self._pauses_in_a_row = 0
+        self._paced_until = self._next_start = -math.inf
+        self._pace_for = _PACE_FOR
+        self._lowered_at = -math.inf
+        self._successes = 0
+
+        self._users = 0
+        self._loop: object = None
+        self._left_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"Throttle(per_second={self._per_second}, parallel={self._parallel})"
+
+    def statistics(self) -> ThrottleStatistics:
+        """Tell what was admitted, what waits, and what the throttle knows of the server."""
+        return ThrottleStatistics(
+            admitted=self._admitted,
+            waited=self._waited,
+            waiting=len(self._line),
+            in_flight=self._in_flight,
+            places=self._places,
+            paused_until=_or_none(self._paused_until),
+            paced_until=_or_none(self._paced_until),
+        )
+
+    def resize(self, *, per_second: int | None = None, parallel: int | None = None) -> None:
+        """Change the limits from now on; what is in flight stays in flight."""
+        if per_second is not None:
+            self._per_second = _checked(per_second, "per_second")
+        if parallel is not None:
+            self._parallel = self._places = _checked(parallel, "parallel")
+        if self._line:
+            self._admit_from_line()
+
+    def room(self, under_way: int = 0) -> int:
+        """How many requests would start at once, were they to come now; ``under_way`` are known to the caller."""
+        self._forget_starts(anyio.current_time())
+        busy = max(self._in_flight + len(self._line), under_way)
+        return max(0, min(self._places - busy, self._per_second - len(self._window)))
+
+    # --- who uses it ---------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Called by a client at its first request: from then on the throttle lives in that event loop."""
+        loop = anyio.lowlevel.current_token()
+        if self._users and loop != self._loop:
+            raise UsageError(
+                "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
+                "or close the other client first"
+            )
+        if not self._users:
+            self._loop = loop
+            self._shift_times(anyio.current_time() - self._left_at)
+        self._users += 1
+
+    def detach(self) -> None:
+        """Called by a client when it closes."""
+        self._users -= 1
+        self._left_at = anyio.current_time()
+
+    def _shift_times(self, by: float) -> None:
+        """The clocks of two event loops have nothing in common; what was known is carried over."""
+        for grant in self._window:
+            grant.counted_by += by
+        self._paused_at += by
+        self._paused_until += by
+        self._paced_until += by
+        self._next_start += by
+        self._lowered_at += by
+
+    # --- admission -----------------------------------------------------------------------------------------
+
+    async def acquire(self, patience: float = math.inf) -> Grant:
+        """Wait for a place and then for the window. The place is kept until ``release``.
+
+        Raises ``RateLimitError`` when the server asked for a pause longer than ``patience`` seconds.
+        """
+        now = anyio.current_time()
+        if not self._line and self._next_chance(now) <= now:
+            return self._admit(now)
+        if self._paused_until - now > patience:
+            raise _too_long(self._paused_until - now)
+        waiter = _Waiter(patience)
+        self._line[waiter] = None
+        try:
+            while waiter.grant is None and waiter.refused_for is None:
+                self._admit_from_line()
+                await waiter.wait()
+        except BaseException:
+            if waiter.grant is not None:
+                self._take_back(waiter.grant)
+            self._line.pop(waiter, None)
+            self._admit_from_line()
+            raise
+        if waiter.grant is None:
+            raise _too_long(waiter.refused_for or 0.0)
+        return waiter.grant
+
+    def _admit_from_line(self) -> None:
+        now = anyio.current_time()
+        while self._line:
+            head = next(iter(self._line))
+            chance = self._next_chance(now)
+            if chance > now:
+                head.look_again(chance)
+                return
+            del self._line[head]
+            head.grant = self._admit(now)
+            self._waited += 1
+            head.event.set()
+
+    def _take_back(self, grant: Grant) -> None:
+        """A waiter was cancelled in the moment of its admission: nothing was sent."""
+        self._in_flight -= 1
+        self._admitted -= 1
+        self._waited -= 1
+        self._window.remove(grant)
+
+    def _next_chance(self, now: float) -> float:
+        """When the next request may start: now, later, or (infinity) when something else has changed."""
+        if self._in_flight >= self._places:
+            return math.inf
+        chance = self._paused_until
+        if now < self._paced_until:
+            chance = max(chance, self._next_start)
+        if len(self._window) >= self._per_second:
+            self._forget_starts(now)
+            surplus = len(self._window) - self._per_second
+            if surplus >= 0:
+                chance = max(chance, sorted(grant.counted_by for grant in self._window)[surplus] + _WINDOW)
+        return chance
+
+    def _forget_starts(self, now: float) -> None:
+        self._window = [grant for grant in self._window if grant.counted_by + _WINDOW > now]
+
+    def _admit(self, now: float) -> Grant:
+        grant = Grant(now)
+        self._window.append(grant)
+        self._in_flight += 1
+        self._admitted += 1
+        step = 1 / (self._per_second * _PACE)
+        on_schedule = now < min(self._paced_until, self._next_start + step)
+        # From the schedule while pacing, so that late timers do not add up; else from now.
+        self._next_start = (self._next_start if on_schedule else now) + step
+        return grant
+
+    # --- news from the server ------------------------------------------------------------------------------
+
+    def release(self, grant: Grant, status: int | None = None, retry_after: float | None = None) -> float:
+        """Give the place back and learn from the answer (None: there was none).
+
+        Returns for how many seconds the throttle is paused now.
+        """
+        now = anyio.current_time()
+        grant.finish(now if status is not None else now + _SLACK)
+        if status == 429:
+            self._refused(grant, now, retry_after)
+        elif status == 503:
+            self._overloaded(grant, now)
+        elif status is not None:
+            self._succeeded(grant)
+        self._in_flight -= 1
+        if self._line:
+            self._admit_from_line()
+        return max(0.0, self._paused_until - now)
+
+    def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
+        if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
+            self._spread_if_unexplained(grant, now)
+            backoff = min(4.0**self._pauses_in_a_row, _LONGEST_BACKOFF)
+            self._pauses_in_a_row += 1
+            self._paused_at = now
+            self._pause(now, retry_after if retry_after is not None else backoff)
+        elif retry_after is not None:
+            self._pause(now, retry_after)
+
+    def _pause(self, now: float, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, now + seconds)
+        left = self._paused_until - now
+        logger.info("paused for %.1f s after a 429", left)
+        for waiter in [waiter for waiter in self._line if left > waiter.patience]:
+            waiter.refused_for = left
+            del self._line[waiter]
+            waiter.event.set()
+
+    def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
+        recent = sum(other.counted_by > grant.admitted - _WINDOW for other in self._window)
+        if recent < self._per_second:
+            self._pace_for = _PACE_FOR if self._paced_until == -math.inf else min(self._pace_for * 2, _LONGEST_PACE)
+            self._paced_until = now + self._pace_for
+            logger.info("pacing evenly for %.0f s: %d requests in a second met a 429", self._pace_for, recent)
+
+    def _overloaded(self, grant: Grant, now: float) -> None:
+        if self._in_flight > 1 and grant.admitted > self._lowered_at:
+            self._lowered_at = now
+            self._places = max(1, min(self._places, self._in_flight) // 2)
+            self._successes = 0
+            logger.info("only %d requests at once after a 503", self._places)
+
+    def _succeeded(self, grant: Grant) -> None:
+        if grant.admitted > self._paused_at:
+            self._pauses_in_a_row = 0
+        if self._places < self._parallel:
+            self._successes += 1
+            if self._successes >= self._places:
+                self._places += 1
+                self._successes = 0
+
+
+class ThrottleTransport(httpx.AsyncBaseTransport):
+    """Lets a request through when the throttle says so, and keeps its place until the whole answer is there.
+
+    Tells the layer outside, through extensions, when the request was ``admitted`` and for how long the
+    throttle is ``paused`` after it.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, throttle: Throttle, patience: float) -> None:
+        self._inner = inner
+        self._throttle = throttle
+        self._patience = patience
+        self._attached = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not self._attached:
+            self._throttle.attach()
+            self._attached = True
+        grant = await self._throttle.acquire(self._patience)
+        status = retry_after = None
+        request.extensions["admitted"] = grant.admitted
+        request.extensions["trace"] = grant.trace
+        try:
+            response = await self._inner.handle_async_request(request)
+            status, retry_after = response.status_code, retry_after_of(response.headers)
+        finally:
+            paused = self._throttle.release(grant, status, retry_after)
+        response.extensions["paused"] = paused
+        return response
+
+    async def aclose(self) -> None:
+        if self._attached:
+            self._attached = False
+            self._throttle.detach()
+        await self._inner.aclose()
+
+
+def _too_long(seconds: float) -> RateLimitError:
+    error = RateLimitError(f"the server asked for a pause of {seconds:.0f} s, longer than the retry policy allows", 429)
+    error.retry_after = seconds
+    return error
+
+
+def _or_none(moment: float) -> float | None:
+    return None if moment == -math.inf else moment
+
+
+def _checked(limit: int, name: str) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise UsageError(f"{name} is {limit!r}; it is a whole number of 1 or more")
+    return limit

@@ -1,0 +1,129 @@
+"""The command line as a process of its own: streams, exit codes, signals, a closed pipe, a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from chartmogul_async.sandbox import Sandbox
+from tests.cli.conftest import Run
+
+COMMAND = [sys.executable, "-m", "chartmogul_async.cli"]
+RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
+PATIENCE = 60
+
+
+def process(environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *args], env=environment, capture_output=True, timeout=PATIENCE, check=False, encoding="utf-8"
+    )
+
+
+def test_data_goes_to_stdout_and_errors_to_stderr(process_environment: dict[str, str]) -> None:
+    fine = process(process_environment, "metrics", "arr", *RANGE)
+    assert (fine.returncode, fine.stderr) == (0, "")
+    assert fine.stdout.startswith("date,arr,percentage_change\n2025-01-31,")
+    wrong = process({**process_environment, "CHARTMOGUL_API_KEY": "hush-hush"}, "metrics", "arr", *RANGE)
+    assert (wrong.returncode, wrong.stdout) == (3, "")
+    assert re.fullmatch(r"error: 401: .+\n", wrong.stderr)
+    assert "hush-hush" not in wrong.stderr
+
+
+def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, str]) -> None:
+    ran = process({**process_environment, "PYTHONIOENCODING": "ascii"}, "demo")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\x1b" not in ran.stdout
+    assert ran.stdout.isascii()
+    assert "refusals 0, peak parallel 20" in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+def test_a_reader_that_goes_away_is_no_error(process_environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "metrics", "all", *RANGE, "--interval", "day"],
+        env=process_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(PATIENCE) == 1
+
+
+def test_help_imports_no_server(process_environment: dict[str, str]) -> None:
+    code = (
+        "import sys\n"
+        "from chartmogul_async.cli import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit:\n    sys.stderr.write(' '.join(sys.modules))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=process_environment, capture_output=True, check=True, encoding="utf-8"
+    )
+    loaded = set(ran.stderr.split())
+    assert "chartmogul_async.cli.commands" in loaded
+    assert not loaded & {"uvicorn", "starlette", "chartmogul_async.sandbox", "chartmogul_async.cli.demo"}
+
+
+def test_without_click_one_sentence(process_environment: dict[str, str]) -> None:
+    code = "import sys; sys.modules['click'] = None; from chartmogul_async.cli import main; main(['ping'])"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=process_environment, capture_output=True, check=False, encoding="utf-8"
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert "pip install 'chartmogul-async[cli]'" in ran.stderr
+
+
+def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["chartmogul", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("chartmogul_async.cli", run_name="__main__")
+    assert capsys.readouterr().out.startswith("chartmogul ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C another way")
+def test_the_sandbox_runs_until_ctrl_c(
+    process_environment: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "sandbox", "--port", "0"],
+        env=process_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        lines = [running.stdout.readline() for _ in range(5)]
+        for name, value in re.findall(r"export (\w+)=(\S+)", "".join(lines)):
+            monkeypatch.setenv(name, value)
+        ping = run("ping")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(PATIENCE) == 0
+        assert running.stdout.read() == running.stderr.read() == ""
+    assert (ping.code, ping.out) == (0, "pong!\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_on_a_terminal_there_are_tables_and_colours(process_environment: dict[str, str], account: Sandbox) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**process_environment, "TERM": "xterm-256color", "COLUMNS": "80"}
+    with subprocess.Popen([*COMMAND, "account"], env=environment, stdout=theirs, stderr=subprocess.PIPE) as running:
+        os.close(theirs)
+        assert running.stderr is not None
+        assert running.stderr.read() == b""
+        assert running.wait(PATIENCE) == 0
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert re.search(r"\x1b\[1mName +\x1b\[0m", shown)
+    assert account.company.profile.name in shown

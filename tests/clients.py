@@ -1,0 +1,56 @@
+"""Answers as the API gives them, and clients that receive them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from chartmogul_async import AsyncClient
+
+KEY = "0123456789abcdef-secret"
+
+MRR = {
+    "entries": [
+        {
+            "date": "2023-07-31",
+            "mrr": 363819722,
+            "percentage-change": 0.0,
+            "mrr-new-business": 288938,
+            "mrr-expansion": 108684,
+            "mrr-contraction": -147909,
+            "mrr-churn": -600866,
+            "mrr-reactivation": 0,
+        }
+    ],
+    "summary": {"current": 354026144, "previous": 353715871, "percentage-change": 0.09},
+}
+
+ACCOUNT = {"name": "Acme", "currency": "USD", "time_zone": "Europe/Berlin", "week_start_on": "monday"}
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client_of(handler: Handler, **options: Any) -> AsyncClient:
+    """A client whose own connections are replaced by a function; retry and throttle are the real ones."""
+    return AsyncClient(KEY, transport=httpx.MockTransport(handler), **options)
+
+
+def in_turn(*answers: httpx.Response | Exception | int) -> Handler:
+    """Gives one answer after the other, the last one forever. A number is a status without a body."""
+    left = list(answers)
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, int):
+            return ok() if answer == 200 else httpx.Response(answer)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    return handler
+
+
+def ok() -> httpx.Response:
+    return httpx.Response(200, json=MRR)

@@ -1,0 +1,55 @@
+"""Each test runs on asyncio and on trio, in virtual time: a sleep takes no time, and no clock on the wall counts.
+
+A test marked ``sockets`` talks to a real server and so runs in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import Any
+
+import pytest
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Polls where the loop would wait, and tells the loop's clock how long the wait would have been."""
+
+    clock = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:  # nothing is scheduled: only another thread could still wake the loop
+            ready = super().select(5)
+            assert ready, "every task waits for another: a deadlock"
+            return ready
+        self.clock += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An asyncio event loop whose clock jumps to the next timer as soon as nothing is ready to run."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.clock
+
+
+def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
+    if name == "trio":
+        from trio.testing import MockClock
+
+        return name, {"clock": MockClock(autojump_threshold=0)}
+    return name, {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    if request.node.get_closest_marker("sockets"):
+        return request.param, {}
+    return virtual_backend(request.param)

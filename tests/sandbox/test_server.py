@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import httpx
+import pytest
+
+from chartmogul_async.sandbox import Counters, Fault, Faults, Limits, Sandbox, serve_in_subprocess
+from chartmogul_async.sandbox.process import child
+
+from .helpers import empty
+
+pytestmark = pytest.mark.sockets
+
+
+@contextmanager
+def served(*faults: Fault, **more: Any) -> Iterator[tuple[Sandbox, httpx.Client]]:
+    sandbox = Sandbox(empty(), faults=Faults.sequence(*faults), **more)
+    with sandbox.serve() as url, httpx.Client(base_url=url, auth=("sandbox", ""), trust_env=False) as http:
+        yield sandbox, http
+
+
+def counters(url: str) -> Counters:
+    return Counters(**httpx.get(url.replace("/v1", "/sandbox/counters"), trust_env=False).json())
+
+
+def test_a_thread_serves_over_real_sockets() -> None:
+    with served() as (sandbox, http):
+        assert http.get("ping").json() == {"data": "pong!"}
+        answer = http.get("metrics/mrr", params={"start-date": "2022-01-01", "end-date": "2022-01-31"})
+        assert answer.json()["entries"][0]["date"] == "2022-01-31"
+        assert sandbox.counters == Counters(requests=2, peak_parallel=1, connections=1)
+        assert str(http.base_url).endswith("/v1/")
+
+
+def test_the_same_sandbox_can_be_served_again() -> None:
+    sandbox = Sandbox(empty())
+    for connections in (1, 2):
+        with sandbox.serve() as url:
+            assert httpx.get(f"{url}/ping", auth=("sandbox", ""), trust_env=False).status_code == 200
+        assert sandbox.counters.connections == connections
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/ping", trust_env=False)
+
+
+def test_what_is_booked_by_the_owner_shows_in_the_thread() -> None:
+    with served() as (sandbox, http):
+        days = {"start-date": "2022-03-01", "end-date": "2022-03-31"}
+        assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 0
+        sandbox.company.add_customer(on=date(2022, 3, 1), plan="support", mrr=7)
+        assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 7
+
+
+def test_a_reset_is_a_real_one() -> None:
+    with (
+        served(Fault.reset()) as (_, http),
+        socket.create_connection((http.base_url.host, http.base_url.port or 0)) as raw,
+    ):
+        raw.sendall(b"GET /v1/ping HTTP/1.1\r\nhost: x\r\nauthorization: Basic c2FuZGJveDo=\r\n\r\n")
+        with pytest.raises(ConnectionResetError) as reset:
+            raw.recv(1000)
+        assert reset.value.errno == errno.ECONNRESET
+
+
+def test_a_reset_inside_the_body_comes_after_its_beginning() -> None:
+    with served(Fault.reset_in_body(after=5)) as (_, http), http.stream("GET", "ping") as response:
+        assert response.headers["content-length"] == "16"
+        chunks = response.iter_raw()
+        assert next(chunks) == b'{"dat'
+        with pytest.raises(httpx.ReadError):
+            next(chunks)
+
+
+def test_after_a_reset_the_next_connection_works() -> None:
+    with served(Fault.reset(), Fault.reset()) as (sandbox, http):
+        for _ in range(2):
+            with pytest.raises(httpx.ReadError):
+                http.get("ping")
+        assert http.get("ping").status_code == 200
+        assert sandbox.counters == Counters(requests=3, faults=2, peak_parallel=1, connections=3)
+
+
+def test_a_stalled_body_stays_open() -> None:
+    with served(Fault.stall(after=5)) as (sandbox, http), http.stream("GET", "ping", timeout=0.05) as response:
+        chunks = response.iter_raw()
+        assert next(chunks) == b'{"dat'
+        assert sandbox.counters.in_progress == 1
+        with pytest.raises(httpx.ReadTimeout):
+            next(chunks)
+
+
+def test_a_client_that_still_reads_does_not_hold_up_the_end() -> None:
+    sandbox = Sandbox(empty(), faults=Faults.sequence(Fault.stall(after=5)))
+    with httpx.Client(auth=("sandbox", ""), trust_env=False) as http:
+        with sandbox.serve() as url:
+            request = http.build_request("GET", f"{url}/ping")
+            response = http.send(request, stream=True)
+        with pytest.raises(httpx.HTTPError):
+            response.read()
+        response.close()
+    assert sandbox.counters.in_progress == 0
+
+
+def test_odd_bodies_are_good_http() -> None:
+    odd = (
+        Fault.truncated(),
+        Fault.garbage(),
+        Fault.empty(),
+        Fault.twice(),
+        Fault.duplicate_keys(),
+        Fault.html(),
+        Fault.status(204),
+        Fault.status(304),
+    )
+    with served(*odd) as (sandbox, http):
+        for _ in odd[:-2]:
+            answer = http.get("ping")
+            assert answer.status_code == 200
+            assert len(answer.content) == int(answer.headers["content-length"])
+        for status in (204, 304):
+            answer = http.get("ping")
+            assert (answer.status_code, answer.content) == (status, b"")
+        assert http.get("ping").json() == {"data": "pong!"}
+        assert sandbox.counters.connections == 1
+
+
+def test_more_at_once_than_the_limit() -> None:
+    with (
+        served(Fault.stall(), Fault.stall(), limits=Limits(parallel=2)) as (sandbox, http),
+        http.stream("GET", "ping"),  # two that do not end
+        http.stream("GET", "ping"),
+    ):
+        assert http.get("ping").status_code == 503
+        assert sandbox.counters == Counters(
+            requests=3, refused_503=1, faults=2, in_progress=2, peak_parallel=3, connections=3
+        )
+
+
+def test_a_taken_port() -> None:
+    sandbox = Sandbox(empty())
+    with sandbox.serve() as url:
+        port = httpx.URL(url).port or 0
+        with pytest.raises(OSError, match="in use"):
+            sandbox.serve(port=port).__enter__()
+        with pytest.raises(OSError, match="in use"):
+            sandbox.run(port=port)
+
+
+def test_the_foreground_serves_until_interrupted() -> None:
+    answers: list[httpx.Response] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(url: str) -> None:
+        answers.append(httpx.get(f"{url}/ping", auth=("sandbox", ""), trust_env=False))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def ready(url: str) -> None:
+        threading.Thread(target=ask, args=[url]).start()  # the server cannot answer before this returns
+
+    Sandbox(empty()).run(port=0, ready=ready)
+    assert answers[0].json() == {"data": "pong!"}
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_subprocess_serves_what_it_was_given() -> None:
+    company = empty()
+    company.add_customer(on=date(2022, 3, 1), plan="support", mrr=7)
+    with serve_in_subprocess(
+        company, api_key="k", limits=Limits(per_second=3), faults=Faults.sequence(Fault.reset())
+    ) as url:
+        with httpx.Client(base_url=url, auth=("k", ""), trust_env=False) as http:
+            with pytest.raises(httpx.ReadError):
+                http.get("ping")
+            days = {"start-date": "2022-03-01", "end-date": "2022-03-31"}
+            assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 7
+        seen = counters(url)
+        assert (seen.requests, seen.faults, seen.connections) == (2, 1, 3)
+    with pytest.raises(httpx.ConnectError):
+        counters(url)
+
+
+def test_a_subprocess_that_does_not_come_up() -> None:
+    with (
+        Sandbox(empty()).serve() as url,
+        pytest.raises(RuntimeError, match="ended with status 1"),
+    ):
+        serve_in_subprocess(empty(), port=httpx.URL(url).port or 0).__enter__()
+
+
+def test_a_subprocess_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = "import sys, signal; print('up', flush=True); signal.pause()"
+    monkeypatch.setattr("chartmogul_async.sandbox.process._CHILD", deaf)
+    monkeypatch.setattr("chartmogul_async.sandbox.process._PATIENCE", 0)
+    with serve_in_subprocess() as url:
+        assert url == "up"
+
+
+def test_the_childs_side_ends_with_its_parent() -> None:
+    into, out = os.pipe()
+    told = io.StringIO()
+    with os.fdopen(into, "rb") as stdin, os.fdopen(out, "wb") as parent:
+        parent.write(pickle.dumps(({"company": empty()}, "127.0.0.1", 0)))
+        parent.flush()
+        thread = threading.Thread(target=child, args=[stdin, told])
+        thread.start()
+        parent.close()
+        thread.join()
+    assert told.getvalue().startswith("http://127.0.0.1:")
+
+
+def test_the_company_needs_no_server() -> None:
+    code = (
+        "import sys\n"
+        "import chartmogul_async.sandbox\n"
+        "chartmogul_async.sandbox.Sandbox(chartmogul_async.sandbox.Company(customers=1)).app\n"
+        "print([name for name in ('uvicorn', 'starlette') if name in sys.modules])\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.strip() == "[]"

@@ -1,0 +1,393 @@
+"""The client: what it sends, what it refuses, and what it never shows."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import pickle
+import traceback
+from datetime import date
+
+import anyio
+import httpx
+import pytest
+import respx
+
+from chartmogul_async import Account, AsyncClient, RetryPolicy, Throttle, errors
+from tests.clients import ACCOUNT, KEY, MRR, client_of, in_turn, ok
+
+RANGE = ("2023-07-01", "2023-08-31")
+
+
+async def test_a_metric_is_one_get_with_the_parameters_of_the_api() -> None:
+    sent: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return ok()
+
+    async with client_of(handler) as client:
+        mrr = await client.metrics.mrr(*RANGE, geo=["US", "de"], plans=["Silver Monthly", "100% & ~more+"])
+    assert mrr[0].date == date(2023, 7, 31)
+    assert (mrr[0].mrr, mrr[0].mrr_new_business, mrr.summary.current) == (363819722, 288938, 354026144)
+    (request,) = sent
+    assert request.method == "GET"
+    assert str(request.url) == (
+        "https://api.chartmogul.com/v1/metrics/mrr?start-date=2023-07-01&end-date=2023-08-31&interval=month"
+        "&geo=US%2CDE&plans=Silver%20Monthly%2C100%25%20%26%20~more%2B"
+    )
+    assert dict(request.url.params)["plans"] == "Silver Monthly,100% & ~more+"
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
+    assert request.headers["host"] == "api.chartmogul.com"
+    assert request.headers["user-agent"].startswith("chartmogul_async/")
+    assert request.extensions["timeout"] == {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": None}
+
+
+async def test_the_timeout_can_be_a_number_or_one_for_each_phase() -> None:
+    seen: list[object] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.extensions["timeout"])
+        return ok()
+
+    for timeout in (2.0, httpx.Timeout(1.0, read=60.0)):
+        async with client_of(handler, timeout=timeout) as client:
+            await client.metrics.mrr(*RANGE)
+    assert seen == [
+        {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 2.0},
+        {"connect": 1.0, "read": 60.0, "write": 1.0, "pool": 1.0},
+    ]
+
+
+async def test_ping_and_account() -> None:
+    answers = {"/v1/ping": {"data": "pong!"}, "/v1/account": {**ACCOUNT, "id": "acc_1", "new_field": 1}}
+    async with client_of(lambda request: httpx.Response(200, json=answers[request.url.path])) as client:
+        assert await client.ping() == "pong!"
+        assert await client.account() == Account(
+            name="Acme", currency="USD", time_zone="Europe/Berlin", week_start_on="monday", id="acc_1"
+        )
+
+
+async def test_get_reads_whatever_has_no_method_yet() -> None:
+    sent: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.raw_path.decode())
+        return httpx.Response(200, json={"plans": [{"errors": {}}]})
+
+    async with client_of(handler) as client:
+        assert await client.get("/plans", {"per_page": 200, "since": date(2024, 1, 2)}) == {"plans": [{"errors": {}}]}
+        assert await client.get("customers/cus_1/subscriptions") == {"plans": [{"errors": {}}]}
+    assert sent == ["/v1/plans?per_page=200&since=2024-01-02", "/v1/customers/cus_1/subscriptions"]
+
+
+async def test_get_of_an_empty_answer_is_none_and_of_garbage_an_error() -> None:
+    async with client_of(in_turn(httpx.Response(204), httpx.Response(200, text="<html>"))) as client:
+        assert await client.get("/plans") is None
+        with pytest.raises(errors.DecodeError, match=r"GET /plans: \$: the body of 6 bytes is not JSON"):
+            await client.get("/plans")
+
+
+@pytest.mark.parametrize("path", ["https://evil.example/x", "//evil.example", "/a/../b", "/a?b=c", "", "/a b", "/a#b"])
+async def test_get_takes_only_a_path_below_the_base_url(path: str) -> None:
+    async with client_of(in_turn(200)) as client:
+        with pytest.raises(errors.UsageError, match="path is"):
+            await client.get(path)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_error_answer_becomes_an_error_with_all_that_was_said() -> None:
+    body = {"code": 404, "message": "Can't find any plans", "param": "uuid"}
+    answer = httpx.Response(404, json=body, headers={"x-request-id": "req-1"})
+    async with client_of(in_turn(answer)) as client:
+        with pytest.raises(errors.NotFoundError) as caught:
+            await client.get("/plans/pl_1")
+    error = caught.value
+    assert (error.message, error.status, error.param, error.request_id) == (
+        "Can't find any plans",
+        404,
+        "uuid",
+        "req-1",
+    )
+    assert str(error) == "404: Can't find any plans (parameter uuid; request id req-1)"
+    assert vars(pickle.loads(pickle.dumps(error))) == vars(error)
+
+
+async def test_a_rate_limit_error_says_how_long_to_wait() -> None:
+    answer = httpx.Response(429, headers={"retry-after": "120"})
+    async with client_of(in_turn(answer)) as client:
+        with pytest.raises(errors.RateLimitError) as caught:
+            await client.ping()
+    assert caught.value.retry_after == 120
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    sent: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.host)
+        return httpx.Response(302, headers={"location": "https://evil.example/"})
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.StatusError, match="302: the server redirects elsewhere") as caught:
+            await client.ping()
+    assert (sent, caught.value.status) == (["api.chartmogul.com"], 302)
+
+
+async def test_cookies_are_not_kept() -> None:
+    cookies: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        cookies.append(request.headers.get("cookie"))
+        return httpx.Response(200, json={"data": "pong!"}, headers={"set-cookie": "a=b"})
+
+    async with client_of(handler) as client:
+        await client.ping()
+        await client.ping()
+    assert cookies == [None, None]
+
+
+async def test_an_answer_that_does_not_fit_names_the_places_in_it() -> None:
+    wrong = {**MRR, "entries": [MRR["entries"][0] | {"mrr": "12"}]}  # type: ignore[index]
+    answer = httpx.Response(200, json=wrong, headers={"x-request-id": "req-1"})
+    async with client_of(in_turn(answer)) as client:
+        with pytest.raises(errors.DecodeError) as caught:
+            await client.metrics.mrr(*RANGE)
+    error = caught.value
+    assert error.message == "GET /metrics/mrr: $.entries[0].mrr: expected int or float, got str"
+    assert (error.problems, error.status) == (("$.entries[0].mrr: expected int or float, got str",), 200)
+    assert (error.request_id, error.attempts) == ("req-1", 1)
+
+
+async def test_an_error_inside_a_success_is_told() -> None:
+    async with client_of(in_turn(httpx.Response(200, json={"error": "Something is off"}))) as client:
+        with pytest.raises(
+            errors.DecodeError, match=r"GET /metrics/mrr: the answer says 'Something is off'; \$\.entries"
+        ):
+            await client.metrics.mrr(*RANGE)
+
+
+async def test_html_with_200_is_a_decode_error() -> None:
+    page = httpx.Response(200, html="<html>maintenance</html>")
+    async with client_of(in_turn(page)) as client:
+        with pytest.raises(errors.DecodeError, match="is not JSON, see character 0"):
+            await client.metrics.mrr(*RANGE)
+
+
+# --- refusals before anything is sent ---------------------------------------------------------------------------
+
+
+def never(_: httpx.Request) -> httpx.Response:
+    raise AssertionError("something was sent")
+
+
+async def test_bad_arguments_are_refused_before_anything_is_sent() -> None:
+    async with client_of(never) as client:
+        with pytest.raises(errors.UsageError, match="start_date 2023-08-31 is after end_date 2023-07-01"):
+            await client.metrics.mrr("2023-08-31", "2023-07-01")
+        with pytest.raises(TypeError, match="intervall"):
+            await client.metrics.mrr(*RANGE, intervall="day")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://api.chartmogul.com/v1", "ftp://localhost", "http://127.0.0.1.evil.example", "https://", "nonsense"],
+)
+def test_plain_http_is_refused_for_all_but_loopback(url: str) -> None:
+    with pytest.raises(errors.UsageError, match="plain http is allowed on localhost only"):
+        AsyncClient(KEY, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "http://127.0.0.1:8000/v1/", "http://[::1]/v1", "https://eu.example/v2"]
+)
+def test_loopback_and_https_are_taken(url: str) -> None:
+    assert repr(AsyncClient(KEY, base_url=url)) == f"AsyncClient(base_url={url.rstrip('/')!r})"
+
+
+@pytest.mark.parametrize("url", ["https://user:pw@x.example", "https://x.example/v1?a=b", "https://x.example/v1#a"])
+def test_a_base_url_with_a_user_a_query_or_a_fragment_is_refused(url: str) -> None:
+    with pytest.raises(errors.UsageError, match="base_url has a user, a query or a fragment") as caught:
+        AsyncClient(KEY, base_url=url)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [None, "http://x:port"])
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(errors.UsageError, match="base_url is not a URL"):
+        AsyncClient(KEY, base_url=url)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", True, None])
+def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
+    with pytest.raises(errors.UsageError, match="timeout is"):
+        AsyncClient(KEY, timeout=timeout)
+
+
+def test_a_throttle_is_a_throttle() -> None:
+    with pytest.raises(errors.UsageError, match="throttle is 40; it is a Throttle"):
+        AsyncClient(KEY, throttle=40)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHARTMOGUL_API_KEY", raising=False)
+    with pytest.raises(errors.UsageError, match="CHARTMOGUL_API_KEY"):
+        AsyncClient()
+    monkeypatch.setenv("CHARTMOGUL_API_KEY", KEY)
+    AsyncClient()
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nend", "a:b", "schlüssel", 17, " padded"])
+def test_what_is_no_key_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(errors.UsageError, match="api_key is not an API key") as caught:
+        AsyncClient(key)
+    assert not key or str(key) not in str(caught.value)
+
+
+# --- lifespan ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_client_works_without_a_block_and_closes_twice() -> None:
+    client = client_of(in_turn(200))
+    await client.metrics.mrr(*RANGE)
+    await client.aclose()
+    await client.aclose()
+
+
+async def test_use_after_close_is_refused() -> None:
+    async with client_of(in_turn(200)) as client:
+        pass
+    with pytest.raises(errors.UsageError, match="this client is closed"):
+        await client.ping()
+    with pytest.raises(errors.UsageError, match="this client was entered before"):
+        await client.__aenter__()
+
+
+async def test_entering_a_closed_client_is_refused() -> None:
+    client = client_of(in_turn(200))
+    await client.aclose()
+    with pytest.raises(errors.UsageError, match="this client is closed"):
+        await client.__aenter__()
+
+
+def test_use_from_a_second_event_loop_is_refused() -> None:
+    client = client_of(in_turn(200))
+
+    async def use() -> None:
+        await client.metrics.mrr(*RANGE)
+
+    asyncio.run(use())
+    with pytest.raises(errors.UsageError, match="another event loop"):
+        asyncio.run(use())
+
+
+async def test_the_transport_of_the_user_is_closed_with_the_client() -> None:
+    class Closing(httpx.MockTransport):
+        closed = False
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    transport = Closing(in_turn(200))
+    async with AsyncClient(KEY, transport=transport) as client:
+        await client.metrics.mrr(*RANGE)
+        assert not transport.closed
+    assert transport.closed
+
+
+# --- several clients, one throttle ------------------------------------------------------------------------------
+
+
+async def test_clients_of_one_account_share_a_throttle() -> None:
+    throttle = Throttle(per_second=2)
+    async with client_of(in_turn(200), throttle=throttle) as one, client_of(in_turn(200), throttle=throttle) as two:
+        start = anyio.current_time()
+        for client in (one, two, one):
+            await client.metrics.mrr(*RANGE)
+        assert anyio.current_time() - start == pytest.approx(1.0, abs=0.01)
+    assert throttle.statistics().admitted == 3
+
+
+def test_a_throttle_serves_one_event_loop_at_a_time_and_remembers() -> None:
+    throttle = Throttle(per_second=1)
+
+    async def pull() -> float:
+        async with client_of(in_turn(200), throttle=throttle) as client:
+            start = anyio.current_time()
+            await client.metrics.mrr(*RANGE)
+            return anyio.current_time() - start
+
+    async def pull_inside(outer: AsyncClient) -> None:
+        await outer.metrics.mrr(*RANGE)
+        with pytest.raises(errors.UsageError, match="make one Throttle for each event loop"):
+            await anyio.to_thread.run_sync(anyio.run, pull)
+
+    from trio.testing import MockClock
+
+    def run_in_virtual_time() -> float:
+        return anyio.run(pull, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
+
+    assert run_in_virtual_time() == 0
+    assert run_in_virtual_time() == pytest.approx(1.0, abs=0.01)  # the start before is still in the window
+
+    async def main() -> None:
+        async with (
+            client_of(in_turn(200), throttle=Throttle()) as _,
+            client_of(in_turn(200), throttle=throttle) as outer,
+        ):
+            throttle.resize(per_second=40)
+            await pull_inside(outer)
+
+    asyncio.run(main())
+
+
+async def test_cancelling_gives_the_place_back() -> None:
+    async def stall(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    throttle = Throttle(parallel=1)
+    async with client_of(stall, throttle=throttle) as client:  # type: ignore[arg-type]
+        with anyio.move_on_after(1):
+            await client.ping()
+        assert throttle.statistics().in_flight == 0
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_key_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    encoded = base64.b64encode(f"{KEY}:".encode()).decode()
+    shown: list[str] = []
+    for answer in (httpx.ReadError("reset"), 401, 500, httpx.Response(200, text="{")):
+        async with client_of(in_turn(answer), retry=RetryPolicy(attempts=2)) as client:
+            shown += [repr(client), str(client), repr(client.metrics), repr(client.customers)]
+            with pytest.raises(errors.ChartMogulError) as caught:
+                await client.ping()
+            shown += ["".join(traceback.format_exception(caught.value)), repr(caught.value)]
+    shown.append(caplog.text)
+    assert not [text for text in shown if KEY in text or encoded in text]
+
+
+# --- beside respx -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(httpx.__name__ != "httpx", reason="respx patches httpx itself")
+async def test_a_respx_router_answers_as_the_innermost_transport() -> None:
+    router = respx.Router()
+    route = router.get("https://api.chartmogul.com/v1/ping")
+    route.side_effect = [httpx.Response(503), httpx.Response(200, json={"data": "pong!"})]
+    async with AsyncClient(KEY, transport=httpx.MockTransport(router.async_handler)) as client:
+        assert await client.ping() == "pong!"
+    assert route.call_count == 2
+
+
+@pytest.mark.skipif(httpx.__name__ != "httpx", reason="respx patches httpx itself")
+@respx.mock
+async def test_respx_catches_the_clients_own_connections() -> None:
+    respx.get("https://api.chartmogul.com/v1/ping").respond(json={"data": "pong!"})
+    async with AsyncClient(KEY) as client:
+        assert await client.ping() == "pong!"

@@ -1,0 +1,256 @@
+"""Imports point down only: the floors of CONTRIBUTING.md, read from the source of every module.
+
+Imports inside functions and under ``TYPE_CHECKING`` count as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import chartmogul_async
+
+PACKAGE = "chartmogul_async"
+ROOT = Path(chartmogul_async.__file__).parent
+
+# A name with a star stands for the package and all that is in it; every other name for that one module.
+FLOORS = {
+    f"{PACKAGE}._version": 0,
+    f"{PACKAGE}.errors": 0,
+    f"{PACKAGE}.error_bodies": 0,
+    f"{PACKAGE}.cfl": 0,
+    f"{PACKAGE}.metrics": 0,  # its __init__ holds a docstring only
+    f"{PACKAGE}.metrics.intervals": 0,
+    f"{PACKAGE}.account": 1,
+    f"{PACKAGE}.fetch": 1,
+    f"{PACKAGE}.metrics.query": 1,
+    f"{PACKAGE}.metrics.records": 1,
+    f"{PACKAGE}.structuring": 2,
+    f"{PACKAGE}.transport.*": 3,
+    f"{PACKAGE}.metrics.fan_out": 4,
+    f"{PACKAGE}.metrics.resource": 4,
+    f"{PACKAGE}.customers": 4,
+    f"{PACKAGE}.client": 5,
+    PACKAGE: 6,
+    f"{PACKAGE}.sandbox.*": 7,
+    f"{PACKAGE}.cli.*": 8,
+}
+TOP = 6  # the house ends here; what stands above are users of it
+
+# Who may import what from outside.
+EVERYWHERE = {"attrs", "attr"}
+USERS = {f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
+OUTSIDE = {
+    "anyio": {
+        f"{PACKAGE}.transport.*",
+        f"{PACKAGE}.metrics.fan_out",
+        f"{PACKAGE}.metrics.resource",
+        f"{PACKAGE}.client",
+    }
+    | USERS,
+    "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
+    "tenacity": {f"{PACKAGE}.transport.retry"},
+    "cattrs": {f"{PACKAGE}.structuring"},
+    "starlette": USERS,
+    "uvicorn": USERS,
+    "h11": USERS,
+    "click": {f"{PACKAGE}.cli.*"},
+    "rich": {f"{PACKAGE}.cli.*"},
+}
+WITHOUT_IO = {"asyncio", "concurrent", "http.client", "multiprocessing", "selectors", "socket", "ssl", "subprocess"}
+WITHOUT_IO |= {"threading", "urllib.request"}
+
+
+def matches(module: str, pattern: str) -> bool:
+    stem = pattern.removesuffix(".*")
+    return module == stem or (pattern.endswith(".*") and module.startswith(stem + "."))
+
+
+def floor_of(module: str) -> int:
+    floors = [floor for pattern, floor in FLOORS.items() if matches(module, pattern)]
+    assert len(floors) == 1, f"{module} has no floor of its own: give it one in FLOORS, as low as it can stand"
+    return floors[0]
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports_of(source: str, module: str, is_package: bool, known: set[str]) -> Iterator[str]:
+    """Every module that a source imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                yield inner if inner in known else origin
+
+
+def imports_in(module: str) -> set[str]:
+    path = SOURCES[module]
+    return set(imports_of(path.read_text("utf-8"), module, path.name == "__init__.py", set(SOURCES)))
+
+
+def is_inside(module: str) -> bool:
+    return module.partition(".")[0] == PACKAGE
+
+
+IMPORTS = {module: imports_in(module) for module in SOURCES}
+PAIRS = [(module, name) for module, names in IMPORTS.items() for name in sorted(names)]
+INSIDE = [(module, name) for module, name in PAIRS if is_inside(name)]
+OUTWARD = [
+    (module, name)
+    for module, name in PAIRS
+    if not is_inside(name) and name.partition(".")[0] not in sys.stdlib_module_names | EVERYWHERE
+]
+
+
+def test_the_reader_of_imports_sees_every_kind_of_import() -> None:
+    source = """
+import a.b, c as d
+from typing import TYPE_CHECKING
+from pkg import errors, AsyncClient
+if TYPE_CHECKING:
+    from pkg.client import AsyncClient
+def f():
+    try:
+        from . import cfl
+        from ..upper import thing
+        from .deep.er import x as y
+    except ImportError:
+        import z
+"""
+    known = {"pkg", "pkg.errors", "pkg.client", "pkg.sub", "pkg.sub.cfl", "pkg.sub.deep.er"}
+    found = {
+        "a.b",
+        "c",
+        "typing",
+        "pkg.errors",
+        "pkg",
+        "pkg.client",
+        "pkg.sub.cfl",
+        "pkg.upper",
+        "pkg.sub.deep.er",
+        "z",
+    }
+    assert set(imports_of(source, "pkg.sub.module", is_package=False, known=known)) == found
+    assert set(imports_of("from . import cfl", "pkg.sub", is_package=True, known=known)) == {"pkg.sub.cfl"}
+
+
+def test_all_modules_were_read() -> None:
+    assert {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.transport", f"{PACKAGE}.metrics.intervals"} <= set(SOURCES)
+    assert IMPORTS[f"{PACKAGE}.client"] >= {"httpx", f"{PACKAGE}.structuring", f"{PACKAGE}.transport.throttle"}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_module_has_a_floor(module: str) -> None:
+    assert 0 <= floor_of(module) <= max(FLOORS.values())
+
+
+@pytest.mark.parametrize("pattern", [name for name in FLOORS if name != f"{PACKAGE}.cli.*"])
+def test_every_floor_is_lived_on(pattern: str) -> None:
+    assert any(matches(module, pattern) for module in SOURCES)
+
+
+def test_imports_point_down_or_stay_on_the_floor() -> None:
+    assert not [f"{one} imports {other}" for one, other in INSIDE if floor_of(other) > floor_of(one)]
+
+
+def test_nothing_in_the_house_knows_its_users() -> None:
+    assert not [f"{one} imports {other}" for one, other in INSIDE if floor_of(one) <= TOP < floor_of(other)]
+
+
+def test_imports_from_inside_are_of_modules_that_exist() -> None:
+    assert not [f"{one} imports {other}" for one, other in INSIDE if other not in SOURCES]
+
+
+def test_no_imports_go_in_circles() -> None:
+    graph: dict[str, set[str]] = {}
+    for one, other in INSIDE:
+        graph.setdefault(one, set()).add(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
+
+
+def test_imports_from_outside_are_made_only_where_they_belong() -> None:
+    for module, name in OUTWARD:
+        allowed = OUTSIDE.get(name.partition(".")[0], set())
+        assert any(matches(module, pattern) for pattern in allowed), f"{module} imports {name}"
+
+
+def test_the_ground_floor_knows_the_standard_library_and_attrs_and_does_no_io() -> None:
+    ground = {module for module in SOURCES if floor_of(module) == 0}
+    assert not [f"{module} imports {name}" for module, name in OUTWARD if module in ground]
+    for module in ground:
+        io = {name for name in IMPORTS[module] if any(matches(name, f"{package}.*") for package in WITHOUT_IO)}
+        assert not io, f"{module} imports {io}"
+
+
+def test_the_sandbox_does_its_own_calendar_and_so_stays_an_independent_referee() -> None:
+    borrowed = {other for one, other in INSIDE if matches(one, f"{PACKAGE}.sandbox.*")}
+    assert any(matches(name, f"{PACKAGE}.sandbox.*") for name in borrowed)
+    assert not {name for name in borrowed if matches(name, f"{PACKAGE}.metrics.*")}
+
+
+def test_the_public_surface_is_imports_and_a_list_and_nothing_else() -> None:
+    body = ast.parse(SOURCES[PACKAGE].read_text("utf-8")).body
+    assert isinstance(body[0], ast.Expr)  # its docstring
+    assert isinstance(body[-1], ast.Assign)
+    assert all(isinstance(node, ast.ImportFrom) for node in body[1:-1])
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_import_brings_none_of_the_optional_packages() -> None:
+    """What the packages it depends on import by themselves does not count."""
+    code = f"""
+import sys
+import anyio, attrs, cattrs, httpx, tenacity
+before = set(sys.modules)
+import {PACKAGE}
+optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11"}}
+print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in optional))
+"""
+    assert in_a_fresh_interpreter(code) == "[]"
+
+
+def test_the_import_builds_no_tls_context_and_opens_no_socket() -> None:
+    code = f"""
+import socket, ssl
+made = []
+class Context(ssl.SSLContext):
+    def __new__(cls, *arguments, **more):
+        made.append("context")
+        return super().__new__(cls, *arguments, **more)
+ssl.SSLContext = Context
+plain = ssl.create_default_context
+ssl.create_default_context = lambda *arguments, **more: made.append("default") or plain(*arguments, **more)
+connect = socket.socket.connect
+socket.socket.connect = lambda *arguments: made.append("connection") or connect(*arguments)
+import {PACKAGE}
+assert made == [], made
+Context(ssl.PROTOCOL_TLS_CLIENT)
+print(made)  # the trap works
+"""
+    assert in_a_fresh_interpreter(code) == "['context']"

@@ -1,0 +1,160 @@
+"""The promise: the public names and how they are called. A change here is a change for every user."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+import chartmogul_async
+from chartmogul_async import AsyncClient, MetricQuery, Outcome, RetryPolicy, Throttle, cfl, errors
+from chartmogul_async.customers import Customers
+from chartmogul_async.metrics.resource import Metrics
+
+PUBLIC = [
+    "ARPAEntry",
+    "ARREntry",
+    "ASPEntry",
+    "Account",
+    "AsyncClient",
+    "Attempt",
+    "ChartMogulError",
+    "Customer",
+    "CustomerChurnRateEntry",
+    "CustomerCountEntry",
+    "KeyMetricsEntry",
+    "KeyMetricsSummary",
+    "LTVEntry",
+    "MRRChurnRateEntry",
+    "MRREntry",
+    "MetricQuery",
+    "Outcome",
+    "RetryPolicy",
+    "Series",
+    "Summary",
+    "Throttle",
+    "ThrottleStatistics",
+    "__version__",
+    "cfl",
+    "errors",
+]
+METRICS = ["all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv"]
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert chartmogul_async.__all__ == PUBLIC == sorted(PUBLIC)
+
+
+def test_every_public_name_is_there_for_a_star_import() -> None:
+    namespace: dict[str, Any] = {}
+    exec("from chartmogul_async import *", namespace)
+    assert set(PUBLIC) <= set(namespace)
+
+
+def test_the_version_is_one_that_installers_understand() -> None:
+    assert all(part.isdigit() for part in chartmogul_async.__version__.split(".")[:2])
+
+
+def documented() -> list[Any]:
+    """Every public name but the version, and every public method of the public classes."""
+    names = [(name, getattr(chartmogul_async, name)) for name in PUBLIC if name != "__version__"]
+    names += [(f"errors.{name}", getattr(errors, name)) for name in vars(errors) if name.endswith(("Error", "Detail"))]
+    names += [("metrics", Metrics), ("customers", Customers), ("cfl.where", cfl.where)]
+    names += [("cfl.Field", cfl.Field), ("cfl.Filter", cfl.Filter)]
+    methods = [
+        (f"{owner}.{name}", method)
+        for owner, cls in names
+        if inspect.isclass(cls) and cls.__module__.startswith("chartmogul_async")
+        for name, method in vars(cls).items()
+        if not name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property))
+    ]
+    return [pytest.param(value, id=name) for name, value in names + methods]
+
+
+@pytest.mark.parametrize("value", documented())
+def test_every_public_name_says_what_it_is_for(value: Any) -> None:
+    said = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
+    assert said
+    assert said.strip()
+
+
+def test_the_methods_of_the_metrics_are_among_the_documented_names() -> None:
+    names = {param.id for param in documented()}
+    assert {f"metrics.{name}" for name in METRICS} <= names
+    assert {"AsyncClient.aclose", "Throttle.resize", "MetricQuery.params", "cfl.Field.any", "customers.search"} <= names
+
+
+def signature_of(callable_: Callable[..., Any]) -> str:
+    """Names, kinds and defaults; what the types are is held by ``typing_examples.py``."""
+    signature = inspect.signature(callable_)
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    return str(inspect.Signature(bare))
+
+
+RANGE = "start_date, end_date, *, interval='month', geo=None, plans=None, filters=None"
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_called_in_the_same_way(name: str) -> None:
+    assert signature_of(getattr(Metrics, name)) == f"(self, {RANGE}, slices=None)"
+
+
+def test_the_metrics_have_no_other_public_method() -> None:
+    public = [name for name in vars(Metrics) if not name.startswith("_")]
+    assert sorted(public) == sorted([*METRICS, "fetch", "stream"])
+
+
+TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
+
+
+@pytest.mark.parametrize(
+    ("callable_", "signature"),
+    [
+        (MetricQuery, f"(metric, {RANGE})"),
+        (RetryPolicy, "(attempts=6, base=1.0, cap=30.0, total=90.0)"),
+        (Throttle, "(per_second=40, parallel=20)"),
+        (Throttle.resize, "(self, *, per_second=None, parallel=None)"),
+        (Throttle.statistics, "(self)"),
+        (
+            AsyncClient,
+            "(api_key=None, *, base_url='https://api.chartmogul.com/v1', "
+            f"timeout={TIMEOUT!r}, retry={RetryPolicy()!r}, throttle=None, transport=None, on_attempt=None)",
+        ),
+        (AsyncClient.aclose, "(self)"),
+        (AsyncClient.account, "(self)"),
+        (AsyncClient.ping, "(self)"),
+        (AsyncClient.get, "(self, path, params=None)"),
+        (Metrics.fetch, "(self, query, *, slices=None)"),
+        (Metrics.stream, "(self, queries)"),
+        (Customers.search, "(self, email)"),
+        (Outcome, "(query, series=None, error=None)"),
+        (Outcome.result, "(self)"),
+        (cfl.where, "(name)"),
+        (
+            errors.ChartMogulError,
+            "(message, status=None, param=None, details=(), request_id=None, attempts=0, waited=0.0)",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", ""),
+)
+def test_signatures_are_a_promise(callable_: Callable[..., Any], signature: str) -> None:
+    assert signature_of(callable_) == signature
+
+
+@pytest.mark.parametrize("name", [*METRICS, "fetch"])
+def test_every_metric_is_awaited(name: str) -> None:
+    assert inspect.iscoroutinefunction(getattr(Metrics, name))
+
+
+@pytest.mark.parametrize("name", ["account", "ping", "get", "aclose"])
+def test_every_call_of_the_client_is_awaited(name: str) -> None:
+    assert inspect.iscoroutinefunction(getattr(AsyncClient, name))
+
+
+def test_the_examples_for_the_type_checkers_can_be_imported() -> None:
+    from tests import typing_examples
+
+    assert inspect.iscoroutinefunction(typing_examples.each_metric_has_its_own_entry)

@@ -1,0 +1,244 @@
+"""The records: frozen values with their units, and a series of them that is a sequence."""
+
+from __future__ import annotations
+
+import pickle
+import types
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import pytest
+
+from chartmogul_async import MetricQuery
+from chartmogul_async.account import Account
+from chartmogul_async.customers import Address, BetaActivity, BetaSubscription, Customer, CustomerAttributes
+from chartmogul_async.metrics.records import (
+    Answer,
+    ARPAEntry,
+    ARREntry,
+    ASPEntry,
+    CustomerChurnRateEntry,
+    CustomerCountEntry,
+    KeyMetricsAnswer,
+    KeyMetricsEntry,
+    KeyMetricsSummary,
+    LTVEntry,
+    MRRChurnRateEntry,
+    MRREntry,
+    Series,
+    Summary,
+)
+
+DAY = date(2023, 7, 31)
+ENTRIES: list[type] = [
+    MRREntry,
+    ARREntry,
+    ARPAEntry,
+    ASPEntry,
+    CustomerCountEntry,
+    CustomerChurnRateEntry,
+    MRRChurnRateEntry,
+    LTVEntry,
+    KeyMetricsEntry,
+]
+RECORDS: list[type] = [*ENTRIES, Summary, KeyMetricsSummary]
+OTHERS: list[type] = [Account, Customer, Address, CustomerAttributes, BetaSubscription, BetaActivity]
+
+UNITS = {
+    "mrr": ("cents", "stock"),
+    "arr": ("cents", "stock"),
+    "arpa": ("cents", "stock"),
+    "ltv": ("cents", "stock"),
+    "asp": ("cents", "flow"),
+    "mrr_new_business": ("cents", "flow"),
+    "mrr_expansion": ("cents", "flow"),
+    "mrr_contraction": ("cents", "flow"),
+    "mrr_churn": ("cents", "flow"),
+    "mrr_reactivation": ("cents", "flow"),
+    "customers": ("count", "stock"),
+    "customer_churn_rate": ("percent", "rate"),
+    "mrr_churn_rate": ("percent", "rate"),
+    "percentage_change": ("percent", "rate"),
+}
+
+
+def numbers_of(kind: Any) -> set[type]:
+    """The kinds of number that a field may hold."""
+    members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return {member for member in members if member in (int, float)}
+
+
+def example(cls: type, number: int = 7) -> Any:
+    """A record with a number in every numeric field and a plain value in the others."""
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for field in attrs.fields(cls):
+        kind = hints[field.name]
+        if numbers := numbers_of(kind):
+            values[field.name] = number if int in numbers else number / 4
+        elif kind is date:
+            values[field.name] = DAY
+        elif str in (kind, *get_args(kind)) and get_origin(kind) is not tuple:
+            values[field.name] = f"{field.name} {number}"
+    return cls(**values)
+
+
+numeric_fields = [
+    pytest.param(cls, field.name, id=f"{cls.__name__}.{field.name}")
+    for cls in RECORDS
+    for field in attrs.fields(cls)
+    if numbers_of(get_type_hints(cls)[field.name])
+]
+
+
+def test_there_are_as_many_numbers_as_the_api_documents() -> None:
+    counted = {cls: sum(param.values[0] is cls for param in numeric_fields) for cls in RECORDS}
+    assert counted[MRREntry] == 7
+    assert counted[KeyMetricsEntry] == 16
+    assert counted[KeyMetricsSummary] == 24
+    assert counted[Summary] == 3
+    assert all(counted[cls] == 2 for cls in ENTRIES if cls not in (MRREntry, KeyMetricsEntry))
+
+
+# ``current`` and ``previous`` of a summary are in the unit of the metric, which the class does not know.
+with_a_unit = [param for param in numeric_fields if param.values[0] is not Summary or "change" in str(param.values[1])]
+
+
+@pytest.mark.parametrize(("cls", "name"), with_a_unit)
+def test_every_number_says_its_unit_and_its_kind(cls: type, name: str) -> None:
+    metadata = attrs.fields_dict(cls)[name].metadata
+    key = name.removeprefix("current_").removeprefix("previous_")
+    key = "percentage_change" if key.endswith("percentage_change") else key
+    assert (metadata["unit"], metadata["kind"]) == UNITS[key]
+
+
+@pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
+def test_money_may_have_a_fraction_and_counts_may_not_and_rates_always_do(cls: type) -> None:
+    hints = get_type_hints(cls)
+    for field in attrs.fields(cls):
+        unit = field.metadata.get("unit")
+        if unit is not None:
+            expected = {"cents": {int, float}, "count": {int}, "percent": {float}}[unit]
+            assert numbers_of(hints[field.name]) == expected, field.name
+
+
+@pytest.mark.parametrize("cls", ENTRIES, ids=lambda cls: cls.__name__)
+def test_every_entry_has_its_date_first(cls: type) -> None:
+    assert attrs.fields(cls)[0].name == "date"
+    assert get_type_hints(cls)["date"] is date
+
+
+@pytest.mark.parametrize("cls", RECORDS + OTHERS, ids=lambda cls: cls.__name__)
+def test_records_are_frozen_slotted_comparable_hashable_values(cls: type) -> None:
+    record = example(cls)
+    twin, other = example(cls), example(cls, 8)
+    assert record == twin
+    assert hash(record) == hash(twin)
+    assert {record, twin} == {record}
+    if cls is not CustomerAttributes:  # which holds neither numbers nor texts
+        assert record != other
+    assert not hasattr(record, "__dict__")
+    for field in attrs.fields(cls):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(record, field.name, None)
+
+
+@pytest.mark.parametrize("cls", RECORDS + OTHERS, ids=lambda cls: cls.__name__)
+def test_records_travel_between_processes(cls: type) -> None:
+    record = example(cls)
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(record, protocol))
+        assert twin == record
+        assert hash(twin) == hash(record)
+
+
+@pytest.mark.parametrize("cls", RECORDS + OTHERS, ids=lambda cls: cls.__name__)
+def test_a_copy_with_a_change_can_be_made_of_every_record(cls: type) -> None:
+    record = example(cls)
+    assert attrs.evolve(record) == record
+
+
+def test_records_of_two_metrics_are_never_equal() -> None:
+    arr: object = ARREntry(DAY, 1)
+    assert arr != ARPAEntry(DAY, 1)
+
+
+def test_attributes_of_customers_compare_by_all_they_hold_and_can_still_be_hashed() -> None:
+    one, two = CustomerAttributes(custom={"seats": 1}), CustomerAttributes(custom={"seats": 2})
+    assert one != two
+    assert len({one, two, CustomerAttributes(custom={"seats": 1})}) == 2
+
+
+# --- series --------------------------------------------------------------------------------------------------
+
+
+QUERY = MetricQuery("arr", "2023-05-01", "2023-07-31")
+FIRST, SECOND, THIRD = (ARREntry(date(2023, month, 28), month * 100, 0.5) for month in (5, 6, 7))
+SUMMARY = Summary(700, 600, 16.67)
+SERIES = Series((FIRST, SECOND, THIRD), SUMMARY, QUERY)
+
+
+def test_a_series_is_a_sequence() -> None:
+    assert isinstance(SERIES, Sequence)
+    assert len(SERIES) == 3
+    assert list(SERIES) == [FIRST, SECOND, THIRD]
+    assert list(reversed(SERIES)) == [THIRD, SECOND, FIRST]
+    assert SECOND in SERIES
+    assert ARREntry(DAY, 1) not in SERIES
+    assert SERIES.index(SECOND) == 1
+    assert SERIES.count(THIRD) == 1
+
+
+def test_a_series_is_indexed_and_sliced_like_a_tuple() -> None:
+    assert (SERIES[0], SERIES[-1], SERIES[-3]) == (FIRST, THIRD, FIRST)
+    assert SERIES[1:] == (SECOND, THIRD)
+    assert SERIES[::-2] == (THIRD, FIRST)
+    assert SERIES[5:] == ()
+    first, *rest = SERIES
+    assert (first, rest) == (FIRST, [SECOND, THIRD])
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_an_index_beyond_the_end_is_an_index_error(index: int) -> None:
+    with pytest.raises(IndexError):
+        SERIES[index]
+
+
+@pytest.mark.parametrize("index", ["0", None, 0.0])
+def test_an_index_that_is_no_number_is_a_type_error(index: Any) -> None:
+    with pytest.raises(TypeError):
+        SERIES[index]
+
+
+def test_an_empty_series_is_false() -> None:
+    assert not Series((), SUMMARY, QUERY)
+    assert SERIES
+
+
+def test_a_series_is_a_frozen_hashable_value() -> None:
+    twin = Series((FIRST, SECOND, THIRD), Summary(700, 600, 16.67), MetricQuery("arr", "2023-05-01", "2023-07-31"))
+    assert twin == SERIES
+    assert hash(twin) == hash(SERIES)
+    assert Series((FIRST,), SUMMARY, QUERY) != SERIES
+    assert Series(SERIES.entries, Summary(700, 600, 0.0), QUERY) != SERIES
+    assert Series(SERIES.entries, SUMMARY, MetricQuery("arr", "2023-05-01", "2023-07-30")) != SERIES
+    assert not hasattr(SERIES, "__dict__")
+    for name in ("entries", "summary", "query"):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(SERIES, name, ())
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_series_travels_between_processes(protocol: int) -> None:
+    twin = pickle.loads(pickle.dumps(SERIES, protocol))
+    assert twin == SERIES
+    assert hash(twin) == hash(SERIES)
+
+
+def test_answers_are_values_too() -> None:
+    answer = Answer((FIRST,), SUMMARY)
+    assert pickle.loads(pickle.dumps(answer)) == answer
+    assert KeyMetricsAnswer(()).summary is None
+    assert hash(KeyMetricsAnswer(())) == hash(KeyMetricsAnswer(()))

@@ -1,0 +1,663 @@
+"""Bytes into records: every published and recorded answer number for number, and nothing that does not fit.
+
+The answers in ``answers/`` are the examples of ChartMogul's documents as they stand, without their ellipses:
+``beta-…`` of the closed beta in 2015, ``today-…`` of today's pages; and answers that were recorded in 2016
+and 2022. One comma of the closed beta's customer stood inside the quotes before it, and was moved out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chartmogul_async.account import Account
+from chartmogul_async.customers import Customer, _Page
+from chartmogul_async.errors import DecodeError
+from chartmogul_async.metrics.records import (
+    Answer,
+    ARPAEntry,
+    ARREntry,
+    ASPEntry,
+    CustomerChurnRateEntry,
+    CustomerCountEntry,
+    KeyMetricsAnswer,
+    KeyMetricsEntry,
+    LTVEntry,
+    MRRChurnRateEntry,
+    MRREntry,
+    Summary,
+)
+from chartmogul_async.structuring import decode, structure
+
+ANSWERS = Path(__file__).parent / "answers"
+INTO: dict[str, Any] = {
+    "all": KeyMetricsAnswer,
+    "mrr": Answer[MRREntry, Summary],
+    "arr": Answer[ARREntry, Summary],
+    "arpa": Answer[ARPAEntry, Summary],
+    "asp": Answer[ASPEntry, Summary],
+    "customer-count": Answer[CustomerCountEntry, Summary],
+    "customer-churn-rate": Answer[CustomerChurnRateEntry, Summary],
+    "mrr-churn-rate": Answer[MRRChurnRateEntry, Summary],
+    "ltv": Answer[LTVEntry, Summary],
+    "customers-search": _Page,
+}
+
+
+def read(name: str) -> tuple[Any, Any]:
+    """An answer as plain JSON, and as records."""
+    content = (ANSWERS / f"{name}.json").read_bytes()
+    metric = re.sub(r"^(beta|today|2016-d|2022-[abc])-", "", name)
+    return json.loads(content), structure(decode(content), INTO[metric])
+
+
+def assert_says_the_same(raw: dict[str, Any], record: Any) -> None:
+    """Every key of the JSON is in the record with an equal value of the right type, and there is nothing else."""
+    fields = attrs.fields_dict(type(record))
+    seen = set()
+    for key, said in raw.items():
+        name = key.replace("-", "_")
+        name = "customers" if name == "customer_count" else name
+        seen.add(name)
+        assert_is(said, getattr(record, name), fields[name])
+    for name in fields.keys() - seen:
+        assert getattr(record, name) in (None, ()), name
+
+
+def assert_is(said: Any, value: Any, field: attrs.Attribute[Any]) -> None:
+    where = field.name
+    if isinstance(said, dict):
+        assert_says_the_same(said, value)
+    elif isinstance(said, list):
+        assert type(value) is tuple, where
+        assert len(value) == len(said), where
+        for one, member in zip(said, value, strict=True):
+            assert_is(one, member, field)
+    elif isinstance(value, datetime):
+        assert value == datetime.fromisoformat(said), where
+    elif type(value) is date:
+        assert value.isoformat() == said, where
+    elif isinstance(said, str) and field.metadata.get("text"):
+        assert type(value) in (int, float), where
+        assert str(value) == said, where
+    else:
+        assert value == said, where
+        assert type(value) is (float if field.metadata.get("unit") == "percent" else type(said)), where
+
+
+NAMES = sorted(path.stem for path in ANSWERS.glob("*.json"))
+
+
+def test_the_published_answers_are_all_there() -> None:
+    assert {name for name in NAMES if name.startswith("beta-")} == {f"beta-{metric}" for metric in INTO}
+    assert {name for name in NAMES if name.startswith("today-")} == {
+        f"today-{metric}" for metric in ("all", "mrr", "arr", "customer-count")
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_of_every_answer_arrives(name: str) -> None:
+    raw, record = read(name)
+    assert raw["entries"]
+    assert len(record.entries) == len(raw["entries"])
+    for said, entry in zip(raw["entries"], record.entries, strict=True):
+        assert_says_the_same(said, entry)
+    if "customers" not in name:
+        assert ("summary" in raw) is (record.summary is not None)
+    if "summary" in raw:
+        assert_says_the_same(raw["summary"], record.summary)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_structures_into_hashable_values(name: str) -> None:
+    (_, record), (_, again) = read(name), read(name)
+    assert record == again
+    assert hash(record) == hash(again)
+
+
+# --- by hand -------------------------------------------------------------------------------------------------
+
+
+def test_mrr_of_today() -> None:
+    _, answer = read("today-mrr")
+    assert answer == Answer(
+        (
+            MRREntry(date(2023, 7, 31), 363819722, 0.0, 288938, 108684, -147909, -600866, 0),
+            MRREntry(date(2023, 8, 31), 363540396, -0.08, 38547, 82274, -90523, -302423, 0),
+        ),
+        Summary(354026144, 353715871, 0.09),
+    )
+
+
+def test_all_key_metrics_of_today() -> None:
+    _, answer = read("today-all")
+    last, summary = answer.entries[1], answer.summary
+    assert (last.date, last.mrr, last.arr, last.customers) == (date(2023, 8, 31), 339495262, 4073943144, 650)
+    assert (last.ltv_percentage_change, last.asp, last.arpa_percentage_change) == (349.76, 152454, 2.4)
+    assert (summary.current_mrr_churn_rate, summary.previous_mrr_churn_rate) == (-0.05, -0.74)
+    assert summary.mrr_churn_rate_percentage_change == 93.24
+    assert (summary.current_customers, summary.previous_asp) == (700, 55841)
+
+
+def test_all_key_metrics_of_the_closed_beta_have_no_summary_and_no_changes() -> None:
+    _, answer = read("beta-all")
+    assert answer.summary is None
+    assert answer.entries[0] == KeyMetricsEntry(
+        date(2015, 2, 1),
+        mrr=21166,
+        arr=254000,
+        customer_churn_rate=20.0,
+        mrr_churn_rate=14.0,
+        ltv=1250.3,
+        customers=331,
+        asp=125,
+        arpa=1250,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("beta-arr", Answer((ARREntry(date(2015, 1, 30), 516000.5),), Summary(516000.5, 509152.5, 15.7))),
+        ("beta-asp", Answer((ASPEntry(date(2015, 1, 30), 85.0),), Summary(85.0, 88.0, 2.2))),
+        ("beta-customer-count", Answer((CustomerCountEntry(date(2015, 1, 30), 382),), Summary(382, 379, 4.0))),
+        ("today-customer-count", Answer((), Summary(382, 379, 0.8))),
+        (
+            "2016-d-ltv",
+            Answer((LTVEntry(date(2015, 1, 31), 0), LTVEntry(date(2015, 2, 1), 15620.0)), Summary(54213, 54213, 0.0)),
+        ),
+    ],
+)
+def test_single_metrics_by_hand(name: str, expected: Answer[Any, Any]) -> None:
+    _, answer = read(name)
+    assert answer.summary == expected.summary
+    if expected.entries:
+        assert answer.entries == expected.entries
+    else:
+        assert [entry.customers for entry in answer.entries] == [379, 382]
+
+
+def test_a_fraction_of_a_cent_is_kept_and_a_whole_number_stays_whole() -> None:
+    _, old = read("2016-d-ltv")
+    assert [type(entry.ltv) for entry in old.entries] == [int, float]
+    _, beta = read("beta-arr")
+    assert repr(beta.summary.previous) == "509152.5"
+
+
+def test_the_customer_of_the_closed_beta() -> None:
+    _, page = read("beta-customers-search")
+    (customer,) = page.entries
+    assert (customer.company, customer.owner_email) == ("Healthy Foodboxes inc.", "john@healthyfoodboxes.com")
+    assert (customer.mrr, customer.arr, customer.percentage_of_world_mrr) == (269, 3228, 1.3)
+    assert customer.customer_since == datetime(2015, 6, 15)
+    assert customer.subscriptions[0].mrr == 269
+    assert customer.subscriptions[0].next_payment == datetime(2015, 7, 15)
+    assert [activity.activity_mrr for activity in customer.activities] == [269, 529]
+    assert customer.activities[0].date == datetime(2015, 6, 15, 19, 37)
+    assert customer.chartmogul_url == "https://app.chartmogul.com/#customers/6652512-Sentry"
+
+
+BUFFER = [56233, 56252, 56343, 56430, 56520, 56575, 56651, 56670, 56704, 56758, 56781]
+
+
+def test_the_daily_customers_of_a_large_account_in_2016() -> None:
+    days = [f"2016-06-{day}" for day in range(25, 31)] + [f"2016-07-0{day}" for day in range(1, 6)]
+    raw = [{"date": day, "customers": number} for day, number in zip(days, BUFFER, strict=True)]
+    entries = [structure(entry, CustomerCountEntry) for entry in raw]
+    assert [(entry.date.isoformat(), entry.customers) for entry in entries] == list(zip(days, BUFFER, strict=True))
+
+
+def test_the_arpa_of_a_small_account_in_2016() -> None:
+    figures = {"08": 0, "09": 11371, "12": 16092, "14": 13963, "18": 13171, "22": 10996, "23": 13474, "26": 0}
+    for day, cents in figures.items():
+        assert structure({"date": f"2015-01-{day}", "arpa": cents}, ARPAEntry) == ARPAEntry(
+            date(2015, 1, int(day)), cents
+        )
+
+
+def test_movements_without_a_change_as_in_2016() -> None:
+    raw = {
+        "date": "2016-06-01",
+        "mrr": 85734090,
+        "mrr-new-business": 187283,
+        "mrr-expansion": 150346,
+        "mrr-contraction": -36558,
+        "mrr-churn": -136475,
+        "mrr-reactivation": 38750,
+    }
+    assert structure(raw, MRREntry) == MRREntry(
+        date(2016, 6, 1), 85734090, None, 187283, 150346, -36558, -136475, 38750
+    )
+
+
+def test_a_customer_of_today() -> None:
+    raw = {
+        "id": 25647,
+        "uuid": "cus_de305d54-75b4-431b-adb2-eb6b9e546012",
+        "external_id": "34916129",
+        "external_ids": ["34916129"],
+        "data_source_uuid": "ds_610b6e5d-e9b1-4b3d-bb60-9aad28fb4d11",
+        "data_source_uuids": ["ds_610b6e5d-e9b1-4b3d-bb60-9aad28fb4d11"],
+        "name": "Example Company",
+        "company": "",
+        "email": "bob@example.com",
+        "status": "Active",
+        "lead_created_at": "2015-11-01T00:00:00.000Z",
+        "free_trial_started_at": None,
+        "customer-since": "2015-06-09T13:16:00-04:00",
+        "city": "Nowhereville",
+        "state": "US-AK",
+        "country": "US",
+        "zip": "0185128",
+        "address": {"country": "United States", "state": "Alaska", "city": None, "address_zip": "0185128"},
+        "attributes": {
+            "tags": ["engage", "unit loss"],
+            "stripe": {"uid": 7},
+            "clearbit": {"company": {}},
+            "custom": {"CAC": 213, "pro": False, "channel": "Facebook"},
+        },
+        "mrr": 3000,
+        "arr": 36000.5,
+        "currency": "USD",
+        "currency-sign": "$",
+        "billing-system-url": None,
+        "billing-system-type": "Import API",
+        "chartmogul-url": "https://app.chartmogul.com/#/customers/25647-Example_Company",
+        "owner": None,
+        "website_url": "https://example.com",
+    }
+    customer = structure(raw, Customer)
+    assert (customer.id, customer.external_ids, customer.company) == (25647, ("34916129",), "")
+    assert customer.external_id == "34916129"
+    assert customer.data_source_uuid == customer.data_source_uuids[0] == "ds_610b6e5d-e9b1-4b3d-bb60-9aad28fb4d11"
+    assert customer.lead_created_at == datetime.fromisoformat("2015-11-01T00:00:00+00:00")
+    assert customer.customer_since is not None
+    assert customer.customer_since.isoformat() == "2015-06-09T13:16:00-04:00"
+    assert customer.free_trial_started_at is None
+    assert customer.address is not None
+    assert (customer.address.state, customer.address.city, customer.address.address_zip) == ("Alaska", None, "0185128")
+    assert customer.attributes is not None
+    assert customer.attributes.tags == ("engage", "unit loss")
+    assert customer.attributes.custom == {"CAC": 213, "pro": False, "channel": "Facebook"}
+    assert customer.attributes.stripe == {"uid": 7}
+    assert (customer.mrr, customer.arr, customer.currency_sign) == (3000, 36000.5, "$")
+    assert (customer.website_url, customer.billing_system_type) == ("https://example.com", "Import API")
+    assert customer.subscriptions == ()
+
+
+@pytest.mark.parametrize("id_", [None, "acc_ba1a5a5b"])
+def test_the_account_with_and_without_its_id(id_: str | None) -> None:
+    raw = {"name": "Acme", "currency": "EUR", "time_zone": "Europe/Berlin", "week_start_on": "sunday"}
+    expected = Account("Acme", "EUR", "Europe/Berlin", "sunday", id_)
+    assert structure(raw if id_ is None else raw | {"id": id_}, Account) == expected
+
+
+# --- strictness ----------------------------------------------------------------------------------------------
+
+
+ENTRY = {"date": "2023-07-31", "mrr": 1, "percentage-change": 0.5, "mrr-churn": -1}
+SUMMARY = {"current": 1, "previous": 2, "percentage-change": 0.0}
+MRR: Any = Answer[MRREntry, Summary]
+CHURN: Any = Answer[CustomerChurnRateEntry, Summary]
+COUNT: Any = Answer[CustomerCountEntry, Summary]
+
+
+def answer_with(**changed: Any) -> dict[str, Any]:
+    entry = ENTRY | {key.replace("_", "-"): value for key, value in changed.items()}
+    return {"entries": [dict(ENTRY), entry], "summary": dict(SUMMARY)}
+
+
+def problems(value: Any, into: Any = MRR) -> tuple[str, ...]:
+    with pytest.raises(DecodeError) as refused:
+        structure(value, into)
+    assert refused.value.problems
+    assert refused.value.__cause__ is None
+    return refused.value.problems
+
+
+HUGE = 10**400
+no_number = pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("363819722", "str"),
+        ("", "str"),
+        (None, "null"),
+        (True, "bool"),
+        (False, "bool"),
+        ([], "list"),
+        ([1], "list"),
+        ({}, "object"),
+        (float("nan"), "a number out of range"),
+        (float("inf"), "a number out of range"),
+        (float("-inf"), "a number out of range"),
+        (json.loads("1e400"), "a number out of range"),
+    ],
+    ids=repr,
+)
+
+
+@no_number
+def test_money_is_a_number_and_nothing_else(value: Any, got: str) -> None:
+    assert problems(answer_with(mrr=value)) == (f"$.entries[1].mrr: expected int or float, got {got}",)
+
+
+@no_number
+def test_a_rate_is_a_number_and_nothing_else(value: Any, got: str) -> None:
+    raw = {"entries": [{"date": "2023-07-31", "customer-churn-rate": value}], "summary": SUMMARY}
+    assert problems(raw, CHURN) == (f"$.entries[0].customer-churn-rate: expected float, got {got}",)
+
+
+@no_number
+def test_a_count_is_a_whole_number_and_nothing_else(value: Any, got: str) -> None:
+    raw = {"entries": [{"date": "2023-07-31", "customers": value}], "summary": SUMMARY}
+    assert problems(raw, COUNT) == (f"$.entries[0].customers: expected int, got {got}",)
+
+
+@pytest.mark.parametrize("value", ["1", True, [], {}, float("nan"), float("inf")], ids=repr)
+def test_what_may_be_missing_may_be_null_but_nothing_else(value: Any) -> None:
+    assert structure(answer_with(percentage_change=None, mrr_churn=None), MRR).entries[1].mrr_churn is None
+    (problem,) = problems(answer_with(percentage_change=value))
+    assert problem.startswith("$.entries[1].percentage-change: expected float, got ")
+    (problem,) = problems(answer_with(mrr_churn=value))
+    assert problem.startswith("$.entries[1].mrr-churn: expected int or float, got ")
+
+
+def test_no_number_is_rounded_or_coerced() -> None:
+    assert repr(structure(answer_with(mrr=1.9), MRR).entries[1].mrr) == "1.9"
+    assert repr(structure(answer_with(mrr=2), MRR).entries[1].mrr) == "2"
+    assert structure(answer_with(mrr=HUGE), MRR).entries[1].mrr == HUGE
+    assert repr(structure(answer_with(percentage_change=2), MRR).entries[1].percentage_change) == "2.0"
+
+
+@pytest.mark.parametrize("value", [HUGE, 2**53, -(2**53)])
+def test_a_whole_number_that_is_too_long_for_a_rate_is_refused(value: int) -> None:
+    assert problems(answer_with(percentage_change=value)) == (
+        "$.entries[1].percentage-change: expected float, got int",
+    )
+
+
+@pytest.mark.parametrize(("said", "customers"), [(650.0, 650), (0.0, 0), (-0.0, 0), (650, 650)])
+def test_a_count_with_a_dot_and_no_fraction_is_a_count(said: float, customers: int) -> None:
+    record = structure({"date": "2023-07-31", "customers": said}, CustomerCountEntry)
+    assert repr(record.customers) == repr(customers)
+
+
+def test_a_count_with_a_fraction_is_refused() -> None:
+    with pytest.raises(DecodeError, match=r"^\$\.customers: expected int, got float$"):
+        structure({"date": "2023-07-31", "customers": 1.9}, CustomerCountEntry)
+
+
+def test_the_name_of_today_counts_more_than_that_of_the_closed_beta() -> None:
+    both = {"date": "2023-07-31", "customers": 2, "customer-count": 1}
+    assert structure(both, CustomerCountEntry).customers == 2
+    assert structure({"date": "2023-07-31", "customer-count": 1}, CustomerCountEntry).customers == 1
+    assert both == {"date": "2023-07-31", "customers": 2, "customer-count": 1}
+
+
+@pytest.mark.parametrize(
+    "day", ["2023-7-31", "20230731", "2023-02-29", "2023-07-31T00:00:00Z", "", "31.07.2023", None, 20230731, True, []]
+)
+def test_a_date_is_year_month_day(day: Any) -> None:
+    (problem,) = problems(answer_with(date=day))
+    got = {str: "another str", NoneType: "null"}.get(type(day), type(day).__name__)
+    assert problem == f"$.entries[1].date: expected a date YYYY-MM-DD, got {got}"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([], ("$: expected object, got list",)),
+        ("text", ("$: expected object, got str",)),
+        (None, ("$: expected object, got null",)),
+        (7, ("$: expected object, got int",)),
+        ({}, ("$.entries: missing", "$.summary: missing")),
+        ({"entries": {}, "summary": SUMMARY}, ("$.entries: expected list, got object",)),
+        (
+            {"entries": None, "summary": None},
+            ("$.entries: expected list, got null", "$.summary: expected object, got null"),
+        ),
+        ({"entries": "ab", "summary": SUMMARY}, ("$.entries: expected list, got str",)),
+        (
+            {"entries": [[], None], "summary": SUMMARY},
+            ("$.entries[0]: expected object, got list", "$.entries[1]: expected object, got null"),
+        ),
+        (
+            {"entries": [{}], "summary": {"current": 1}},
+            (
+                "$.entries[0].date: missing",
+                "$.entries[0].mrr: missing",
+                "$.summary.previous: missing",
+                "$.summary.percentage-change: missing",
+            ),
+        ),
+    ],
+    ids=repr,
+)
+def test_every_place_that_does_not_fit_is_named(value: Any, expected: tuple[str, ...]) -> None:
+    assert problems(value) == expected
+
+
+@pytest.mark.parametrize("cls", [KeyMetricsAnswer, MRR, COUNT, CHURN, _Page], ids=str)
+def test_no_class_takes_anything_but_an_object_with_a_list(cls: Any) -> None:
+    assert problems([], cls) == ("$: expected object, got list",)
+    assert "$.entries: missing" in problems({}, cls)
+
+
+def test_problems_in_a_summary_of_all_metrics_have_the_keys_of_the_api() -> None:
+    raw, _ = read("today-all")
+    raw["summary"]["current-mrr-churn-rate"] = "0.1"
+    del raw["summary"]["arpa-percentage-change"]
+    raw["entries"][1]["mrr-churn-rate-percentage-change"] = True
+    assert problems(raw, KeyMetricsAnswer) == (
+        "$.entries[1].mrr-churn-rate-percentage-change: expected float, got bool",
+        "$.summary.current-mrr-churn-rate: expected float, got str",
+        "$.summary.arpa-percentage-change: missing",
+    )
+
+
+def test_problems_deep_in_a_customer_have_the_keys_of_the_api() -> None:
+    raw = {
+        "entries": [
+            {
+                "id": "7",
+                "external_id": 7,
+                "external_ids": ["a", None],
+                "customer-since": "in spring",
+                "currency-sign": 7,
+                "address": {"address_zip": 7},
+                "attributes": {"tags": "vip", "custom": []},
+                "subscriptions": [{"billing-cycle": 7, "mrr": "many", "quantity": 1.5}],
+                "activities": [{}, {"activity-mrr": True, "date": 7}],
+            }
+        ],
+        "has_more": "no",
+        "cursor": 7,
+    }
+    assert set(problems(raw, _Page)) == {
+        "$.entries[0].id: expected int, got str",
+        "$.entries[0].external_id: expected str, got int",
+        "$.entries[0].external_ids[1]: expected str, got null",
+        "$.entries[0].customer-since: expected an ISO 8601 time, got another str",
+        "$.entries[0].currency-sign: expected str, got int",
+        "$.entries[0].address.address_zip: expected str, got int",
+        "$.entries[0].attributes.tags: expected list, got str",
+        "$.entries[0].attributes.custom: expected object, got list",
+        "$.entries[0].subscriptions[0].billing-cycle: expected str, got int",
+        "$.entries[0].subscriptions[0].mrr: expected a number, got another str",
+        "$.entries[0].subscriptions[0].quantity: expected int, got float",
+        "$.entries[0].activities[1].activity-mrr: expected int or float, got bool",
+        "$.entries[0].activities[1].date: expected an ISO 8601 time, got int",
+        "$.has_more: expected bool, got str",
+        "$.cursor: expected str, got int",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "mrr"),
+    [("269", 269), ("-269", -269), ("1.3", 1.3), ("0.0", 0.0), (269, 269), (1.5, 1.5), (None, None)],
+    ids=repr,
+)
+def test_the_closed_beta_wrote_numbers_as_text(said: Any, mrr: float | None) -> None:
+    assert repr(structure({"mrr": said}, Customer).mrr) == repr(mrr)
+
+
+@pytest.mark.parametrize("said", ["", "many", "nan", "inf", "1e400", "9" * 5000, "1,5", "0x10", True, [], {}], ids=str)
+def test_a_text_that_is_no_number_is_refused(said: Any) -> None:
+    (problem,) = problems({"mrr": said}, Customer)
+    assert problem.startswith("$.mrr: expected ")
+
+
+def test_keys_that_nobody_knows_yet_are_ignored() -> None:
+    raw = answer_with(quick_ratio="new") | {"meta": [1, 2], "entries_total": None}
+    raw["summary"]["trend"] = {"up": True}
+    assert structure(raw, MRR) == structure(answer_with(), MRR)
+
+
+def test_a_key_of_the_record_is_not_a_key_of_the_api() -> None:
+    raw = {"date": "2023-07-31", "mrr": 1, "percentage_change": 0.5}
+    assert structure(raw, MRREntry) == MRREntry(date(2023, 7, 31), 1)
+
+
+def test_the_message_tells_the_first_problems_and_counts_the_rest() -> None:
+    raw = {"entries": [{"date": "2023-07-31", "mrr": None}] * 8, "summary": SUMMARY}
+    with pytest.raises(DecodeError) as refused:
+        structure(raw, MRR)
+    expected = [f"$.entries[{index}].mrr: expected int or float, got null" for index in range(8)]
+    assert refused.value.problems == tuple(expected)
+    assert refused.value.message == "; ".join([*expected[:5], "and 3 more"])
+
+
+@pytest.mark.parametrize("number", [5, 1])
+def test_up_to_five_problems_are_told_in_full(number: int) -> None:
+    raw = {"entries": [{"date": "2023-07-31", "mrr": None}] * number, "summary": SUMMARY}
+    with pytest.raises(DecodeError) as refused:
+        structure(raw, MRR)
+    assert refused.value.message == "; ".join(refused.value.problems)
+    assert len(refused.value.problems) == number
+
+
+# --- JSON ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "$: the body of 0 bytes is empty"),
+        (b"   ", "$: the body of 3 bytes is empty"),
+        (b'{"entries": [', "$: the body of 13 bytes is not JSON, see character 13"),
+        (b"<html>", "$: the body of 6 bytes is not JSON, see character 0"),
+        (b"\xff\xfe\xfa", "$: the body of 3 bytes is not JSON"),
+        (b"NaN", "$: the body of 3 bytes is not JSON"),
+        (b"[1, -Infinity]", "$: the body of 14 bytes is not JSON"),
+        (b"9" * 5000, "$: the body of 5000 bytes is not JSON"),
+        (b"[" * 100_000, "$: the body of 100000 bytes is not JSON"),
+        (b'{"a":' * 100_000, "$: the body of 500000 bytes is not JSON"),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+def test_what_is_no_json_is_told_by_its_size_and_never_shown(content: bytes, told: str) -> None:
+    with pytest.raises(DecodeError) as refused:
+        decode(content)
+    (problem,) = refused.value.problems
+    assert refused.value.message == problem
+    assert problem.startswith(told)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None  # the parser's error would hold the whole body
+
+
+def test_json_is_read_as_it_stands() -> None:
+    assert decode(b' {"a": [1, 2.50, null, true, "\xc3\xa9"]} ') == {"a": [1, 2.5, None, True, "é"]}
+
+
+def test_of_a_key_that_comes_twice_the_last_counts() -> None:
+    assert decode(b'{"mrr": 1, "mrr": 2}') == {"mrr": 2}
+
+
+# --- any answer at all ---------------------------------------------------------------------------------------
+
+
+SECRET = "customer-data-7f3a"
+KEYS = sorted({key for name in ("today-all", "today-mrr", "beta-customers-search") for key in re.findall(
+    r'"([\w-]+)":', (ANSWERS / f"{name}.json").read_text()
+)})  # fmt: skip
+
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([HUGE, 2**53, 1.9, -0.0, 650.0, float("nan"), float("inf")])
+    | st.floats()
+    | st.sampled_from(["2023-07-31", "2015-06-15T19:37", "269", SECRET])
+    | st.text(max_size=6)
+)
+json_values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+classes = st.sampled_from([*INTO.values(), Account])
+
+
+def outcome_of(value: Any, into: Any) -> Any:
+    """The record, or the ``DecodeError``; any other exception comes out and fails the test."""
+    try:
+        return structure(value, into)
+    except DecodeError as error:
+        return error
+
+
+def assert_is_record_or_decode_error(outcome: Any) -> None:
+    if isinstance(outcome, DecodeError):
+        assert outcome.problems
+        assert outcome.message
+        assert SECRET not in str(outcome)
+        assert SECRET not in repr(outcome)
+    else:
+        hash(outcome)
+
+
+@given(json_values, classes)
+@settings(max_examples=150, deadline=None)
+def test_any_json_becomes_a_record_or_a_decode_error(value: Any, into: Any) -> None:
+    assert_is_record_or_decode_error(outcome_of(value, into))
+
+
+@given(st.sampled_from(NAMES), st.data())
+@settings(max_examples=80, deadline=None)
+def test_an_answer_with_one_place_changed_becomes_a_record_or_names_that_place(name: str, data: st.DataObject) -> None:
+    raw, _ = read(name)
+    metric = re.sub(r"^(beta|today|2016-d|2022-[abc])-", "", name)
+    place: Any = raw
+    path = "$"
+    while True:
+        steps = list(range(len(place))) if isinstance(place, list) else list(place)
+        step = data.draw(st.sampled_from(steps))
+        path += f"[{step}]" if isinstance(step, int) else f".{step}"
+        if not place[step] or not isinstance(place[step], list | dict) or data.draw(st.booleans()):
+            break
+        place = place[step]
+    place[step] = data.draw(json_values)
+    path = path.replace("customer-count", "customers")
+    outcome = outcome_of(raw, INTO[metric])
+    assert_is_record_or_decode_error(outcome)
+    if isinstance(outcome, DecodeError):
+        assert all(problem.startswith(path) for problem in outcome.problems)
+
+
+@given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()), classes)
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_become_a_record_or_a_decode_error(content: bytes, into: Any) -> None:
+    try:
+        outcome = outcome_of(decode(content), into)
+    except DecodeError as error:
+        outcome = error
+    assert_is_record_or_decode_error(outcome)

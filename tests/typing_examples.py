@@ -1,0 +1,198 @@
+"""What the type checkers know of the package. Checked by mypy and pyright, never run.
+
+Each ``ignore`` stands where a checker must complain: a superfluous one is an error in its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import date, datetime
+from typing import Any, assert_type
+
+from chartmogul_async import (
+    Account,
+    ARPAEntry,
+    ARREntry,
+    ASPEntry,
+    AsyncClient,
+    Attempt,
+    ChartMogulError,
+    Customer,
+    CustomerChurnRateEntry,
+    CustomerCountEntry,
+    KeyMetricsEntry,
+    KeyMetricsSummary,
+    LTVEntry,
+    MetricQuery,
+    MRRChurnRateEntry,
+    MRREntry,
+    Outcome,
+    RetryPolicy,
+    Series,
+    Summary,
+    Throttle,
+    ThrottleStatistics,
+    cfl,
+    errors,
+)
+
+
+async def each_metric_has_its_own_entry(client: AsyncClient) -> None:
+    metrics = client.metrics
+    first, last = "2023-07-01", date(2023, 8, 31)
+    assert_type(await metrics.mrr(first, last), Series[MRREntry, Summary])
+    assert_type(await metrics.arr(first, last), Series[ARREntry, Summary])
+    assert_type(await metrics.arpa(first, last), Series[ARPAEntry, Summary])
+    assert_type(await metrics.asp(first, last), Series[ASPEntry, Summary])
+    assert_type(await metrics.customer_count(first, last), Series[CustomerCountEntry, Summary])
+    assert_type(await metrics.customer_churn_rate(first, last), Series[CustomerChurnRateEntry, Summary])
+    assert_type(await metrics.mrr_churn_rate(first, last), Series[MRRChurnRateEntry, Summary])
+    assert_type(await metrics.ltv(first, last), Series[LTVEntry, Summary])
+    assert_type(await metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+
+
+async def a_series_is_a_sequence_of_its_entries(client: AsyncClient) -> None:
+    mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
+    assert_type(mrr[0], MRREntry)
+    assert_type(mrr[1:], tuple[MRREntry, ...])
+    assert_type([entry.mrr for entry in mrr], list[int | float])
+    assert_type(mrr.entries, tuple[MRREntry, ...])
+    assert_type(mrr.query, MetricQuery)
+    assert_type(len(mrr), int)
+    sequence: Sequence[MRREntry] = mrr
+    assert_type(sequence[0].date, date)
+
+
+async def entries_and_summaries_have_typed_figures(client: AsyncClient) -> None:
+    mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
+    assert_type(mrr[0].date, date)
+    assert_type(mrr[0].mrr, int | float)
+    assert_type(mrr[0].percentage_change, float | None)
+    assert_type(mrr[0].mrr_new_business, int | float | None)
+    assert_type(mrr.summary.current, int | float)
+    assert_type(mrr.summary.percentage_change, float)
+    assert_type((await client.metrics.customer_count("2023-07-01", "2023-08-31"))[0].customers, int)
+    assert_type((await client.metrics.mrr_churn_rate("2023-07-01", "2023-08-31"))[0].mrr_churn_rate, float)
+
+
+async def the_summary_of_all_may_be_missing(client: AsyncClient) -> None:
+    everything = await client.metrics.all("2023-07-01", "2023-08-31")
+    assert_type(everything[0].ltv, int | float)
+    everything.summary.current_mrr  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]  # noqa: B018
+    if everything.summary is not None:
+        assert_type(everything.summary.current_mrr, int | float)
+        assert_type(everything.summary.current_customers, int)
+
+
+async def arguments_come_in_many_forms(client: AsyncClient) -> None:
+    built = cfl.where("region").any("US", "DE") & cfl.where("mrr").gt(150)
+    assert_type(built, cfl.Filter)
+    await client.metrics.mrr(
+        datetime(2023, 7, 1),
+        "2023-08-31",
+        interval="week",
+        geo={"US", "DE"},
+        plans=(name for name in ["Gold"]),
+        filters=built,
+        slices="interval",
+    )
+    await client.metrics.mrr("2023-07-01", "2023-08-31", geo="US,DE", plans="Gold", filters="mrr~GT~0", slices=4)
+
+
+async def queries_can_be_made_before(client: AsyncClient) -> None:
+    query = MetricQuery("mrr", "2023-07-01", date(2023, 8, 31), interval="day", geo=["US"], filters=None)
+    assert_type(query.start_date, date)
+    assert_type(query.geo, tuple[str, ...])
+    assert_type(query.plans, tuple[str, ...])
+    assert_type(query.filters, str | None)
+    assert_type(query.path, str)
+    assert_type(query.params, dict[str, str])
+    assert_type(await client.metrics.fetch(query, slices=2), Series[Any, Any])
+
+
+async def a_stream_gives_outcomes(client: AsyncClient) -> None:
+    queries = (MetricQuery("mrr", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"])
+    stream = client.metrics.stream(queries)
+    assert_type(stream, AbstractAsyncContextManager[AsyncIterator[Outcome]])
+    async with stream as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome)
+            assert_type(outcome.query, MetricQuery)
+            assert_type(outcome.series, Series[Any, Any] | None)
+            assert_type(outcome.error, ChartMogulError | None)
+            assert_type(outcome.result(), Series[Any, Any])
+
+
+async def everything_else_of_the_client(client: AsyncClient) -> None:
+    assert_type(await client.customers.search("anna@example.com"), tuple[Customer, ...])
+    assert_type(await client.account(), Account)
+    assert_type((await client.account()).week_start_on, str)
+    assert_type(await client.ping(), str)
+    assert_type(await client.get("/plans", {"per_page": 200, "created": date(2023, 7, 1)}), Any)
+    async with client as entered:
+        assert_type(entered, AsyncClient)
+
+
+async def customers_have_typed_fields(client: AsyncClient) -> None:
+    for customer in await client.customers.search("anna@example.com"):
+        assert_type(customer.uuid, str | None)
+        assert_type(customer.mrr, int | float | None)
+        assert_type(customer.customer_since, datetime | None)
+        assert_type(customer.external_ids, tuple[str, ...])
+
+
+def a_client_is_made_in_many_ways() -> None:
+    def on_attempt(attempt: Attempt) -> None:
+        assert_type(attempt.status, int | None)
+        assert_type(attempt.retry_in, float | None)
+
+    throttle = Throttle(per_second=10, parallel=5)
+    assert_type(throttle.statistics(), ThrottleStatistics)
+    AsyncClient()
+    AsyncClient("key", timeout=10, retry=RetryPolicy(attempts=1), throttle=throttle, on_attempt=on_attempt)
+
+
+async def errors_have_typed_fields(client: AsyncClient) -> None:
+    try:
+        await client.ping()
+    except errors.RateLimitError as error:
+        assert_type(error.retry_after, float | None)
+    except errors.DecodeError as error:
+        assert_type(error.problems, tuple[str, ...])
+    except errors.StatusError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.details, tuple[errors.ErrorDetail, ...])
+        error.retry_after  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    except ChartMogulError as error:
+        assert_type(error.message, str)
+        assert_type(error.param, str | None)
+        assert_type(error.request_id, str | None)
+        assert_type(error.attempts, int)
+        assert_type(error.waited, float)
+
+
+async def wrong_calls_are_refused(client: AsyncClient) -> None:
+    metrics = client.metrics
+    await metrics.mrr("2023-07-01")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await metrics.mrr("2023-07-01", "2023-08-31", "month")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await metrics.mrr("2023-07-01", "2023-08-31", intervall="day")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await metrics.mrr("2023-07-01", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await metrics.mrr("2023-07-01", "2023-08-31", geo=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await metrics.mrr("2023-07-01", "2023-08-31", plans=[7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await metrics.mrr("2023-07-01", "2023-08-31", filters=["mrr~GT~0"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await metrics.mrr("2023-07-01", "2023-08-31", slices="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await metrics.fetch("mrr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await metrics.gross_churn("2023-07-01", "2023-08-31")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    await client.customers.search(["anna@example.com"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncClient("key", "https://localhost")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    AsyncClient("key", retry=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cfl.where("mrr").gt(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cfl.where("mrr") & cfl.where("region")  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+
+
+async def records_are_frozen_for_the_checkers_too(client: AsyncClient) -> None:
+    mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
+    mrr[0].mrr = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    mrr.summary = mrr.summary  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    mrr[0] = mrr[1]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
