@@ -386,7 +386,7 @@ class Word(str, Enum):  # noqa: UP042 - what programs wrote before StrEnum
 
 
 def test_members_of_an_enum_are_sent_as_their_text() -> None:
-    asked = MetricQuery(Word.MRR, "2023-07-01", "2023-08-31", interval=Word.MONTH, geo=[Word.US])  # type: ignore[arg-type]
+    asked = MetricQuery(Word.MRR, "2023-07-01", "2023-08-31", interval=Word.MONTH, geo=[Word.US])
     assert [type(value) for value in asked.params.values()] == [str] * 4
     assert [str(value) for value in asked.params.values()] == ["2023-07-01", "2023-08-31", "month", "US"]
 

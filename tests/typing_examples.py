@@ -103,8 +103,8 @@ async def arguments_come_in_many_forms(client: AsyncClient) -> None:
 async def queries_can_be_made_before(client: AsyncClient) -> None:
     query = MetricQuery("mrr", "2023-07-01", date(2023, 8, 31), interval="day", geo=["US"], filters=None)
     assert_type(query.start_date, date)
-    assert_type(query.geo, tuple[str, ...])
-    assert_type(query.plans, tuple[str, ...])
+    assert_type(query.geo, tuple[str, ...] | None)
+    assert_type(query.plans, tuple[str, ...] | None)
     assert_type(query.filters, str | None)
     assert_type(query.path, str)
     assert_type(query.params, dict[str, str])

@@ -44,7 +44,7 @@ def test_a_server_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CHARTMOGUL_BASE_URL", f"http://127.0.0.1:{port}/v1")
     ran = run("ping")
     assert ran.code == 6
-    assert re.fullmatch(r"error: GET /v1/ping: .+\n", ran.err)
+    assert re.fullmatch(r"error: GET http://[^ ]+/v1/ping: .+\n", ran.err)
 
 
 @pytest.mark.parametrize("error", [errors.RequestTimeoutError("late"), errors.DecodeError("odd"), ChartMogulError("?")])

@@ -1,0 +1,103 @@
+"""The README's code runs, and prints what the README says. Its innermost transport is a sandbox."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import warnings
+from datetime import date
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import anyio
+import pytest
+
+from chartmogul_async import MetricQuery, client, transport
+from chartmogul_async.sandbox import Company, Limits, Sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(python[a-z ]*)\n(.*?)```", README, re.DOTALL)
+
+
+def block_with(text: str) -> CodeType:
+    (block,) = [block for block in BLOCKS if text in block[1]]
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if "notebook" in block[0] else 0
+    code: CodeType = compile(block[1], "README.md", "exec", flags=flags)
+    return code
+
+
+@pytest.fixture(autouse=True)
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client without a transport of its own talks to this sandbox."""
+    sandbox = Sandbox(Company(today=date(2026, 1, 31)), api_key="sandbox", limits=Limits(per_second=None))
+    build = transport.build_transport
+
+    def build_on_sandbox(*args: Any, **options: Any) -> Any:
+        return build(*args, **{**options, "innermost": options["innermost"] or sandbox.transport()})
+
+    monkeypatch.setattr(client, "build_transport", build_on_sandbox)
+    monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
+
+
+def run(code: CodeType) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names
+
+
+def test_the_first_example_prints_what_is_written_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    run(block_with("churned"))
+    (output,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    assert capsys.readouterr().out == output
+
+
+def test_the_web_app_answers() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it would rather use httpx2, which may be missing here
+        from starlette.testclient import TestClient
+    with TestClient(run(block_with("FastAPI"))["app"]) as web:
+        assert web.get("/mrr").json()["mrr"] > 0
+
+
+def test_the_batch_pulls_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    run(block_with("MetricQuery(metric"))
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 8
+    assert all(line.endswith("731 days") for line in printed)
+
+
+async def test_the_worker_pulls_a_query() -> None:
+    worker, ctx = run(block_with("ctx")), dict[str, Any]()
+    await worker["startup"](ctx)
+    assert len(await worker["pull"](ctx, MetricQuery("mrr", "2025-01-01", "2025-12-31"))) == 12
+    await worker["shutdown"](ctx)
+
+
+def test_the_notebook_makes_rows() -> None:
+    code, names = block_with("asdict"), dict[str, Any]()
+
+    async def cell() -> None:
+        result = eval(code, names)
+        assert inspect.isawaitable(result)
+        await result
+
+    anyio.run(cell)
+    assert [row["date"].month for row in names["rows"]] == list(range(1, 13))
+
+
+async def test_the_test_of_the_user_passes() -> None:
+    await run(block_with("test_my_report"))["test_my_report"]()
+
+
+@pytest.mark.parametrize("page", ["limits.md", "sandbox.md"])
+def test_the_other_pages_hold_code_that_runs(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    run(compile(block, page, "exec"))
+
+
+def test_every_block_is_tested() -> None:
+    assert len(BLOCKS) == 6
