@@ -7,7 +7,8 @@ from chartmogul_async.client import AsyncClient
 from chartmogul_async.customers import Customer
 from chartmogul_async.errors import ChartMogulError
 from chartmogul_async.metrics.fan_out import Outcome
-from chartmogul_async.metrics.query import MetricQuery
+from chartmogul_async.metrics.intervals import Interval
+from chartmogul_async.metrics.query import MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
     ARPAEntry,
     ARREntry,
@@ -36,11 +37,13 @@ __all__ = [
     "Customer",
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
+    "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
     "LTVEntry",
     "MRRChurnRateEntry",
     "MRREntry",
+    "MetricName",
     "MetricQuery",
     "Outcome",
     "RetryPolicy",

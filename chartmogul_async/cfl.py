@@ -6,7 +6,8 @@
     # region~ANY~'US','DE'~AND~mrr~GT~150
 
 The builder knows the grammar, not the list of filter names: whatever ChartMogul offers can be written. A
-filter made in the web app can be copied from the ``filters=`` of its address and passed as a plain string.
+filter made in the web app can be copied from the ``filters=`` of its address, decoded with
+``urllib.parse.unquote`` and passed as a plain string.
 Only AND exists; a plan filter and a plan-group filter side by side count as *or*. Texts are quoted, numbers
 and UUIDs with a prefix (``pl_…``, ``plg_…``, ``ds_…``) stay bare.
 

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import date
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -25,11 +26,13 @@ from chartmogul_async.metrics.resource import Metrics
 from chartmogul_async.structuring import decode, structure
 from chartmogul_async.transport import build_transport
 from chartmogul_async.transport.connections import LOOPBACK
-from chartmogul_async.transport.retry import OnAttempt, RetryPolicy, checked_policy
+from chartmogul_async.transport.retry import OnAttempt, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
+
+Param = str | int | float | date | None
 
 BASE_URL = "https://api.chartmogul.com/v1"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)  # no pool limit: the line is ours
@@ -84,16 +87,24 @@ class AsyncClient:
         throttle = Throttle() if throttle is None else throttle
         if not isinstance(throttle, Throttle):
             raise UsageError(f"throttle is {throttle!r}; it is a Throttle, such as Throttle(parallel=10)")
+        if not isinstance(retry, RetryPolicy):
+            raise UsageError(f"retry is {retry!r}; it is a RetryPolicy, such as RetryPolicy(attempts=3)")
+        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
+            raise UsageError(f"transport is {transport!r}; it is an httpx.AsyncBaseTransport")
+        if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
+            raise UsageError(
+                f"on_attempt is {on_attempt!r}; it is a function that is not async, called with an Attempt"
+            )
         self._transport = build_transport(
             httpx.URL(self._base_url),
-            policy=checked_policy(retry),
+            policy=retry,
             throttle=throttle,
             innermost=transport,
             on_attempt=on_attempt,
         )
         self._loop: object = None
         self._entered = self._closed = False
-        self.metrics = Metrics(self._fetch, week_start=self._week_start, room=throttle.room)
+        self.metrics = Metrics(self._fetch, self._week_start, throttle)
         self.customers = Customers(self._fetch)
 
     def __repr__(self) -> str:
@@ -112,10 +123,14 @@ class AsyncClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Closing twice does nothing."""
+        """Close the connections. Closing twice does nothing.
+
+        Raises ``UsageError`` in another event loop than that of the calls: connections end with their loop.
+        """
         if not self._closed:
             self._closed = True
             await self._transport.aclose()
+            self._check_loop()
 
     async def account(self) -> Account:
         """The account's name, currency, time zone and first day of the week."""
@@ -125,15 +140,15 @@ class AsyncClient:
         """Check the key: ``"pong!"``, or ``AuthenticationError``."""
         return (await self._fetch("/ping", {}, _Pong)).data
 
-    async def get(self, path: str, params: Mapping[str, str | int | date] | None = None) -> Any:
+    async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:
         """Read whatever has no method yet: the parsed JSON as it came, None for an empty answer.
 
-        ``path`` is below the base URL, such as ``/plans``. Lists come page by page: ask again with the
-        answer's ``cursor`` while ``has_more`` is true.
+        ``path`` is below the base URL, such as ``/plans``; a parameter that is None is left out. Lists come page
+        by page: ask again with the answer's ``cursor`` while ``has_more`` is true.
         """
         if not _PATH.fullmatch(path) or ".." in path:
             raise UsageError(f"path is {path!r}; it is one below the base URL, such as '/plans', without a query")
-        texts = {name: str(value) for name, value in (params or {}).items()}
+        texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
         response = await self._send("/" + path.lstrip("/"), texts)
         if not response.content.strip():
             return None
@@ -183,6 +198,9 @@ class AsyncClient:
     def _check_usable(self) -> None:
         if self._closed:
             raise UsageError("this client is closed; make a new AsyncClient, and close it after its last call")
+        self._check_loop()
+
+    def _check_loop(self) -> None:
         loop = anyio.lowlevel.current_token()
         if self._loop is None:
             self._loop = loop
@@ -205,10 +223,12 @@ def _checked_base_url(base_url: str) -> str:
     try:
         url = httpx.URL(base_url)
     except (TypeError, httpx.InvalidURL):
-        raise UsageError(f"base_url is not a URL; it is one such as {BASE_URL!r}") from None
-    if url.userinfo or url.query or url.fragment:
+        url = httpx.URL()
+    if not url.host:
+        raise UsageError(f"base_url is not a URL; it is one such as {BASE_URL!r}")
+    if url.userinfo or "?" in base_url or "#" in base_url:
         raise UsageError("base_url has a user, a query or a fragment; pass the key as api_key and the rest nowhere")
-    if not url.host or not (url.scheme == "https" or (url.scheme == "http" and url.host in LOOPBACK)):
+    if not (url.scheme == "https" or (url.scheme == "http" and url.host in LOOPBACK)):
         raise UsageError(
             f"base_url begins with {url.scheme}://{url.host}; the API is read over https, for the key travels in "
             "every request, and plain http is allowed on localhost only"
@@ -222,6 +242,14 @@ def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise UsageError(f"timeout is {timeout!r}; it is a number of seconds above 0, or an httpx.Timeout")
     return httpx.Timeout(timeout)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int, float, date)):
+        raise UsageError(f"parameter {name} is {value!r}; it is a text, a number, a date or a truth value")
+    return str(value)
 
 
 def _status_error(response: httpx.Response) -> StatusError:

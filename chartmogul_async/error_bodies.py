@@ -2,7 +2,8 @@
 
 ChartMogul answers errors in about a dozen shapes: ``message``, ``error`` or ``errors`` at the top, field
 names at the top with lists of complaints, ``error_details`` beside any of them, plain text, HTML, nothing.
-A body is read as text first, and is never required to be JSON.
+A body is read as text first, and is never required to be JSON. The complaints that a *success* may hold about
+single objects of a write are no error answer, and are left where they are.
 
 Source: recorded answers of the official client libraries; https://dev.chartmogul.com/docs/response-codes
 names only the statuses.

@@ -18,8 +18,9 @@
         ├── RateLimitError       429  too fast, or the account's compute time of this minute is used up
         └── ServerError          5xx  trouble at ChartMogul's end; 503 also means too many parallel requests
 
-Each error can be pickled, so it can travel between the processes of a worker queue, and is chained
-(``__cause__``) to the exception it came from. None of them carries the API key.
+Each error can be pickled, so it can travel between the processes of a worker queue. A ``TransportError`` is chained
+(``__cause__``) to what happened below; a ``DecodeError`` is not, for the parser's error holds the whole body. None of
+them carries the API key.
 
 Source of the statuses: https://dev.chartmogul.com/docs/response-codes
 """

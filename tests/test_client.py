@@ -81,6 +81,20 @@ async def test_get_reads_whatever_has_no_method_yet() -> None:
     assert sent == ["/v1/plans?per_page=200&since=2024-01-02", "/v1/customers/cus_1/subscriptions"]
 
 
+async def test_get_writes_parameters_as_the_api_does() -> None:
+    sent: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.query.decode())
+        return httpx.Response(200, json={})
+
+    async with client_of(handler) as client:
+        await client.get("/plans", {"cursor": None, "with_overrides": True, "per_page": 5})
+        with pytest.raises(errors.UsageError, match=r"parameter tags is \['a'\]"):
+            await client.get("/plans", {"tags": ["a"]})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    assert sent == ["with_overrides=true&per_page=5"]
+
+
 async def test_get_of_an_empty_answer_is_none_and_of_garbage_an_error() -> None:
     async with client_of(in_turn(httpx.Response(204), httpx.Response(200, text="<html>"))) as client:
         assert await client.get("/plans") is None
@@ -193,7 +207,7 @@ async def test_bad_arguments_are_refused_before_anything_is_sent() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://api.chartmogul.com/v1", "ftp://localhost", "http://127.0.0.1.evil.example", "https://", "nonsense"],
+    ["http://api.chartmogul.com/v1", "ftp://localhost", "http://127.0.0.1.evil.example"],
 )
 def test_plain_http_is_refused_for_all_but_loopback(url: str) -> None:
     with pytest.raises(errors.UsageError, match="plain http is allowed on localhost only"):
@@ -207,14 +221,16 @@ def test_loopback_and_https_are_taken(url: str) -> None:
     assert repr(AsyncClient(KEY, base_url=url)) == f"AsyncClient(base_url={url.rstrip('/')!r})"
 
 
-@pytest.mark.parametrize("url", ["https://user:pw@x.example", "https://x.example/v1?a=b", "https://x.example/v1#a"])
+@pytest.mark.parametrize(
+    "url", ["https://user:pw@x.example", "https://x.example/v1?a=b", "https://x.example/v1#a", "https://x.example/v1?"]
+)
 def test_a_base_url_with_a_user_a_query_or_a_fragment_is_refused(url: str) -> None:
     with pytest.raises(errors.UsageError, match="base_url has a user, a query or a fragment") as caught:
         AsyncClient(KEY, base_url=url)
     assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [None, "http://x:port"])
+@pytest.mark.parametrize("url", [None, "http://x:port", "https://", "nonsense"])
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(errors.UsageError, match="base_url is not a URL"):
         AsyncClient(KEY, base_url=url)
@@ -229,6 +245,19 @@ def test_a_timeout_is_a_number_of_seconds(timeout: float) -> None:
 def test_a_throttle_is_a_throttle() -> None:
     with pytest.raises(errors.UsageError, match="throttle is 40; it is a Throttle"):
         AsyncClient(KEY, throttle=40)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["retry", "transport", "on_attempt"])
+def test_the_other_options_are_checked_too(name: str) -> None:
+    with pytest.raises(errors.UsageError, match=f"{name} is 'nonsense'; it is"):
+        AsyncClient(KEY, **{name: "nonsense"})  # type: ignore[arg-type]
+
+
+def test_an_async_hook_is_refused() -> None:
+    async def hook(attempt: object) -> None: ...
+
+    with pytest.raises(errors.UsageError, match="a function that is not async"):
+        AsyncClient(KEY, on_attempt=hook)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +310,34 @@ def test_use_from_a_second_event_loop_is_refused() -> None:
     asyncio.run(use())
     with pytest.raises(errors.UsageError, match="another event loop"):
         asyncio.run(use())
+
+
+def test_closing_in_a_second_event_loop_is_told_and_frees_the_throttle() -> None:
+    throttle = Throttle()
+    client = client_of(in_turn(200), throttle=throttle)
+
+    async def use(client: AsyncClient) -> None:
+        await client.metrics.mrr(*RANGE)
+
+    asyncio.run(use(client))
+    with pytest.raises(errors.UsageError, match="another event loop"):
+        asyncio.run(client.aclose())
+    asyncio.run(client.aclose())
+    asyncio.run(use(client_of(in_turn(200), throttle=throttle)))
+
+
+async def test_a_call_that_sleeps_between_attempts_ends_with_the_client() -> None:
+    throttle = Throttle()
+    client = client_of(in_turn(httpx.Response(503, headers={"retry-after": "5"})), throttle=throttle)
+
+    async def call() -> None:
+        with pytest.raises(errors.UsageError, match="closed while the call was under way"):
+            await client.ping()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        await client.aclose()
 
 
 async def test_the_transport_of_the_user_is_closed_with_the_client() -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chartmogul_async import AsyncClient, MetricQuery, Series, Throttle, errors
+from chartmogul_async import AsyncClient, Interval, MetricQuery, Series, Throttle, errors
 from chartmogul_async.metrics.fan_out import bare_task_group, best_slices
 from chartmogul_async.metrics.query import METRICS, MetricName
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -63,7 +63,7 @@ RANGES = st.tuples(st.dates(date(2019, 11, 1), date(2026, 12, 31)), st.integers(
     plans=st.sampled_from([None, ["Basic"]]),
 )
 async def test_slices_give_the_same_as_the_undivided_request(
-    metric: MetricName, dates: tuple[date, date], interval: str, slices: Any, week: str, plans: Any
+    metric: MetricName, dates: tuple[date, date], interval: Interval, slices: Any, week: str, plans: Any
 ) -> None:
     if metric == "asp" and interval in ("day", "week"):
         interval = "month"
@@ -134,12 +134,41 @@ async def test_answers_without_entries_fit_nowhere_and_are_asked_as_one() -> Non
     assert asked == 5
 
 
+async def test_slices_that_tell_different_summaries_are_asked_again() -> None:
+    asked = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return httpx.Response(200, json={**MRR, "summary": {"current": asked, "previous": 0, "percentage-change": 0}})
+
+    async with client_of(handler) as client:
+        assert (await client.metrics.mrr("2023-07-01", "2023-08-31", slices=2)).summary.current == asked == 5
+
+
+async def test_what_does_not_fit_in_slices_is_left_whole_from_then_on() -> None:
+    """As a server would answer that cuts monthly figures at the range asked for."""
+    asked = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        entry = {"date": "2023-07-31", "mrr": int(request.url.params["end-date"].replace("-", ""))}
+        return httpx.Response(200, json={**MRR, "entries": [entry]})
+
+    async with client_of(handler, throttle=Throttle(per_second=1000)) as client:
+        for requests in (20 + 20 + 1, 1, 1):
+            asked = 0
+            await client.metrics.mrr("2013-07-01", "2023-08-31", interval="day")
+            assert asked == requests
+
+
 async def test_the_summary_is_that_of_the_last_slice() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         params = request.url.params
         body = {
             "entries": [{"date": day, "mrr": 1} for day in ("2023-07-31", "2023-08-31") if day <= params["end-date"]],
-            "summary": {"current": int(params["end-date"][5:7]), "previous": 0, "percentage-change": 0},
+            "summary": {"current": 8, "previous": 0, "percentage-change": 0},
         }
         return httpx.Response(200, json=body)
 
@@ -212,6 +241,19 @@ async def test_a_key_that_may_not_read_the_account_gets_its_weeks_in_one_request
             await client.metrics.mrr("2015-01-01", "2024-12-31", interval="week", slices=2)
 
 
+async def test_an_account_that_cannot_be_read_is_not_asked_again_for_every_query() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={}) if request.url.path.endswith("/account") else ok()
+
+    async with client_of(handler) as client:
+        for metric in ("mrr", "mrr", "mrr"):
+            await client.metrics.fetch(MetricQuery(metric, "2015-01-01", "2024-12-31", interval="week"))
+    assert asked == ["/v1/account", *["/v1/metrics/mrr"] * 3]
+
+
 async def test_an_account_with_a_strange_week_is_told() -> None:
     account = httpx.Response(200, json={**ACCOUNT, "week_start_on": "friday"})
     async with client_of(in_turn(account)) as client:
@@ -271,7 +313,7 @@ async def test_the_first_failure_of_a_slice_comes_out_bare_and_cancels_the_rest(
     assert under_way == 0
 
 
-async def test_a_bare_failure_keeps_its_cause() -> None:
+async def test_a_bare_failure_keeps_its_cause_and_has_no_group_about_it() -> None:
     cause = KeyError("cause")
 
     async def fail() -> None:
@@ -281,11 +323,33 @@ async def test_a_bare_failure_keeps_its_cause() -> None:
         async with bare_task_group() as outer:
 
             async def nested() -> None:
-                async with anyio.create_task_group() as inner:
+                async with bare_task_group() as inner:
                     inner.start_soon(fail)
 
             outer.start_soon(nested)
     assert caught.value.__cause__ is cause
+    assert not isinstance(caught.value.__context__, BaseExceptionGroup)
+
+
+async def test_a_group_that_the_user_raises_is_left_whole() -> None:
+    mine = ExceptionGroup("mine", [ValueError(), KeyError()])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with bare_task_group():
+            raise mine
+    assert (caught.value.message, caught.value.exceptions) == (mine.message, mine.exceptions)
+
+
+async def test_ctrl_c_goes_before_a_failure() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(KeyboardInterrupt):
+        async with bare_task_group() as group:
+            group.start_soon(fail)
+            try:
+                await anyio.sleep(1)
+            finally:
+                raise KeyboardInterrupt
 
 
 # --- streams ----------------------------------------------------------------------------------------------------
@@ -380,6 +444,25 @@ async def test_what_is_no_query_in_a_stream_is_an_outcome_too() -> None:
     async with client_of(in_turn(200)) as client, client.metrics.stream(["mrr"]) as outcomes:  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         got = [outcome async for outcome in outcomes]
     assert isinstance(got[0].error, errors.UsageError)
+
+
+@pytest.mark.parametrize("queries", [None, MetricQuery("mrr", "2023-01-01", "2023-01-31")])
+async def test_a_stream_wants_an_iterable(queries: Any) -> None:
+    async with client_of(in_turn(200)) as client:
+        with pytest.raises(errors.UsageError, match="queries is"):
+            client.metrics.stream(queries)
+
+
+async def test_more_places_make_a_stream_wider() -> None:
+    throttle = Throttle(per_second=1000, parallel=50)
+
+    async def stall(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with client_of(stall, throttle=throttle) as client, client.metrics.stream(months(60)):  # type: ignore[arg-type]
+        await anyio.wait_all_tasks_blocked()
+        assert throttle.statistics().in_flight == 50
 
 
 async def test_an_empty_stream_ends_at_once() -> None:

@@ -386,9 +386,18 @@ class Word(str, Enum):  # noqa: UP042 - what programs wrote before StrEnum
 
 
 def test_members_of_an_enum_are_sent_as_their_text() -> None:
-    asked = MetricQuery(Word.MRR, "2023-07-01", "2023-08-31", interval=Word.MONTH, geo=[Word.US])
+    asked = MetricQuery(Word.MRR, "2023-07-01", "2023-08-31", interval=Word.MONTH, geo=[Word.US])  # type: ignore[arg-type]
     assert [type(value) for value in asked.params.values()] == [str] * 4
     assert [str(value) for value in asked.params.values()] == ["2023-07-01", "2023-08-31", "month", "US"]
+
+
+@pytest.mark.parametrize("filters", ["region~ANY~%27US%27", "plan~ANY~pl_1%2Cpl_2", "mrr%7EGT%7E1~AND~mrr~LT~5"])
+def test_filters_that_are_still_encoded_are_refused(filters: str) -> None:
+    assert "pass urllib.parse.unquote(filters)" in refusal(filters=filters)
+
+
+def test_a_percent_sign_in_a_quoted_value_is_fine() -> None:
+    assert query(filters="custom.code~ANY~'%27'").filters == "custom.code~ANY~'%27'"
 
 
 @pytest.mark.parametrize("filters", [["mrr~GT~1"], b"mrr~GT~1", 5])

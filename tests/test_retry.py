@@ -190,9 +190,41 @@ async def test_the_budget_counts_slow_exchanges() -> None:
         start = anyio.current_time()
         with pytest.raises(errors.RequestTimeoutError):
             await client.metrics.mrr(*RANGE)
-        assert anyio.current_time() - start <= 95
-    assert len(attempts) == 3
-    assert [attempt.elapsed for attempt in attempts] == pytest.approx([30, 30, 30])
+        assert anyio.current_time() - start == pytest.approx(90)
+    assert [attempt.error for attempt in attempts] == ["ReadTimeout", "ReadTimeout", "TimeoutError"]
+    assert [attempt.elapsed for attempt in attempts[:2]] == pytest.approx([30, 30])
+
+
+async def test_an_answer_that_trickles_in_for_ever_is_cut_off() -> None:
+    class Trickle(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await anyio.sleep(29)
+                yield b" "
+
+    start = anyio.current_time()
+    with pytest.raises(errors.RequestTimeoutError, match="the retry policy's total time is used up"):
+        await ask(lambda _: httpx.Response(200, stream=Trickle()))
+    assert anyio.current_time() - start == pytest.approx(90)
+
+
+@pytest.mark.parametrize("calls", [1, 20, 100])
+async def test_a_server_that_refuses_for_ever_is_given_up_in_time_by_every_one_of_many_calls(calls: int) -> None:
+    async def refuse(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(0.2)
+        return httpx.Response(429)
+
+    async with client_of(refuse) as client, anyio.create_task_group() as group:  # type: ignore[arg-type]
+
+        async def call() -> None:
+            start = anyio.current_time()
+            with pytest.raises(errors.RateLimitError) as caught:
+                await client.metrics.mrr(*RANGE)
+            assert anyio.current_time() - start <= 95
+            assert caught.value.waited <= 90
+
+        for _ in range(calls):
+            group.start_soon(call)
 
 
 async def test_the_budget_does_not_count_our_own_line() -> None:
@@ -208,9 +240,9 @@ async def test_the_budget_does_not_count_our_own_line() -> None:
         return httpx.Response(500)
 
     attempts: list[Attempt] = []
-    throttle = Throttle(parallel=1)
+    options = {"throttle": Throttle(parallel=1), "on_attempt": attempts.append, "retry": RetryPolicy(total=100.5)}
     async with (
-        client_of(handler, throttle=throttle, on_attempt=attempts.append) as client,  # type: ignore[arg-type]
+        client_of(handler, **options) as client,  # type: ignore[arg-type]
         anyio.create_task_group() as group,
     ):
         group.start_soon(client.metrics.mrr, *RANGE)
@@ -293,6 +325,20 @@ async def test_what_the_hook_raises_comes_out_and_the_place_is_given_back() -> N
     assert throttle.statistics().in_flight == 0
 
 
+async def test_what_the_hook_raises_is_not_taken_for_trouble_on_the_way() -> None:
+    calls = 0
+
+    def hook(_: Attempt) -> None:
+        nonlocal calls
+        calls += 1
+        raise BrokenPipeError("the log file is gone")
+
+    async with client_of(in_turn(500), on_attempt=hook) as client:
+        with pytest.raises(BrokenPipeError):
+            await client.metrics.mrr(*RANGE)
+    assert calls == 1
+
+
 async def test_the_log_tells_attempts_and_give_ups_and_shows_nothing_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -358,8 +404,3 @@ async def test_concurrent_calls_do_not_mix_up_their_results() -> None:
 def test_a_policy_of_nonsense_is_refused(field: str, value: object) -> None:
     with pytest.raises(errors.UsageError, match=f"{field} is"):
         RetryPolicy(**{field: value})  # type: ignore[arg-type]
-
-
-async def test_a_retry_that_is_no_policy_is_refused() -> None:
-    with pytest.raises(errors.UsageError, match="retry is 3; it is a RetryPolicy"):
-        client_of(in_turn(200), retry=3)

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from random import Random
 
 import anyio
+import httpcore
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chartmogul_async import Throttle
 from chartmogul_async.errors import RateLimitError, UsageError
-from chartmogul_async.transport.throttle import Grant
+from tests.conftest import VirtualTimeLoop
+
+SENT = {"request": httpcore.Request(b"GET", "https://api.chartmogul.com/v1/ping")}
 
 Count = Callable[[float], bool]
 
@@ -72,7 +75,7 @@ class Server:
         self.peak = max(self.peak, self.in_flight)
         status = None
         try:
-            await grant.trace("http11.send_request_headers.complete", {})
+            await grant.trace("http11.send_request_headers.started", SENT)
             await anyio.sleep(self.random.uniform(0, self.jitter))
             status = 200 if self.admit(anyio.current_time()) else 429
             await anyio.sleep(self.latency)
@@ -118,7 +121,7 @@ async def test_a_slow_first_connection_does_not_shift_the_window() -> None:
         nonlocal refused
         grant = await throttle.acquire()
         await anyio.sleep(first)
-        await grant.trace("http11.send_request_headers.complete", {})
+        await grant.trace("http11.send_request_headers.started", SENT)
         refused += not admit(anyio.current_time())
         await anyio.sleep(0.03)
         throttle.release(grant, 200)
@@ -126,6 +129,26 @@ async def test_a_slow_first_connection_does_not_shift_the_window() -> None:
     async with anyio.create_task_group() as group:
         for number in range(200):
             group.start_soon(connect_slowly, 0.4 if number < 20 else 0.0)
+    assert refused == 0
+
+
+async def test_a_request_that_is_held_up_on_its_way_is_counted_when_it_can_have_arrived() -> None:
+    """As by a lost packet, or by a server that was busy."""
+    throttle, admit = Throttle(), sliding_log()
+    refused = 0
+
+    async def call(held_up: float) -> None:
+        nonlocal refused
+        grant = await throttle.acquire()
+        await grant.trace("http11.send_request_headers.started", SENT)
+        await anyio.sleep(held_up)
+        refused += not admit(anyio.current_time())
+        await anyio.sleep(0.06)
+        throttle.release(grant, 200)
+
+    async with anyio.create_task_group() as group:
+        for number in range(400):
+            group.start_soon(call, 0.25 if number % 37 == 0 else 0.0)
     assert refused == 0
 
 
@@ -156,9 +179,12 @@ async def test_pacing_ends_and_lasts_longer_each_time_it_was_needed() -> None:
 
     assert await refuse_one() == pytest.approx(60)
     await anyio.sleep(61)
+    throttle.release(await throttle.acquire(), 200)
     assert await Server(sliding_log()).answer_all(throttle, 9) == pytest.approx(0.03)  # bursts are back
     lasts = [await refuse_one() for _ in range(7)]
     assert lasts == pytest.approx([120, 240, 480, 960, 1920, 3600, 3600])
+    await anyio.sleep(3 * 3600)
+    assert await refuse_one() == pytest.approx(60)  # an hour without trouble, and it is forgotten
 
 
 async def test_late_timers_do_not_add_up_while_pacing() -> None:
@@ -175,28 +201,112 @@ async def test_late_timers_do_not_add_up_while_pacing() -> None:
 async def test_one_429_pauses_everyone_for_as_long_as_the_server_says() -> None:
     throttle = Throttle()
     start = anyio.current_time()
-    first, second = await throttle.acquire(), await throttle.acquire()
-    assert throttle.release(first, 429, retry_after=7.0) == 7.0
+    first, second, third = [await throttle.acquire() for _ in range(3)]
+    throttle.release(first, 429, retry_after=7.0)
+    assert first.pause_left == 7.0
     assert throttle.statistics().paused_until == start + 7.0
-    assert throttle.release(second, 429, retry_after=9.0) == 9.0  # the longer word counts
+    throttle.release(second, 429, retry_after=9.0)  # the longer word counts
+    throttle.release(third, 429, retry_after=2.0)
+    assert (second.pause_left, third.pause_left) == (9.0, 9.0)
     throttle.release(await throttle.acquire(), 200)
     assert anyio.current_time() - start == pytest.approx(9.0)
 
 
 async def test_without_a_word_the_pauses_grow_and_a_success_ends_that() -> None:
     throttle = Throttle()
-    pauses = []
-    for _ in range(6):
-        pauses.append(throttle.release(await throttle.acquire(), 429))
-    assert pauses == [1, 4, 16, 30, 30, 30]
-    throttle.release(await throttle.acquire(), 200)
-    assert throttle.release(await throttle.acquire(), 429) == 1
+
+    async def pause_after(status: int) -> float:
+        grant = await throttle.acquire()
+        throttle.release(grant, status)
+        return grant.pause_left
+
+    assert [await pause_after(429) for _ in range(600)] == [1, 4, 16] + [30] * 597
+    assert [await pause_after(status) for status in (200, 429)] == [0, 1]
 
 
 async def test_refusals_of_requests_that_were_under_way_are_one_piece_of_news() -> None:
     throttle = Throttle()
     grants = [await throttle.acquire() for _ in range(20)]
-    assert [throttle.release(grant, 429) for grant in grants] == [1.0] * 20
+    for grant in grants:
+        throttle.release(grant, 429)
+    assert [grant.pause_left for grant in grants] == [1.0] * 20
+
+
+async def test_after_a_pause_one_request_goes_ahead_until_one_succeeds() -> None:
+    throttle, sent = Throttle(), []
+    throttle.release(await throttle.acquire(), 429)
+    answers = iter([None, 429, 500, *[200] * 7])
+
+    async def call() -> None:
+        grant = await throttle.acquire()
+        sent.append((anyio.current_time() - start, throttle.statistics().in_flight))
+        await anyio.sleep(0.1)
+        throttle.release(grant, next(answers))
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(call)
+    assert [when for when, _ in sent[:4]] == pytest.approx([1.0, 1.1, 5.2, 5.3])
+    assert [together for _, together in sent[:4]] == [1] * 4
+    assert max(together for _, together in sent) > 1  # a 500 is no refusal: the limit has let it through
+
+
+async def test_pauses_in_line_count_towards_a_callers_patience_and_the_line_itself_does_not() -> None:
+    throttle = Throttle(parallel=1)
+    refused_after: list[float] = []
+
+    async def refuse_everything(calls: int) -> None:
+        for _ in range(calls):
+            grant = await throttle.acquire()
+            await anyio.sleep(10)
+            throttle.release(grant, 429)
+
+    async def wait(patience: float) -> None:
+        start = anyio.current_time()
+        with pytest.raises(RateLimitError):
+            await throttle.acquire(patience)
+        refused_after.append(anyio.current_time() - start)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(refuse_everything, 1)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(5):
+            group.start_soon(refuse_everything, 1)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(wait, 60)
+        group.start_soon(wait, 20.5)
+    # exchanges of 10 s; pauses of 1, 4, 16, 30 s: the 30 s after the fourth exchange are too much for 60 s in all
+    assert refused_after == pytest.approx([10 + 1 + 10 + 4 + 10, 10 + 1 + 10 + 4 + 10 + 16 + 10 + 30 + 10])
+
+
+async def test_a_pause_that_is_too_long_for_anybody_is_put_to_the_test_once_a_minute() -> None:
+    throttle = Throttle()
+    throttle.release(await throttle.acquire(), 429, retry_after=86_400)
+    for _ in range(3):
+        with pytest.raises(RateLimitError):
+            await throttle.acquire(patience=90)
+        await anyio.sleep(61)
+        probe = await throttle.acquire(patience=90)
+        with pytest.raises(RateLimitError):
+            await throttle.acquire(patience=90)
+        throttle.release(probe, 429, retry_after=86_400)
+
+
+async def test_the_head_of_the_line_moves_up_as_soon_as_a_start_is_known_to_be_sent() -> None:
+    throttle = Throttle(per_second=5, parallel=20)
+
+    async def slow() -> None:
+        grant = await throttle.acquire()
+        await grant.trace("http11.send_request_headers.started", SENT)
+        await anyio.sleep(3)
+        throttle.release(grant, 200)
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(slow)
+    assert anyio.current_time() - start == pytest.approx(6, abs=0.2)  # four starts of five, and the last answer
 
 
 async def test_a_429_that_a_full_window_explains_leaves_bursts_alone() -> None:
@@ -344,6 +454,27 @@ def test_a_task_cancelled_by_asyncio_in_the_moment_of_its_admission_gives_everyt
     assert admitted == ["patient"]
 
 
+def test_a_probe_cancelled_in_the_moment_of_its_admission_leaves_its_part_to_the_next() -> None:
+    async def main() -> None:
+        throttle = Throttle(parallel=1)
+        throttle.release(await throttle.acquire(), 429)
+        await anyio.sleep(61)  # until neither a pause nor the pacing is in the way
+        grant = await throttle.acquire()
+
+        async def come() -> None:
+            throttle.release(await throttle.acquire(), 200)
+
+        impatient, patient = asyncio.create_task(come()), asyncio.create_task(come())
+        await anyio.wait_all_tasks_blocked()
+        throttle.release(grant)
+        impatient.cancel()
+        await asyncio.wait([impatient, patient])
+        assert not patient.cancelled()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
+
+
 async def test_statistics_tell_who_is_where() -> None:
     throttle = Throttle(parallel=2)
     grants = [await throttle.acquire(), await throttle.acquire()]
@@ -405,8 +536,9 @@ async def test_an_exchange_without_an_answer_stays_counted() -> None:
 
 
 async def test_an_event_that_is_not_the_sending_changes_nothing() -> None:
-    grant = Grant(0.0)
+    grant = await Throttle().acquire()
     await grant.trace("connection.connect_tcp.started", {})
+    await grant.trace("http11.send_request_headers.started", {"request": httpcore.Request(b"CONNECT", "https://x.y")})
     assert grant.counted_by == math.inf
 
 
@@ -459,7 +591,7 @@ async def test_whatever_happens_the_limits_hold_and_nothing_is_lost(
             peak = max(peak, in_flight)
             answer = None
             try:
-                await grant.trace("http11.send_request_headers.complete", {})
+                await grant.trace("http11.send_request_headers.started", SENT)
                 await anyio.sleep(takes)
                 answer = status
             finally:

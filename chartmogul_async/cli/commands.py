@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import attrs
 import click
 
-from chartmogul_async import Account, AsyncClient, Customer, MetricQuery, Series, __version__, errors
+from chartmogul_async import Account, AsyncClient, Customer, Interval, MetricQuery, Series, __version__, errors
 from chartmogul_async.cli import formats, tables, terminal
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError
 from chartmogul_async.cli.formats import FORMATS, Format
@@ -119,7 +119,7 @@ def metrics(
         name,
         start,
         end,
-        interval=interval,
+        interval=cast("Interval", interval),  # one of click's choices
         geo=",".join(geo) if geo else None,
         plans=plan or None,
         filters=filters,
@@ -133,6 +133,8 @@ def metrics(
         return series, await _currency(client) if chosen == "table" else ""
 
     series, currency = ask(question)
+    if not series:
+        raise CommandError("the answer holds no entries", NOTHING_FOUND)
     if chosen == "table":
         _show_series(series, currency)
     else:

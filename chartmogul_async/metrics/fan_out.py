@@ -1,8 +1,10 @@
 """Many requests side by side: a long range as slices whose answers are joined, and a stream of many queries.
 
 An answer always opens with a change of 0.0, so each slice but the first starts one interval early. That first
-entry, the *seam*, is no part of the result; it must equal the last entry of the slice before. Where it does
-not, the account has changed between two answers (or the calendar was wrong), and the range is asked again.
+entry, the *seam*, is no part of the result; it must equal the last entry of the slice before, and all slices
+must tell the same summary. Where that is not so, the account has changed between two answers (or an entry of
+this metric depends on the range asked for), and the range is asked again. A change in between that touches
+neither a seam nor a current figure cannot be seen.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("chartmogul_async")
 
-WIDTH = 20  # calls under way at once; more would only wait in the throttle's line
 _WORTH_A_SLICE = 100  # entries; fewer take the server no longer than a round trip takes
 _ROUNDS = 2  # how often slices are tried before the range is asked as one
 
@@ -41,18 +42,20 @@ def best_slices(entries: int, room: int) -> int:
     return max(1, min(entries // _WORTH_A_SLICE, room))
 
 
-async def pull_slices(slices: Sequence[Slice], pull: Callable[[Slice], Awaitable[Answer[E, S]]]) -> Answer[E, S]:
-    """Pull all slices side by side and join them; after two rounds that do not fit, the range as one."""
+async def pull_slices(
+    slices: Sequence[Slice], pull: Callable[[Slice], Awaitable[Answer[E, S]]], width: int
+) -> Answer[E, S] | None:
+    """Pull all slices, ``width`` at a time, and join them; None if they do not fit together, twice."""
     for _ in range(_ROUNDS):
-        answers = await side_by_side([partial(pull, part) for part in slices])
+        answers = await side_by_side([partial(pull, part) for part in slices], width)
         if all(_fits(before, after) for before, after in pairwise(answers)):
             return _joined(answers)
-        logger.info("the account changed while %d slices were pulled; pulling again", len(slices))
-    return await pull(Slice(slices[0].start, slices[-1].end, has_seam=False))
+        logger.info("%d slices of a range do not fit together: something changed in between", len(slices))
+    return None
 
 
 def _fits(before: Answer[Any, Any], after: Answer[Any, Any]) -> bool:
-    if not before.entries or not after.entries:
+    if not before.entries or not after.entries or before.summary != after.summary:
         return False
     return _without_changes(before.entries[-1]) == _without_changes(after.entries[0])
 
@@ -68,8 +71,8 @@ def _joined(answers: Sequence[Answer[E, S]]) -> Answer[E, S]:
     return Answer(entries, answers[-1].summary)
 
 
-async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Await all calls, a few at a time; results in order. The first failure cancels the rest and comes out bare."""
+async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]], width: int) -> list[T]:
+    """Await all calls, ``width`` at a time; results in order. The first failure cancels the rest."""
     results: dict[int, T] = {}
     pending = iter(enumerate(calls))
 
@@ -78,22 +81,26 @@ async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
             results[index] = await call()
 
     async with bare_task_group() as group:
-        for _ in range(min(len(calls), WIDTH)):
+        for _ in range(min(len(calls), width)):
             group.start_soon(work)
     return [results[index] for index in range(len(calls))]
 
 
 @asynccontextmanager
 async def bare_task_group() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group whose first failure comes out by itself, as if there had been no group."""
+    """A task group whose first failure comes out by itself, as if there had been no group.
+
+    A cancellation or Ctrl-C among the failures goes first.
+    """
+    failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as group:
             yield group
     except BaseExceptionGroup as failures:
-        failure: BaseException = failures
-        while isinstance(failure, BaseExceptionGroup):
-            failure = failure.exceptions[0]
-        raise failure from failure.__cause__
+        grave = (each for each in failures.exceptions if not isinstance(each, Exception))
+        failure = next(grave, failures.exceptions[0])
+    if failure is not None:
+        raise failure  # out here, so that the group does not become its context
 
 
 @frozen
@@ -114,15 +121,15 @@ class Outcome:
 
 @asynccontextmanager
 async def stream_outcomes(
-    queries: Iterable[MetricQuery], fetch: Callable[[MetricQuery], Awaitable[Series[Any, Any]]]
+    queries: Iterable[MetricQuery], fetch: Callable[[MetricQuery], Awaitable[Series[Any, Any]]], width: int
 ) -> AsyncIterator[AsyncIterator[Outcome]]:
-    """Fetch a few queries at a time, and give each outcome as it comes.
+    """Fetch ``width`` queries at a time, and give each outcome as it comes.
 
     A query is taken from the iterable only when it can be sent, and an outcome waits until it is taken:
     memory does not grow with the number of queries. Leaving the block cancels what is under way.
     """
     pending = iter(queries)
-    working = WIDTH
+    working = width
     send: MemoryObjectSendStream[Outcome]
     receive: MemoryObjectReceiveStream[Outcome]
     send, receive = anyio.create_memory_object_stream(0)
@@ -140,7 +147,7 @@ async def stream_outcomes(
             send.close()
 
     async with bare_task_group() as group:
-        for _ in range(WIDTH):
+        for _ in range(width):
             group.start_soon(work)
         try:
             yield receive

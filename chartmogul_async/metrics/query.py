@@ -59,7 +59,7 @@ def _day(value: str | date, argument: str) -> date:
     raise UsageError(f"{argument} is {value!r}; it is a date, a datetime or an ISO string such as '2023-07-01'")
 
 
-def _interval(value: str) -> Interval:
+def _interval(value: Interval) -> Interval:
     if value not in INTERVALS:
         raise UsageError(f"interval {value!r} is unknown; it is one of {', '.join(INTERVALS)}")
     return INTERVALS[INTERVALS.index(value)]
@@ -106,6 +106,8 @@ def _filters(value: str | Filter | None) -> str | None:
     text = str(value).strip() if isinstance(value, (str, Filter)) else ""
     if "~" not in text:
         raise UsageError(f"filters is {value!r}; it is a CFL string such as \"region~ANY~'US','DE'\"")
+    if re.search("%(27|2C|7E)", text, re.IGNORECASE) and "'" not in text:
+        raise UsageError(f"filters is {value!r}, still encoded as in an address; pass urllib.parse.unquote(filters)")
     return text
 
 

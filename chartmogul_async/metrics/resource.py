@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar
 import anyio
 
 from chartmogul_async.cfl import Filter
-from chartmogul_async.errors import StatusError, UsageError
+from chartmogul_async.errors import ChartMogulError, UsageError
 from chartmogul_async.fetch import Fetch
 from chartmogul_async.metrics import intervals
 from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes
-from chartmogul_async.metrics.intervals import Slice, WeekStart
-from chartmogul_async.metrics.query import MetricName, MetricQuery
+from chartmogul_async.metrics.intervals import Interval, Slice, WeekStart
+from chartmogul_async.metrics.query import METRICS, MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
     Answer,
     ARPAEntry,
@@ -32,6 +32,7 @@ from chartmogul_async.metrics.records import (
     Series,
     Summary,
 )
+from chartmogul_async.transport.throttle import Throttle
 
 E = TypeVar("E")
 S = TypeVar("S")
@@ -58,32 +59,30 @@ class Metrics:
 
     Every method takes the same arguments; see ``MetricQuery`` for what they may be. ``slices`` says into how
     many requests a range is cut, along interval boundaries: None chooses (one for all but long ranges), a
-    number insists, ``"interval"`` asks for each interval by itself. The result is the same in each case, and
-    the same as of one undivided request.
+    number insists, ``"interval"`` asks for each interval by itself. The result is that of one undivided request:
+    where two slices overlap they must agree, or the range is asked again, in the end as one.
+
+    It is not documented whether a monthly figure on a daily or weekly entry (churn, LTV, ASP on ``all``) depends on
+    the range asked for. If so, slices do not agree, and from then on the client leaves such ranges whole.
 
     Raises ``UsageError`` before anything is sent, and any other error of the tree afterwards.
     """
 
-    def __init__(
-        self,
-        fetch: Fetch,
-        *,
-        week_start: Callable[[], Awaitable[WeekStart]],
-        room: Callable[[int], int],
-    ) -> None:
+    def __init__(self, fetch: Fetch, ask_week_start: Callable[[], Awaitable[WeekStart]], throttle: Throttle) -> None:
         self._fetch = fetch
-        self._ask_week_start = week_start
-        self._room = room
+        self._ask_week_start = ask_week_start
+        self._throttle = throttle
         self._under_way = 0
         self._week_start: WeekStart | None = None
-        self._asking = anyio.Lock()
+        self._asking: anyio.Lock | None = None  # made in the event loop in which it is used
+        self._whole: set[tuple[str, str]] = set()  # metric and interval of ranges that are better left whole
 
     async def all(
         self,
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -101,7 +100,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -119,7 +118,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -137,7 +136,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -155,7 +154,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -173,7 +172,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -193,7 +192,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -213,7 +212,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -233,7 +232,7 @@ class Metrics:
         start_date: Day,
         end_date: Day,
         *,
-        interval: str = "month",
+        interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: str | Filter | None = None,
@@ -262,7 +261,9 @@ class Metrics:
         The order is that of completion. Queries are taken from the iterable only as fast as they can be sent,
         so a generator of a million is fine. Leaving the block, by ``break`` or an exception, cancels the rest.
         """
-        return stream_outcomes(queries, self.fetch)
+        if isinstance(queries, MetricQuery) or not isinstance(queries, Iterable):
+            raise UsageError(f"queries is {queries!r}; it is an iterable of MetricQuery, such as a list")
+        return stream_outcomes(queries, self.fetch, self._throttle.parallel)
 
     async def _series(self, into: type[Answer[E, S]], query: MetricQuery, slices: Slices) -> Series[E, S]:
         parts = await self._cut(query, slices)
@@ -273,36 +274,44 @@ class Metrics:
 
         self._under_way += len(parts)
         try:
-            answer = await (pull(parts[0]) if len(parts) == 1 else pull_slices(parts, pull))
+            answer = await pull_slices(parts, pull, self._throttle.parallel) if len(parts) > 1 else None
+            if answer is None:
+                if len(parts) > 1:
+                    self._whole.add((query.metric, query.interval))
+                answer = await pull(Slice(query.start_date, query.end_date, has_seam=False))
         finally:
             self._under_way -= len(parts)
         return Series(answer.entries, answer.summary, query)
 
     async def _cut(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
-        entries = intervals.count(query.start_date, query.end_date, query.interval)
-        if slices is None:
-            parts = best_slices(entries, self._room(self._under_way))
-        elif slices == "interval":
-            parts = entries + 1  # a range may touch one week more than its length tells
-        elif isinstance(slices, int) and not isinstance(slices, bool) and slices >= 1:
-            parts = slices
-        else:
-            raise UsageError(f"slices is {slices!r}; it is None, a whole number of 1 or more, or 'interval'")
-        whole = Slice(query.start_date, query.end_date, has_seam=False)
-        if parts == 1:
-            return (whole,)
+        parts = self._parts(query, slices)
         week_start: WeekStart = "monday"
-        if query.interval == "week":
+        if parts > 1 and query.interval == "week":
             try:
                 week_start = await self._week_starts_on()
-            except StatusError:
+            except ChartMogulError:
                 if slices is not None:
                     raise
-                return (whole,)  # a key that may not read the account gets its weeks all the same
+                self._whole.update((metric, "week") for metric in METRICS)  # not asked again for every query
+                parts = 1
+        if parts == 1:
+            return (Slice(query.start_date, query.end_date, has_seam=False),)
         return intervals.slices(query.start_date, query.end_date, query.interval, parts, week_start)
+
+    def _parts(self, query: MetricQuery, slices: Slices) -> int:
+        entries = intervals.count(query.start_date, query.end_date, query.interval)
+        if slices is None:
+            whole = (query.metric, query.interval) in self._whole
+            return 1 if whole else best_slices(entries, self._throttle.room(self._under_way))
+        if slices == "interval":
+            return entries + 1  # a range may touch one week more than its length tells
+        if isinstance(slices, int) and not isinstance(slices, bool) and slices >= 1:
+            return slices
+        raise UsageError(f"slices is {slices!r}; it is None, a whole number of 1 or more, or 'interval'")
 
     async def _week_starts_on(self) -> WeekStart:
         """The account's own first day of the week, asked once."""
+        self._asking = self._asking or anyio.Lock()
         async with self._asking:
             self._week_start = self._week_start or await self._ask_week_start()
         return self._week_start

@@ -111,15 +111,15 @@ class Gate:
 
     def enter(self, now: float) -> Refusal | None:
         """Let a request in (it must ``leave`` again), or give the refusal."""
-        if self._counter is not None and (wait := self._counter.wait(now)) is not None:
-            return Refusal(429, "Your request rate has exceeded our rate limit.", wait)
+        if self.limits.parallel is not None and self.inside >= self.limits.parallel:
+            return Refusal(503, "Too many parallel requests.", 1.0)
         if self.limits.work_per_minute is not None:
             if not 0 <= now - self._minute < 60:
                 self._work, self._minute = 0, now
             if self._work >= self.limits.work_per_minute:
                 return Refusal(429, "Your request rate has exceeded our rate limit.", self._minute + 60 - now)
-        if self.limits.parallel is not None and self.inside >= self.limits.parallel:
-            return Refusal(503, "Too many parallel requests.", 1.0)
+        if self._counter is not None and (wait := self._counter.wait(now)) is not None:
+            return Refusal(429, "Your request rate has exceeded our rate limit.", wait)
         self.inside += 1
         return None
 

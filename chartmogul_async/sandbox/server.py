@@ -114,7 +114,8 @@ def _protocol(connected: Callable[[], None]) -> type[H11Protocol]:
 
 def _reset(transport: asyncio.Transport) -> None:
     """Close without lingering, which makes the system send RST where it would send FIN."""
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with suppress(OSError):  # the client may have hung up before
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
@@ -123,10 +124,19 @@ def serve_in_thread(sandbox: Served, host: str, port: int) -> Iterator[str]:
     """Serve from a thread and give the URL."""
     started = threading.Event()
     server = Server(sandbox, host, port, lambda _: started.set())
-    thread = threading.Thread(target=server.listen, name="chartmogul sandbox", daemon=True)
+
+    def listen() -> None:
+        try:
+            server.listen()
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=listen, name="chartmogul sandbox", daemon=True)
     thread.start()
     try:
         started.wait()
+        if not server.started:
+            raise RuntimeError("the sandbox's server ended before it began")
         yield server.url
     finally:
         server.stop()

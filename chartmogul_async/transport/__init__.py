@@ -22,5 +22,5 @@ def build_transport(
     The throttle stands inside the retry, so that a request that waits for its next attempt holds no place.
     """
     exchange = connections_to(base_url) if innermost is None else Borrowed(innermost)
-    throttled = ThrottleTransport(exchange, throttle, patience=policy.total)
+    throttled = ThrottleTransport(exchange, throttle)
     return RetryTransport(throttled, policy, on_attempt)

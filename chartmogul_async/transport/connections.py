@@ -8,13 +8,18 @@ away alone after anything else. How many there are is decided by the throttle's 
 
 from __future__ import annotations
 
+import math
 import ssl
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import httpx
+
+from chartmogul_async.errors import UsageError
 
 _KEEPALIVE = 30.0  # seconds; a connection that the server closed meanwhile is noticed before it is used
 _CLOSING = 2.0  # seconds that saying goodbye to a broken connection may take
@@ -26,11 +31,11 @@ class Connections(httpx.AsyncBaseTransport):
 
     def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
         self._make = make
-        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()  # with the time of their last answer
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        connection = self._idle.pop() if self._idle else self._make()
+        connection = self._idle.pop()[1] if self._idle else self._make()
         try:
             response = await _exchange(connection, request)
         except BaseException:
@@ -39,13 +44,18 @@ class Connections(httpx.AsyncBaseTransport):
         if self._closed:
             await _close(connection)
         else:
-            self._idle.append(connection)
+            now = anyio.current_time()
+            self._idle.append((now, connection))
+            await self._close_idle_since(now - _KEEPALIVE)
         return response
 
     async def aclose(self) -> None:
         self._closed = True
-        while self._idle:
-            await _close(self._idle.pop())
+        await self._close_idle_since(math.inf)
+
+    async def _close_idle_since(self, moment: float) -> None:
+        while self._idle and self._idle[0][0] <= moment:
+            await _close(self._idle.popleft()[1])
 
 
 class Borrowed(httpx.AsyncBaseTransport):
@@ -77,7 +87,7 @@ async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request)
 
 
 async def _close(connection: httpx.AsyncBaseTransport) -> None:
-    with anyio.move_on_after(_CLOSING, shield=True):
+    with anyio.move_on_after(_CLOSING, shield=True), suppress(Exception):  # it is given up in any case
         await connection.aclose()
 
 
@@ -86,12 +96,15 @@ def connections_to(base_url: httpx.URL) -> Connections:
     proxy = _proxy_for(base_url)
 
     def make() -> httpx.AsyncBaseTransport:
-        return httpx.AsyncHTTPTransport(
-            # Plain HTTP goes to loopback only, and reading the certificates would cost it 20 ms for nothing.
-            verify=_tls_context() if base_url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE),
-            proxy=proxy,
-        )
+        # Plain HTTP goes to loopback only, and reading the certificates would cost it 20 ms for nothing.
+        tls = _tls_context() if base_url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE)
+        try:
+            return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
+        except (ValueError, ImportError) as error:
+            raise UsageError(
+                f"the proxy of the environment (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
+            ) from error
 
     return Connections(make)
 
@@ -99,7 +112,10 @@ def connections_to(base_url: httpx.URL) -> Connections:
 @cache
 def _tls_context() -> ssl.SSLContext:
     """Built at the first connection, then shared by all clients: it takes as long as an answer."""
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise UsageError(f"the TLS certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): {error}") from error
 
 
 def _proxy_for(url: httpx.URL) -> str | None:

@@ -35,8 +35,9 @@ _OUR_MISTAKE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 class RetryPolicy:
     """How often and how long to try.
 
-    ``attempts``: sends of one request at most, the first included. ``total``: seconds at most that the
-    attempts and the waits between them may take; time in the throttle's line does not count. A wait is
+    ``attempts``: sends of one request at most, the first included. ``total``: seconds at most that its
+    attempts, the waits between them and the throttle's pauses may take; waiting for other requests in the
+    throttle's line does not count. A wait is
     random between 0 and ``base`` seconds, doubled each time, ``cap`` at most; a ``Retry-After`` is honoured
     beyond that, and where it does not fit into ``total`` the error comes back at once.
 
@@ -55,13 +56,6 @@ class RetryPolicy:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
                 raise UsageError(f"{name} is {value!r}; it is a number of seconds above 0")
-
-
-def checked_policy(policy: RetryPolicy) -> RetryPolicy:
-    """The policy itself, if it is one."""
-    if not isinstance(policy, RetryPolicy):
-        raise UsageError(f"retry is {policy!r}; it is a RetryPolicy, such as RetryPolicy(attempts=3)")
-    return policy
 
 
 @frozen
@@ -85,6 +79,7 @@ class Attempt:
 
 
 OnAttempt = Callable[[Attempt], None]
+Outcome = httpx.Response | Exception
 
 
 class RetryTransport(httpx.AsyncBaseTransport):
@@ -124,91 +119,90 @@ class _Call:
         self._on_attempt = on_attempt
         self._request = request
         self._number = 0
-        self._waited = 0.0  # between the attempts
-        self._exchanging = 0.0  # in the attempts, the throttle's line left out
+        self._waited = 0.0  # between the attempts, and while the throttle was paused
+        self._exchanging = 0.0  # in the attempts; waiting for others in the throttle's line counts nowhere
         self._queued = self._elapsed = 0.0  # of the latest attempt
 
     async def run(self) -> httpx.Response:
         try:
-            response = await self._send_until_enough()
-        except RateLimitError as error:  # the throttle's own word: the pause is too long, nothing was sent
+            outcome = await self._send_until_enough()
+        except RateLimitError as error:  # the throttle's own word: the pauses are too long, nothing was sent
             error.attempts, error.waited = self._number - 1, self._waited
             raise
-        except _TROUBLE as error:
-            self._report(error, retry_in=None)
-            raise self._failure(error) from error
-        self._report(response, retry_in=None)
-        response.extensions["attempts"] = self._number
-        response.extensions["waited"] = self._waited
-        return response
+        self._report(outcome, retry_in=None)
+        if isinstance(outcome, Exception):
+            raise self._failure(outcome) from outcome
+        outcome.extensions["attempts"] = self._number
+        outcome.extensions["waited"] = self._waited
+        return outcome
 
-    async def _send_until_enough(self) -> httpx.Response:
-        first: httpx.Response | Exception
-        try:
-            first = await self._send()
-        except _TROUBLE as error:
-            first = error
-        else:
-            if first.status_code not in _WORTH_REPEATING:
-                return first
-        # Most requests end here. The others go to tenacity, which is handed the first outcome as its first
-        # attempt; a machine for each call, since a shared one mixes up the results of concurrent calls.
+    async def _send_until_enough(self) -> Outcome:
+        first = await self._send()
+        if isinstance(first, httpx.Response) and first.status_code not in _WORTH_REPEATING:
+            return first
+        # Most requests end here, and are spared the machine. The others go to tenacity, which is handed the
+        # first outcome as its first attempt; one for each call, since a shared one mixes up concurrent results.
         happened = [first]
 
-        async def attempt() -> httpx.Response:
-            outcome = happened.pop() if happened else await self._send()
-            if isinstance(outcome, Exception):
-                raise outcome
-            return outcome
+        async def attempt() -> Outcome:
+            return happened.pop() if happened else await self._send()
 
         machine = tenacity.AsyncRetrying(
             sleep=anyio.sleep,
-            retry=self._is_worth_repeating,
+            retry=tenacity.retry_if_result(self._is_worth_repeating),
             wait=self._wait,
             stop=self._is_enough,
             before_sleep=self._before_sleep,
-            retry_error_callback=_result,
+            retry_error_callback=_outcome_of,
         )
         return await machine(attempt)
 
-    async def _send(self) -> httpx.Response:
+    async def _send(self) -> Outcome:
+        """One attempt. Trouble on the way is its outcome; anything else that is raised is not ours to handle."""
         self._number += 1
         asked = anyio.current_time()
-        self._request.extensions["admitted"] = asked
+        extensions = self._request.extensions
+        extensions["budget"] = self._policy.total - self._spent()
+        extensions.pop("grant", None)
         try:
             return await self._inner.handle_async_request(self._request)
+        except _TROUBLE as error:
+            return error
         finally:
-            admitted = self._request.extensions["admitted"]
-            self._queued, self._elapsed = admitted - asked, anyio.current_time() - admitted
-            self._exchanging += self._elapsed
+            grant = extensions.get("grant")
+            if grant is not None:
+                self._queued, self._elapsed = grant.admitted - asked, anyio.current_time() - grant.admitted
+                self._exchanging += self._elapsed
+                self._waited += grant.paused
 
-    def _is_worth_repeating(self, state: tenacity.RetryCallState) -> bool:
-        outcome = _outcome(state)
+    def _spent(self) -> float:
+        return self._exchanging + self._waited
+
+    def _is_worth_repeating(self, outcome: Outcome) -> bool:
         harmless = self._request.method in _CHANGES_NOTHING
         if isinstance(outcome, httpx.Response):
             return outcome.status_code == 429 or (harmless and outcome.status_code in _WORTH_REPEATING)
-        if not isinstance(outcome, _TROUBLE) or isinstance(outcome, _OUR_MISTAKE) or _is_bad_certificate(outcome):
+        if isinstance(outcome, _OUR_MISTAKE) or _is_bad_certificate(outcome):
             return False
         return harmless or isinstance(outcome, _NEVER_ARRIVED)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Full jitter, but never less than what the server asked for or the throttle is paused for."""
         backoff = tenacity.wait_random_exponential(multiplier=self._policy.base, max=self._policy.cap)(state)
-        outcome = _outcome(state)
+        outcome = _outcome_of(state)
         if not isinstance(outcome, httpx.Response):
             return backoff
-        paused = outcome.extensions.get("paused", 0.0) if outcome.status_code == 429 else 0.0
-        return max(backoff, paused, retry_after_of(outcome.headers) or 0.0)
+        pause = self._request.extensions["grant"].pause_left if outcome.status_code == 429 else 0.0
+        return max(backoff, pause, retry_after_of(outcome.headers) or 0.0)
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:
-        spent = self._exchanging + self._waited + state.upcoming_sleep
-        return self._number >= self._policy.attempts or spent > self._policy.total
+        return self._number >= self._policy.attempts or self._spent() + state.upcoming_sleep >= self._policy.total
 
     def _before_sleep(self, state: tenacity.RetryCallState) -> None:
-        self._report(_outcome(state), retry_in=state.upcoming_sleep)
+        self._report(_outcome_of(state), retry_in=state.upcoming_sleep)
         self._waited += state.upcoming_sleep
 
-    def _report(self, outcome: httpx.Response | BaseException, retry_in: float | None) -> None:
+    def _report(self, outcome: Outcome, retry_in: float | None) -> None:
         response = outcome if isinstance(outcome, httpx.Response) else None
         attempt = Attempt(
             method=self._request.method,
@@ -225,26 +219,18 @@ class _Call:
         if self._on_attempt is not None:
             self._on_attempt(attempt)
 
-    def _failure(self, error: BaseException) -> TransportError:
+    def _failure(self, error: Exception) -> TransportError:
         timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
         kind = RequestTimeoutError if timed_out else NetworkError
         url = self._request.url
-        where = f"{self._request.method} {url.scheme}://{url.netloc.decode()}{url.path}"
-        what = f"{where}: {type(error).__name__}"
+        what = f"{self._request.method} {url.scheme}://{url.netloc.decode()}{url.path}: {type(error).__name__}"
         reason = str(error).strip()
         return kind(f"{what}: {reason}" if reason else what, attempts=self._number, waited=self._waited)
 
 
-def _outcome(state: tenacity.RetryCallState) -> httpx.Response | BaseException:
+def _outcome_of(state: tenacity.RetryCallState) -> Outcome:
     assert state.outcome is not None  # tenacity asks only after an attempt
-    error = state.outcome.exception()
-    return error if error is not None else state.outcome.result()
-
-
-def _result(state: tenacity.RetryCallState) -> httpx.Response:
-    outcome = _outcome(state)
-    if isinstance(outcome, BaseException):
-        raise outcome
+    outcome: Outcome = state.outcome.result()
     return outcome
 
 

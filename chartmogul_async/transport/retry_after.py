@@ -9,24 +9,24 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")  # no sign, no exponent, no "nan": those are nonsense here
-_LONGEST_DATE = 10**9
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # no sign, no exponent, no "nan": those are nonsense here
+_LONGEST = 86_400.0  # a day; the longest period that the API knows is a minute
 
 
 def retry_after_of(headers: httpx.Headers) -> float | None:
-    """Seconds to wait from now; None when nothing is said, or nonsense. A date in the past is 0.
+    """Seconds to wait from now; None when nothing is said, or nonsense such as years. A date in the past is 0.
 
     A date is held against the answer's own ``Date``, so that a wrong clock on this machine does not count.
     """
     said = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(said):
-        return float(said)
-    until = _moment(said)
-    if until is None:
-        return None
-    now = _moment(headers.get("date", ""))
-    seconds = until - (time.time() if now is None else now)
-    return max(0.0, seconds) if seconds < _LONGEST_DATE else None
+        seconds = float(said)
+    else:
+        until, now = _moment(said), _moment(headers.get("date", ""))
+        if until is None:
+            return None
+        seconds = max(0.0, until - (time.time() if now is None else now))
+    return seconds if seconds <= _LONGEST else None
 
 
 def _moment(text: str) -> float | None:

@@ -5,8 +5,9 @@ it counts. ``Throttle`` keeps both limits in advance, for every way of counting,
 comes all the same into news for every task of the account.
 
 How the window works: a start leaves the window one second after the latest moment at which the server can
-have counted it. That moment is when its answer came, or 50 ms after it was written to the socket, whichever
-is first: the answer proves that the request had arrived, and the 50 ms cover the spread of the way there.
+have counted it. That moment is when its answer came, for the answer proves that the request had arrived; or, if
+that is sooner, 50 ms after it was written to the socket, which cover the spread of the way there, and as much
+more as the answer took longer than the fastest ones of late, for it may have been held up on its way.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -29,11 +31,13 @@ from chartmogul_async.transport.retry_after import retry_after_of
 logger = logging.getLogger("chartmogul_async")
 
 _WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
+_OF_LATE = 20  # answers; a server that became slower is known by then
 _SLACK = 0.05  # how much longer one request may be under way to the server than another
 _PACE = 0.95  # the share of the rate that is kept while pacing evenly
 _PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
 _LONGEST_PACE = 3600.0
-_LONGEST_BACKOFF = 30.0  # pauses without Retry-After: 1, 4, 16, 30, 30 seconds
+_BACKOFFS = (1.0, 4.0, 16.0, 30.0)  # seconds; the pauses without Retry-After, the last one repeated
+_PROBE_EVERY = 60.0  # how often a pause that is too long for anybody is put to the test
 
 
 @frozen
@@ -55,31 +59,38 @@ class ThrottleStatistics:
 
 
 class Grant:
-    """The permission for one exchange, and what is known of when the server counted it."""
+    """The permission for one exchange, and what is known of when the server counted it.
 
-    __slots__ = ("admitted", "counted_by")
+    ``paused`` are the seconds for which the throttle was paused while the request waited in line, ``pause_left``
+    those for which it is paused after the answer.
+    """
 
-    def __init__(self, admitted: float) -> None:
-        self.admitted = admitted
+    __slots__ = ("_when_sent", "admitted", "counted_by", "pause_left", "paused", "sent")
+
+    def __init__(self, admitted: float, paused: float, when_sent: Callable[[], None]) -> None:
+        self.admitted = self.sent = admitted
+        self.paused = paused
+        self.pause_left = 0.0
         self.counted_by = math.inf  # unknown until it was sent or answered
+        self._when_sent = when_sent
 
-    async def trace(self, event: str, _: dict[str, Any]) -> None:
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Called by the HTTP library; connecting may take long, so the slack counts from the writing."""
-        if event == "http11.send_request_headers.complete":
-            self.counted_by = anyio.current_time() + _SLACK
-
-    def finish(self, latest: float) -> None:
-        self.counted_by = min(self.counted_by, latest)
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.sent = anyio.current_time()
+            self.counted_by = self.sent + _SLACK
+            self._when_sent()
 
 
 class _Waiter:
     """One task in line. Its scope's deadline is the moment at which it should look again."""
 
-    __slots__ = ("event", "grant", "look_again_at", "patience", "refused_for", "scope")
+    __slots__ = ("event", "grant", "look_again_at", "patience", "pauses_before", "refused_for", "scope")
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, pauses_before: float) -> None:
         self.event = anyio.Event()
         self.patience = patience
+        self.pauses_before = pauses_before
         self.grant: Grant | None = None
         self.refused_for: float | None = None
         self.look_again_at = math.inf
@@ -100,9 +111,10 @@ class Throttle:
     """Admits requests first come first served: ``per_second`` starts a second, ``parallel`` in flight.
 
     One throttle may serve several clients of the same account, within one event loop. A burst that fits goes
-    out at once. A 429 pauses everyone, for as long as the server says or 1, 4, 16, 30 … seconds; a 429 that
-    the own requests of the last second cannot explain also spreads the starts evenly for a minute or longer,
-    for the server may allow no bursts. A 503 halves the places, and every round of successes gives one back.
+    out at once. A 429 pauses everyone, for as long as the server says or 1, 4, 16, 30, 30 … seconds; then one
+    request goes ahead, and when it is not refused the others follow. A 429 that the own requests of the last second
+    cannot explain also spreads the starts evenly for a minute or longer, for the server may allow no bursts. A
+    503 halves the places, and every round of successes gives one back.
     """
 
     def __init__(self, per_second: int = 40, parallel: int = 20) -> None:
@@ -111,9 +123,12 @@ class Throttle:
         self._line: OrderedDict[_Waiter, None] = OrderedDict()
         self._window: list[Grant] = []  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
+        self._fastest = 0.0  # what the fastest answers of late took, in seconds
 
         self._paused_at = self._paused_until = -math.inf
+        self._pauses = 0.0  # seconds of all pauses, the running one to its end
         self._pauses_in_a_row = 0
+        self._probe: Grant | None = None  # the one request that goes ahead after a pause
         self._paced_until = self._next_start = -math.inf
         self._pace_for = _PACE_FOR
         self._lowered_at = -math.inf
@@ -121,7 +136,7 @@ class Throttle:
 
         self._users = 0
         self._loop: object = None
-        self._left_at = 0.0
+        self._last_seen = 0.0  # on the clock of that loop
 
     def __repr__(self) -> str:
         return f"Throttle(per_second={self._per_second}, parallel={self._parallel})"
@@ -137,6 +152,11 @@ class Throttle:
             paused_until=_or_none(self._paused_until),
             paced_until=_or_none(self._paced_until),
         )
+
+    @property
+    def parallel(self) -> int:
+        """How many exchanges may be in flight."""
+        return self._parallel
 
     def resize(self, *, per_second: int | None = None, parallel: int | None = None) -> None:
         """Change the limits from now on; what is in flight stays in flight."""
@@ -165,13 +185,12 @@ class Throttle:
             )
         if not self._users:
             self._loop = loop
-            self._shift_times(anyio.current_time() - self._left_at)
+            self._shift_times(anyio.current_time() - self._last_seen)
         self._users += 1
 
     def detach(self) -> None:
-        """Called by a client when it closes."""
+        """Called by a client when it closes, perhaps in another event loop."""
         self._users -= 1
-        self._left_at = anyio.current_time()
 
     def _shift_times(self, by: float) -> None:
         """The clocks of two event loops have nothing in common; what was known is carried over."""
@@ -188,14 +207,18 @@ class Throttle:
     async def acquire(self, patience: float = math.inf) -> Grant:
         """Wait for a place and then for the window. The place is kept until ``release``.
 
-        Raises ``RateLimitError`` when the server asked for a pause longer than ``patience`` seconds.
+        Raises ``RateLimitError`` when the pauses that the server asked for take longer than ``patience``
+        seconds; waiting for the others in the line does not count.
         """
         now = anyio.current_time()
         if not self._line and self._next_chance(now) <= now:
-            return self._admit(now)
-        if self._paused_until - now > patience:
-            raise _too_long(self._paused_until - now)
-        waiter = _Waiter(patience)
+            return self._admit(now, 0.0)
+        pause = self._paused_until - now
+        if pause > patience:
+            if self._probe is None and now >= self._paused_at + _PROBE_EVERY:
+                return self._admit(now, 0.0)  # perhaps the server does not mean it any more
+            raise _too_long(pause)
+        waiter = _Waiter(patience, self._pauses_until(now))
         self._line[waiter] = None
         try:
             while waiter.grant is None and waiter.refused_for is None:
@@ -220,7 +243,7 @@ class Throttle:
                 head.look_again(chance)
                 return
             del self._line[head]
-            head.grant = self._admit(now)
+            head.grant = self._admit(now, self._pauses_until(now) - head.pauses_before)
             self._waited += 1
             head.event.set()
 
@@ -230,10 +253,12 @@ class Throttle:
         self._admitted -= 1
         self._waited -= 1
         self._window.remove(grant)
+        if self._probe is grant:
+            self._probe = None
 
     def _next_chance(self, now: float) -> float:
         """When the next request may start: now, later, or (infinity) when something else has changed."""
-        if self._in_flight >= self._places:
+        if self._in_flight >= self._places or self._probe is not None:
             return math.inf
         chance = self._paused_until
         if now < self._paced_until:
@@ -248,8 +273,13 @@ class Throttle:
     def _forget_starts(self, now: float) -> None:
         self._window = [grant for grant in self._window if grant.counted_by + _WINDOW > now]
 
-    def _admit(self, now: float) -> Grant:
-        grant = Grant(now)
+    def _pauses_until(self, now: float) -> float:
+        return self._pauses - max(0.0, self._paused_until - now)
+
+    def _admit(self, now: float, paused: float) -> Grant:
+        grant = Grant(now, paused, self._when_sent)
+        if self._pauses_in_a_row:
+            self._probe = grant
         self._window.append(grant)
         self._in_flight += 1
         self._admitted += 1
@@ -259,30 +289,43 @@ class Throttle:
         self._next_start = (self._next_start if on_schedule else now) + step
         return grant
 
+    def _when_sent(self) -> None:
+        """A start's place in the window is known, for which the head of the line may have waited."""
+        if self._line:
+            self._admit_from_line()
+
     # --- news from the server ------------------------------------------------------------------------------
 
-    def release(self, grant: Grant, status: int | None = None, retry_after: float | None = None) -> float:
-        """Give the place back and learn from the answer (None: there was none).
-
-        Returns for how many seconds the throttle is paused now.
-        """
-        now = anyio.current_time()
-        grant.finish(now if status is not None else now + _SLACK)
+    def release(self, grant: Grant, status: int | None = None, retry_after: float | None = None) -> None:
+        """Give the place back and learn from the answer (None: there was none)."""
+        now = self._last_seen = anyio.current_time()
+        in_flight, self._in_flight = self._in_flight, self._in_flight - 1
+        if self._probe is grant:
+            self._probe = None
+        self._settle(grant, now, answered=status is not None)
         if status == 429:
             self._refused(grant, now, retry_after)
         elif status == 503:
-            self._overloaded(grant, now)
+            self._overloaded(grant, now, in_flight)
         elif status is not None:
             self._succeeded(grant)
-        self._in_flight -= 1
+        grant.pause_left = max(0.0, self._paused_until - now)
         if self._line:
             self._admit_from_line()
-        return max(0.0, self._paused_until - now)
+
+    def _settle(self, grant: Grant, now: float, answered: bool) -> None:
+        """Say by when the server has counted a start."""
+        if not answered:
+            grant.counted_by = min(grant.counted_by, now + _SLACK)
+            return
+        took = now - grant.sent
+        self._fastest = min(took, self._fastest + took / _OF_LATE)
+        grant.counted_by = min(now, grant.sent + _SLACK + took - self._fastest)
 
     def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
         if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
             self._spread_if_unexplained(grant, now)
-            backoff = min(4.0**self._pauses_in_a_row, _LONGEST_BACKOFF)
+            backoff = _BACKOFFS[min(self._pauses_in_a_row, len(_BACKOFFS) - 1)]
             self._pauses_in_a_row += 1
             self._paused_at = now
             self._pause(now, retry_after if retry_after is not None else backoff)
@@ -290,25 +333,29 @@ class Throttle:
             self._pause(now, retry_after)
 
     def _pause(self, now: float, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, now + seconds)
-        left = self._paused_until - now
-        logger.info("paused for %.1f s after a 429", left)
-        for waiter in [waiter for waiter in self._line if left > waiter.patience]:
-            waiter.refused_for = left
+        longer = now + seconds - max(self._paused_until, now)
+        if longer <= 0:
+            return
+        self._pauses += longer
+        self._paused_until = now + seconds
+        logger.info("paused for %.1f s after a 429", seconds)
+        for waiter in [waiter for waiter in self._line if self._pauses - waiter.pauses_before > waiter.patience]:
+            waiter.refused_for = seconds
             del self._line[waiter]
             waiter.event.set()
 
     def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
         recent = sum(other.counted_by > grant.admitted - _WINDOW for other in self._window)
         if recent < self._per_second:
-            self._pace_for = _PACE_FOR if self._paced_until == -math.inf else min(self._pace_for * 2, _LONGEST_PACE)
+            again = now < self._paced_until + _LONGEST_PACE
+            self._pace_for = min(self._pace_for * 2, _LONGEST_PACE) if again else _PACE_FOR
             self._paced_until = now + self._pace_for
             logger.info("pacing evenly for %.0f s: %d requests in a second met a 429", self._pace_for, recent)
 
-    def _overloaded(self, grant: Grant, now: float) -> None:
-        if self._in_flight > 1 and grant.admitted > self._lowered_at:
+    def _overloaded(self, grant: Grant, now: float, in_flight: int) -> None:
+        if in_flight > 1 and grant.admitted > self._lowered_at:
             self._lowered_at = now
-            self._places = max(1, min(self._places, self._in_flight) // 2)
+            self._places = max(1, min(self._places, in_flight) // 2)
             self._successes = 0
             logger.info("only %d requests at once after a 503", self._places)
 
@@ -325,33 +372,41 @@ class Throttle:
 class ThrottleTransport(httpx.AsyncBaseTransport):
     """Lets a request through when the throttle says so, and keeps its place until the whole answer is there.
 
-    Tells the layer outside, through extensions, when the request was ``admitted`` and for how long the
-    throttle is ``paused`` after it.
+    The request's extension ``budget`` says how many seconds pauses and exchange may take; its ``grant`` tells the
+    layer outside what became of that. Raises ``TimeoutError`` when the exchange takes longer.
     """
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, throttle: Throttle, patience: float) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, throttle: Throttle) -> None:
         self._inner = inner
         self._throttle = throttle
-        self._patience = patience
-        self._attached = False
+        self._attached = self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._attach()
+        budget = request.extensions["budget"]
+        grant = await self._throttle.acquire(budget)
+        request.extensions["grant"] = grant
+        request.extensions["trace"] = grant.trace
+        response = status = retry_after = None
+        try:
+            with anyio.move_on_after(budget - grant.paused):
+                response = await self._inner.handle_async_request(request)
+            if response is None:
+                raise TimeoutError("the retry policy's total time is used up")
+            status, retry_after = response.status_code, retry_after_of(response.headers)
+        finally:
+            self._throttle.release(grant, status, retry_after)
+        return response
+
+    def _attach(self) -> None:
+        if self._closed:  # a call that slept between two attempts
+            raise UsageError("this client was closed while the call was under way; close it after its last call")
         if not self._attached:
             self._throttle.attach()
             self._attached = True
-        grant = await self._throttle.acquire(self._patience)
-        status = retry_after = None
-        request.extensions["admitted"] = grant.admitted
-        request.extensions["trace"] = grant.trace
-        try:
-            response = await self._inner.handle_async_request(request)
-            status, retry_after = response.status_code, retry_after_of(response.headers)
-        finally:
-            paused = self._throttle.release(grant, status, retry_after)
-        response.extensions["paused"] = paused
-        return response
 
     async def aclose(self) -> None:
+        self._closed = True
         if self._attached:
             self._attached = False
             self._throttle.detach()
@@ -359,7 +414,9 @@ class ThrottleTransport(httpx.AsyncBaseTransport):
 
 
 def _too_long(seconds: float) -> RateLimitError:
-    error = RateLimitError(f"the server asked for a pause of {seconds:.0f} s, longer than the retry policy allows", 429)
+    said = f"not sent: the server asked for a pause of {seconds:.0f} s, longer than the retry policy allows"
+    logger.info(said)
+    error = RateLimitError(said, 429)
     error.retry_after = seconds
     return error
 

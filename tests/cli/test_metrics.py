@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
-from tests.cli.conftest import Run
+from tests.cli.conftest import Ran, Run
 
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
 NAMES = ("all", "mrr", "arr", "arpa", "asp", "customer-count", "customer-churn-rate", "mrr-churn-rate", "ltv")
@@ -140,3 +140,11 @@ def test_wrong_usage_is_told_before_anything_is_sent(
     assert ran.err.count("\n") == 1
     assert complaint in ran.err
     assert account.counters.requests == before
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json", "jsonl"])
+def test_an_answer_without_entries_is_nothing_found(account: Sandbox, run: Run, format_: str) -> None:
+    summary = {"current": 0, "previous": 0, "percentage-change": 0.0}
+    account.faults = Faults.sequence(Fault.status(200, {"entries": [], "summary": summary}))
+    ran = run("metrics", "mrr", "--start", "2024-01-01", "--end", "2024-12-31", "--format", format_)
+    assert ran == Ran(4, "", "error: the answer holds no entries\n")

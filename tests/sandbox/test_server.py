@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chartmogul_async.sandbox import Counters, Fault, Faults, Limits, Sandbox, serve_in_subprocess
+from chartmogul_async.sandbox import Company, Counters, Fault, Faults, Limits, Sandbox, serve_in_subprocess
 from chartmogul_async.sandbox.process import child
+from chartmogul_async.sandbox.server import Server
 
 from .helpers import empty
 
@@ -235,3 +236,9 @@ def test_the_company_needs_no_server() -> None:
         check=True,
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_server_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "listen", lambda self: self._socket.close())
+    with pytest.raises(RuntimeError, match="ended before it began"), Sandbox(Company(customers=1)).serve():
+        pass
