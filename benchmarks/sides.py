@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import anyio
+import httpcore  # noqa: F401 - httpx loads it at the first request, which is no part of the work
 
 METRICS = ("all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv")
 MONTHS = ("2024-01-01", "2025-12-31")

@@ -2,7 +2,7 @@
 
 Strict: nothing is coerced but what loses nothing. ``True`` is not 1, ``"1"`` is not 1, 1.9 is not 1; NaN and
 infinity are no numbers. A rate written as an integer becomes a float, a count written ``650.0`` becomes 650.
-Unknown keys are ignored, for new fields appear without notice.
+Unknown keys are ignored, for new fields appear without notice. Null is refused, but for fields that have a default.
 
 Keys are kebab-case in answers and snake_case in records; a field's metadata may give its ``key`` in the
 answer, an older name it ``also`` had, and that numbers once came as text (``text``).
@@ -93,6 +93,7 @@ def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
         for field in fields
     }
     build = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
+    empty = {_key_of(cls, field.name) for field in fields if field.default not in (attrs.NOTHING, None)}
     renamed = {field.metadata["also"]: _key_of(cls, field.name) for field in fields if "also" in field.metadata}
 
     def hook(value: Any, _: Any) -> Any:
@@ -101,6 +102,8 @@ def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
         for old, new in renamed.items():
             if old in value and new not in value:
                 value = {**value, new: value[old]}
+        if empty:  # null stands for the default of a field that is never None
+            value = {key: item for key, item in value.items() if item is not None or key not in empty}
         return build(value, cls)
 
     return hook

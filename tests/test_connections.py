@@ -167,7 +167,7 @@ async def test_the_moment_of_sending_is_known_to_the_throttle(sandbox: Sandbox, 
         patch.setattr(Grant, "trace", record)
         async with client_to(url, sandbox) as client:
             await client.ping()
-    assert events == ["http11.send_request_headers.started"]
+    assert events == ["http11.send_request_headers.complete"]
 
 
 # --- TLS and proxies --------------------------------------------------------------------------------------------

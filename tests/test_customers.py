@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 
-from chartmogul_async.customers import Customer, Customers
+from chartmogul_async.customers import Customer, CustomerAttributes, Customers
 from chartmogul_async.errors import (
     AuthenticationError,
     ChartMogulError,
@@ -95,6 +95,13 @@ async def test_a_server_that_leads_in_a_circle_is_left() -> None:
     with pytest.raises(DecodeError, match="cursor does not lead to it"):
         await Customers(pages).search("anna@example.com")
     assert len(pages.asked) == 3
+
+
+async def test_null_is_nothing_where_a_field_may_be_left_out() -> None:
+    entry = {"external_ids": None, "subscriptions": None, "attributes": {"tags": None, "custom": None, "stripe": None}}
+    (customer,) = await Customers(Pages({"entries": [entry], "has_more": None})).search("anna@example.com")
+    assert (customer.external_ids, customer.subscriptions, customer.name) == ((), (), None)
+    assert customer.attributes == CustomerAttributes()
 
 
 async def test_more_without_a_cursor_to_it_is_an_error() -> None:

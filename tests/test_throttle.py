@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import anyio
 import httpcore
@@ -17,7 +18,7 @@ from chartmogul_async import Throttle
 from chartmogul_async.errors import RateLimitError, UsageError
 from tests.conftest import VirtualTimeLoop
 
-SENT = {"request": httpcore.Request(b"GET", "https://api.chartmogul.com/v1/ping")}
+SENT: tuple[str, dict[str, Any]] = ("http11.send_request_headers.complete", {"return_value": None})
 
 Count = Callable[[float], bool]
 
@@ -75,7 +76,7 @@ class Server:
         self.peak = max(self.peak, self.in_flight)
         status = None
         try:
-            await grant.trace("http11.send_request_headers.started", SENT)
+            await grant.trace(*SENT)
             await anyio.sleep(self.random.uniform(0, self.jitter))
             status = 200 if self.admit(anyio.current_time()) else 429
             await anyio.sleep(self.latency)
@@ -121,7 +122,7 @@ async def test_a_slow_first_connection_does_not_shift_the_window() -> None:
         nonlocal refused
         grant = await throttle.acquire()
         await anyio.sleep(first)
-        await grant.trace("http11.send_request_headers.started", SENT)
+        await grant.trace(*SENT)
         refused += not admit(anyio.current_time())
         await anyio.sleep(0.03)
         throttle.release(grant, 200)
@@ -140,7 +141,7 @@ async def test_a_request_that_is_held_up_on_its_way_is_counted_when_it_can_have_
     async def call(held_up: float) -> None:
         nonlocal refused
         grant = await throttle.acquire()
-        await grant.trace("http11.send_request_headers.started", SENT)
+        await grant.trace(*SENT)
         await anyio.sleep(held_up)
         refused += not admit(anyio.current_time())
         await anyio.sleep(0.06)
@@ -298,7 +299,7 @@ async def test_the_head_of_the_line_moves_up_as_soon_as_a_start_is_known_to_be_s
 
     async def slow() -> None:
         grant = await throttle.acquire()
-        await grant.trace("http11.send_request_headers.started", SENT)
+        await grant.trace(*SENT)
         await anyio.sleep(3)
         throttle.release(grant, 200)
 
@@ -538,8 +539,11 @@ async def test_an_exchange_without_an_answer_stays_counted() -> None:
 async def test_an_event_that_is_not_the_sending_changes_nothing() -> None:
     grant = await Throttle().acquire()
     await grant.trace("connection.connect_tcp.started", {})
-    await grant.trace("http11.send_request_headers.started", {"request": httpcore.Request(b"CONNECT", "https://x.y")})
-    assert grant.counted_by == math.inf
+    for method in (b"CONNECT", b"GET"):
+        assert grant.counted_by == math.inf
+        await grant.trace("http11.send_request_headers.started", {"request": httpcore.Request(method, "https://x.y")})
+        await grant.trace(*SENT)
+    assert grant.counted_by == anyio.current_time() + 0.05
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "40"])
@@ -591,7 +595,7 @@ async def test_whatever_happens_the_limits_hold_and_nothing_is_lost(
             peak = max(peak, in_flight)
             answer = None
             try:
-                await grant.trace("http11.send_request_headers.started", SENT)
+                await grant.trace(*SENT)
                 await anyio.sleep(takes)
                 answer = status
             finally:

@@ -6,8 +6,9 @@ comes all the same into news for every task of the account.
 
 How the window works: a start leaves the window one second after the latest moment at which the server can
 have counted it. That moment is when its answer came, for the answer proves that the request had arrived; or, if
-that is sooner, 50 ms after it was written to the socket, which cover the spread of the way there, and as much
-more as the answer took longer than the fastest ones of late, for it may have been held up on its way.
+that is sooner, 50 ms after it was written to the socket, which cover the usual spread of the way there. Where
+the answer took more than that longer than the fastest ones of late, the request may have been held up on its
+way for as long, and so much is allowed for.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
@@ -31,7 +32,7 @@ from chartmogul_async.transport.retry_after import retry_after_of
 logger = logging.getLogger("chartmogul_async")
 
 _WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
-_OF_LATE = 20  # answers; a server that became slower is known by then
+_OF_LATE = 40  # answers; a server that became slower is known by then
 _SLACK = 0.05  # how much longer one request may be under way to the server than another
 _PACE = 0.95  # the share of the rate that is kept while pacing evenly
 _PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
@@ -65,18 +66,21 @@ class Grant:
     those for which it is paused after the answer.
     """
 
-    __slots__ = ("_when_sent", "admitted", "counted_by", "pause_left", "paused", "sent")
+    __slots__ = ("_is_tunnel", "_when_sent", "admitted", "counted_by", "pause_left", "paused", "sent")
 
     def __init__(self, admitted: float, paused: float, when_sent: Callable[[], None]) -> None:
         self.admitted = self.sent = admitted
         self.paused = paused
         self.pause_left = 0.0
         self.counted_by = math.inf  # unknown until it was sent or answered
+        self._is_tunnel = False
         self._when_sent = when_sent
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Called by the HTTP library; connecting may take long, so the slack counts from the writing."""
-        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+        if event == "http11.send_request_headers.started":
+            self._is_tunnel = info["request"].method == b"CONNECT"  # what a proxy is asked first
+        elif event == "http11.send_request_headers.complete" and not self._is_tunnel:
             self.sent = anyio.current_time()
             self.counted_by = self.sent + _SLACK
             self._when_sent()
@@ -319,8 +323,9 @@ class Throttle:
             grant.counted_by = min(grant.counted_by, now + _SLACK)
             return
         took = now - grant.sent
+        held_up = took - self._fastest
         self._fastest = min(took, self._fastest + took / _OF_LATE)
-        grant.counted_by = min(now, grant.sent + _SLACK + took - self._fastest)
+        grant.counted_by = min(now, grant.sent + _SLACK + (held_up if held_up > _SLACK / 2 else 0.0))
 
     def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
         if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
