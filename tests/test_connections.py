@@ -14,7 +14,7 @@ from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
 from chartmogul_async.transport import connections
 from chartmogul_async.transport.connections import Connections, connections_to
-from chartmogul_async.transport.throttle import Grant
+from chartmogul_async.transport.grants import Grant
 
 pytestmark = pytest.mark.sockets
 

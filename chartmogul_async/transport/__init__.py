@@ -6,7 +6,8 @@ import httpx
 
 from chartmogul_async.transport.connections import Borrowed, connections_to
 from chartmogul_async.transport.retry import OnAttempt, RetryPolicy, RetryTransport
-from chartmogul_async.transport.throttle import Throttle, ThrottleTransport
+from chartmogul_async.transport.throttle import Throttle
+from chartmogul_async.transport.throttled import ThrottleTransport
 
 
 def build_transport(

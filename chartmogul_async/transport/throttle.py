@@ -18,22 +18,18 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
 import anyio
 import anyio.lowlevel
-import httpx
 from attrs import frozen
 
 from chartmogul_async.errors import RateLimitError, UsageError
-from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.transport.grants import SLACK, Grant, Waiter
 
 logger = logging.getLogger("chartmogul_async")
 
 _WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
 _OF_LATE = 40  # answers; a server that became slower is known by then
-_SLACK = 0.05  # how much longer one request may be under way to the server than another
 _PACE = 0.95  # the share of the rate that is kept while pacing evenly
 _PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
 _LONGEST_PACE = 3600.0
@@ -59,58 +55,6 @@ class ThrottleStatistics:
     paced_until: float | None
 
 
-class Grant:
-    """The permission for one exchange, and what is known of when the server counted it.
-
-    ``paused`` are the seconds for which the throttle was paused while the request waited in line, ``pause_left``
-    those for which it is paused after the answer.
-    """
-
-    __slots__ = ("_is_tunnel", "_when_sent", "admitted", "counted_by", "pause_left", "paused", "sent")
-
-    def __init__(self, admitted: float, paused: float, when_sent: Callable[[], None]) -> None:
-        self.admitted = self.sent = admitted
-        self.paused = paused
-        self.pause_left = 0.0
-        self.counted_by = math.inf  # unknown until it was sent or answered
-        self._is_tunnel = False
-        self._when_sent = when_sent
-
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Called by the HTTP library; connecting may take long, so the slack counts from the writing."""
-        if event == "http11.send_request_headers.started":
-            self._is_tunnel = info["request"].method == b"CONNECT"  # what a proxy is asked first
-        elif event == "http11.send_request_headers.complete" and not self._is_tunnel:
-            self.sent = anyio.current_time()
-            self.counted_by = self.sent + _SLACK
-            self._when_sent()
-
-
-class _Waiter:
-    """One task in line. Its scope's deadline is the moment at which it should look again."""
-
-    __slots__ = ("event", "grant", "look_again_at", "patience", "pauses_before", "refused_for", "scope")
-
-    def __init__(self, patience: float, pauses_before: float) -> None:
-        self.event = anyio.Event()
-        self.patience = patience
-        self.pauses_before = pauses_before
-        self.grant: Grant | None = None
-        self.refused_for: float | None = None
-        self.look_again_at = math.inf
-        self.scope: anyio.CancelScope | None = None
-
-    def look_again(self, at: float) -> None:
-        self.look_again_at = at
-        if self.scope is not None:
-            self.scope.deadline = at
-
-    async def wait(self) -> None:
-        with anyio.CancelScope(deadline=self.look_again_at) as self.scope:
-            await self.event.wait()
-        self.scope = None
-
-
 class Throttle:
     """Admits requests first come first served: ``per_second`` starts a second, ``parallel`` in flight.
 
@@ -124,7 +68,7 @@ class Throttle:
     def __init__(self, per_second: int = 40, parallel: int = 20) -> None:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
-        self._line: OrderedDict[_Waiter, None] = OrderedDict()
+        self._line: OrderedDict[Waiter, None] = OrderedDict()
         self._window: list[Grant] = []  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
         self._fastest = 0.0  # what the fastest answers of late took, in seconds
@@ -222,7 +166,7 @@ class Throttle:
             if self._probe is None and now >= self._paused_at + _PROBE_EVERY:
                 return self._admit(now, 0.0)  # perhaps the server does not mean it any more
             raise _too_long(pause)
-        waiter = _Waiter(patience, self._pauses_until(now))
+        waiter = Waiter(patience, self._pauses_until(now))
         self._line[waiter] = None
         try:
             while waiter.grant is None and waiter.refused_for is None:
@@ -320,12 +264,12 @@ class Throttle:
     def _settle(self, grant: Grant, now: float, answered: bool) -> None:
         """Say by when the server has counted a start."""
         if not answered:
-            grant.counted_by = min(grant.counted_by, now + _SLACK)
+            grant.counted_by = min(grant.counted_by, now + SLACK)
             return
         took = now - grant.sent
         held_up = took - self._fastest
         self._fastest = min(took, self._fastest + took / _OF_LATE)
-        grant.counted_by = min(now, grant.sent + _SLACK + (held_up if held_up > _SLACK / 2 else 0.0))
+        grant.counted_by = min(now, grant.sent + SLACK + (held_up if held_up > SLACK / 2 else 0.0))
 
     def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
         if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
@@ -372,50 +316,6 @@ class Throttle:
             if self._successes >= self._places:
                 self._places += 1
                 self._successes = 0
-
-
-class ThrottleTransport(httpx.AsyncBaseTransport):
-    """Lets a request through when the throttle says so, and keeps its place until the whole answer is there.
-
-    The request's extension ``budget`` says how many seconds pauses and exchange may take; its ``grant`` tells the
-    layer outside what became of that. Raises ``TimeoutError`` when the exchange takes longer.
-    """
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, throttle: Throttle) -> None:
-        self._inner = inner
-        self._throttle = throttle
-        self._attached = self._closed = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._attach()
-        budget = request.extensions["budget"]
-        grant = await self._throttle.acquire(budget)
-        request.extensions["grant"] = grant
-        request.extensions["trace"] = grant.trace
-        response = status = retry_after = None
-        try:
-            with anyio.move_on_after(budget - grant.paused):
-                response = await self._inner.handle_async_request(request)
-            if response is None:
-                raise TimeoutError("the retry policy's total time is used up")
-            status, retry_after = response.status_code, retry_after_of(response.headers)
-        finally:
-            self._throttle.release(grant, status, retry_after)
-        return response
-
-    def _attach(self) -> None:
-        if self._closed:  # a call that slept between two attempts
-            raise UsageError("this client was closed while the call was under way; close it after its last call")
-        if not self._attached:
-            self._throttle.attach()
-            self._attached = True
-
-    async def aclose(self) -> None:
-        self._closed = True
-        if self._attached:
-            self._attached = False
-            self._throttle.detach()
-        await self._inner.aclose()
 
 
 def _too_long(seconds: float) -> RateLimitError:
