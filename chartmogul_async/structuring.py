@@ -92,7 +92,7 @@ def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
         )
         for field in fields
     }
-    build = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]
+    build = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]  # overrides are no options
     empty = {_key_of(cls, field.name) for field in fields if field.default not in (attrs.NOTHING, None)}
     renamed = {field.metadata["also"]: _key_of(cls, field.name) for field in fields if "also" in field.metadata}
 
@@ -114,7 +114,7 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
-    as_list = converter.get_structure_hook(list[get_args(cls)[0]])  # type: ignore[misc]
+    as_list = converter.get_structure_hook(list[get_args(cls)[0]])  # type: ignore[misc]  # a type made at run time
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
@@ -128,26 +128,23 @@ def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
 
 
 def _number(value: Any, _: Any = None) -> int | float:
-    kind = type(value)
-    if kind is int or (kind is float and math.isfinite(value)):
-        return value  # type: ignore[no-any-return]
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return value
     raise TypeError(f"expected int or float, got {_kind(value)}")
 
 
 def _rate(value: Any, _: Any = None) -> float:
-    kind = type(value)
-    if kind is float and math.isfinite(value):
-        return value  # type: ignore[no-any-return]
-    if kind is int and abs(value) < 2**53:  # beyond that a float would lose digits
+    if type(value) is float and math.isfinite(value):
+        return value
+    if type(value) is int and abs(value) < 2**53:  # beyond that a float would lose digits
         return float(value)
     raise TypeError(f"expected float, got {_kind(value)}")
 
 
 def _integer(value: Any, _: Any = None) -> int:
-    kind = type(value)
-    if kind is int:
-        return value  # type: ignore[no-any-return]
-    if kind is float and value.is_integer():
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
         return int(value)
     raise TypeError(f"expected int, got {_kind(value)}")
 

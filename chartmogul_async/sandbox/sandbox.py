@@ -79,8 +79,8 @@ class Sandbox:
         company: Company | None = None,
         *,
         api_key: str = "sandbox",
-        limits: Limits = Limits(),  # noqa: B008  a frozen value
-        faults: Faults = Faults(),  # noqa: B008  a frozen value
+        limits: Limits = Limits(),
+        faults: Faults = Faults(),
         latency: float = 0.0,
         latency_per_entry: float = 0.0,
     ) -> None:

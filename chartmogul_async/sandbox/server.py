@@ -98,7 +98,7 @@ def _protocol(connected: Callable[[], None]) -> type[H11Protocol]:
     """Make a protocol that counts its connections and lets the application reset them."""
 
     class Resettable(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # only TCP comes here
             connected()
             super().connection_made(transport)
             app: Any = self.app
