@@ -49,7 +49,8 @@ class AsyncClient:
         async with AsyncClient("api-key") as client:
             mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
 
-    ``api_key``: by default the environment variable ``CHARTMOGUL_API_KEY``. ``timeout``: seconds for each
+    ``api_key``: by default the environment variable ``CHARTMOGUL_API_KEY``. ``base_url``: by default
+    ``CHARTMOGUL_BASE_URL``, else ChartMogul itself. ``timeout``: seconds for each
     phase of an exchange, or an ``httpx.Timeout``; by default 5 s to connect and 30 s for each read. ``retry``:
     how often and how long to try. ``throttle``: one to share between several clients of the same account, or
     with other limits. ``transport``: what sends in place of the client's own connections; retry and throttle
@@ -67,20 +68,20 @@ class AsyncClient:
         self,
         api_key: str | None = None,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         timeout: float | httpx.Timeout = TIMEOUT,
         retry: RetryPolicy = RetryPolicy(),
         throttle: Throttle | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         on_attempt: OnAttempt | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(base_url)
+        self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
         self._timeout = _checked_timeout(timeout).as_dict()
         self._headers = httpx.Headers(
             {
                 "accept": "application/json",
                 "accept-encoding": "gzip, deflate",
-                "authorization": _basic_auth(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key),
+                "authorization": _basic_auth(_from_environment("CHARTMOGUL_API_KEY", api_key)),
                 "user-agent": f"chartmogul_async/{__version__}",
             }
         )
@@ -211,8 +212,12 @@ class AsyncClient:
             )
 
 
+def _from_environment(name: str, given: str | None) -> str | None:
+    return os.environ.get(name) if given is None else given
+
+
 def _basic_auth(key: str | None) -> str:
-    if key is None:
+    if not key:
         raise UsageError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise UsageError("api_key is not an API key: it is a text without spaces, line ends and colons")

@@ -48,6 +48,12 @@ def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
     return name, {"loop_factory": VirtualTimeLoop}
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CHARTMOGUL_API_KEY", "CHARTMOGUL_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("sockets"):

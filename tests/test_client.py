@@ -230,7 +230,7 @@ def test_a_base_url_with_a_user_a_query_or_a_fragment_is_refused(url: str) -> No
     assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [None, "http://x:port", "https://", "nonsense"])
+@pytest.mark.parametrize("url", [17, "http://x:port", "https://", "nonsense"])
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(errors.UsageError, match="base_url is not a URL"):
         AsyncClient(KEY, base_url=url)
@@ -264,11 +264,23 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CHARTMOGUL_API_KEY", raising=False)
     with pytest.raises(errors.UsageError, match="CHARTMOGUL_API_KEY"):
         AsyncClient()
+    monkeypatch.setenv("CHARTMOGUL_API_KEY", "")
+    with pytest.raises(errors.UsageError, match="no API key"):
+        AsyncClient()
     monkeypatch.setenv("CHARTMOGUL_API_KEY", KEY)
     AsyncClient()
 
 
-@pytest.mark.parametrize("key", ["", "two words", "line\nend", "a:b", "schlüssel", 17, " padded"])
+def test_the_base_url_comes_from_the_environment_and_is_checked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARTMOGUL_BASE_URL", "http://127.0.0.1:8000/v1")
+    assert "127.0.0.1:8000" in repr(AsyncClient(KEY))
+    assert "eu.example" in repr(AsyncClient(KEY, base_url="https://eu.example/v1"))
+    monkeypatch.setenv("CHARTMOGUL_BASE_URL", "http://evil.example/v1")
+    with pytest.raises(errors.UsageError, match="plain http is allowed on localhost only"):
+        AsyncClient(KEY)
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nend", "a:b", "schlüssel", 17, " padded"])
 def test_what_is_no_key_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(errors.UsageError, match="api_key is not an API key") as caught:
         AsyncClient(key)

@@ -440,10 +440,13 @@ async def test_what_the_iterable_raises_comes_out_bare() -> None:
                     pass
 
 
-async def test_what_is_no_query_in_a_stream_is_an_outcome_too() -> None:
-    async with client_of(in_turn(200)) as client, client.metrics.stream(["mrr"]) as outcomes:  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-        got = [outcome async for outcome in outcomes]
-    assert isinstance(got[0].error, errors.UsageError)
+async def test_what_is_no_query_in_a_stream_is_refused() -> None:
+    wrong: Any = [MetricQuery("mrr", "2023-07-01", "2023-07-31"), "mrr"]
+    async with client_of(in_turn(200)) as client:
+        with pytest.raises(errors.UsageError, match="'mrr' is not a MetricQuery"):
+            async with client.metrics.stream(wrong) as outcomes:
+                async for _ in outcomes:
+                    pass
 
 
 @pytest.mark.parametrize("queries", [None, MetricQuery("mrr", "2023-01-01", "2023-01-31")])

@@ -125,7 +125,7 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Throttle.statistics, "(self)"),
         (
             AsyncClient,
-            "(api_key=None, *, base_url='https://api.chartmogul.com/v1', "
+            "(api_key=None, *, base_url=None, "
             f"timeout={TIMEOUT!r}, retry={RetryPolicy()!r}, throttle=None, transport=None, on_attempt=None)",
         ),
         (AsyncClient.aclose, "(self)"),

@@ -16,18 +16,12 @@ T = TypeVar("T")
 
 def ask(question: Callable[[AsyncClient], Awaitable[T]]) -> T:
     """Answer a question with a client of its own. Raises what the library raises."""
-    key = os.environ.get("CHARTMOGUL_API_KEY")
-    if not key:
+    if not os.environ.get("CHARTMOGUL_API_KEY"):
         raise errors.UsageError("no API key; set the environment variable CHARTMOGUL_API_KEY")
-    base_url = os.environ.get("CHARTMOGUL_BASE_URL")
 
     async def answer() -> T:
         with waiting() as on_attempt:
-            if base_url:
-                client = AsyncClient(key, base_url=base_url, on_attempt=on_attempt)
-            else:
-                client = AsyncClient(key, on_attempt=on_attempt)
-            async with client:
+            async with AsyncClient(on_attempt=on_attempt) as client:
                 return await question(client)
 
     return anyio.run(answer)

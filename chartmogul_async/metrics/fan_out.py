@@ -22,7 +22,7 @@ import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import frozen
 
-from chartmogul_async.errors import ChartMogulError
+from chartmogul_async.errors import ChartMogulError, UsageError
 from chartmogul_async.metrics.intervals import Slice
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import Answer, Series
@@ -139,6 +139,8 @@ async def stream_outcomes(
         for query in pending:
             try:
                 outcome = Outcome(query, series=await fetch(query))
+            except UsageError:  # a mistake in the program is no outcome of a query
+                raise
             except ChartMogulError as error:
                 outcome = Outcome(query, error=error)
             await send.send(outcome)

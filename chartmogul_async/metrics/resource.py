@@ -260,6 +260,7 @@ class Metrics:
 
         The order is that of completion. Queries are taken from the iterable only as fast as they can be sent,
         so a generator of a million is fine. Leaving the block, by ``break`` or an exception, cancels the rest.
+        Raises ``UsageError`` for what is no ``MetricQuery``.
         """
         if isinstance(queries, MetricQuery) or not isinstance(queries, Iterable):
             raise UsageError(f"queries is {queries!r}; it is an iterable of MetricQuery, such as a list")

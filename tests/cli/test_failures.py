@@ -77,7 +77,7 @@ def test_the_key_shows_nowhere(account: Sandbox, run: Run, monkeypatch: pytest.M
 def test_by_default_the_client_goes_to_chartmogul(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, Any]] = []
 
-    def make(key: str, **given: Any) -> None:
+    def make(**given: Any) -> None:
         made.append(given)
         raise errors.UsageError("made")
 
