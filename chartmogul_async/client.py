@@ -19,11 +19,11 @@ from attrs import frozen
 from chartmogul_async._version import __version__
 from chartmogul_async.account import Account
 from chartmogul_async.customers import Customers
-from chartmogul_async.error_bodies import ErrorBody, read_error_body
+from chartmogul_async.error_bodies import ErrorBody, complaint_in_success, read_error_body
 from chartmogul_async.errors import DecodeError, RateLimitError, StatusError, UsageError, for_status
 from chartmogul_async.metrics.intervals import WeekStart
 from chartmogul_async.metrics.resource import Metrics
-from chartmogul_async.structuring import decode, structure
+from chartmogul_async.structuring import decode, read
 from chartmogul_async.transport import build_transport
 from chartmogul_async.transport.connections import LOOPBACK
 from chartmogul_async.transport.retry import OnAttempt, RetryPolicy
@@ -80,7 +80,7 @@ class AsyncClient:
         self._headers = httpx.Headers(
             {
                 "accept": "application/json",
-                "accept-encoding": "gzip, deflate",
+                "accept-encoding": "gzip",
                 "authorization": _basic_auth(_from_environment("CHARTMOGUL_API_KEY", api_key)),
                 "user-agent": f"chartmogul_async/{__version__}",
             }
@@ -161,15 +161,11 @@ class AsyncClient:
     async def _fetch(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
         response = await self._send(path, params)
         try:
-            value = decode(response.content)
-            try:
-                return structure(value, into)
-            except DecodeError as error:
-                if isinstance(value, dict) and (value.get("error") or value.get("errors") or value.get("message")):
-                    said = read_error_body(response.status_code, response.content).message
-                    error.message = f"the answer says {said!r}; {error.message}"
-                raise
+            return read(response.content, into)
         except DecodeError as error:
+            said = complaint_in_success(response.content)
+            if said is not None:
+                error.message = f"the answer says {said!r}; {error.message}"
             raise _in_context(error, path, response) from None
 
     async def _send(self, path: str, params: Mapping[str, str]) -> httpx.Response:

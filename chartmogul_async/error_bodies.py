@@ -34,7 +34,7 @@ class ErrorBody:
 
 def read_error_body(status: int, content: bytes, content_type: str = "") -> ErrorBody:
     """Read the body of an error answer. Never raises; a body that says nothing gives the status's own words."""
-    text = content.decode("utf-8-sig", "replace").strip()
+    text = _text_of(content)
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
@@ -44,6 +44,21 @@ def read_error_body(status: int, content: bytes, content_type: str = "") -> Erro
     if isinstance(parsed, str) and parsed.strip():
         return ErrorBody(parsed.strip()[:_LONGEST_TEXT])
     return ErrorBody(_status_words(status))
+
+
+def complaint_in_success(content: bytes) -> str | None:
+    """What an answer says that has the status of a success and is none: ``{"error": "…"}``. Never raises."""
+    try:
+        parsed = json.loads(_text_of(content))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or not any(parsed.get(word) for word in ("error", "errors", "message")):
+        return None
+    return _read_object(200, parsed).message
+
+
+def _text_of(content: bytes) -> str:
+    return content.decode("utf-8-sig", "replace").strip()
 
 
 def _read_object(status: int, body: dict[str, Any]) -> ErrorBody:

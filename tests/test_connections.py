@@ -157,9 +157,9 @@ async def test_the_moment_of_sending_is_known_to_the_throttle(sandbox: Sandbox, 
     trace = Grant.trace
 
     async def record(grant: Grant, event: str, info: dict[str, Any]) -> None:
-        before = grant.counted_by
+        before = grant.sent
         await trace(grant, event, info)
-        if grant.counted_by != before:
+        if grant.sent != before:
             events.append(event)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -25,6 +25,7 @@ FLOORS = {
     f"{PACKAGE}._version": 0,
     f"{PACKAGE}.errors": 0,
     f"{PACKAGE}.error_bodies": 0,
+    f"{PACKAGE}.bulk": 0,
     f"{PACKAGE}.cfl": 0,
     f"{PACKAGE}.metrics": 0,  # its __init__ holds a docstring only
     f"{PACKAGE}.metrics.intervals": 0,
@@ -58,6 +59,7 @@ OUTSIDE = {
     "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
     "tenacity": {f"{PACKAGE}.transport.retry"},
     "cattrs": {f"{PACKAGE}.structuring"},
+    "orjson": {f"{PACKAGE}.structuring"},
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,

@@ -381,7 +381,7 @@ def test_no_number_is_rounded_or_coerced() -> None:
 @pytest.mark.parametrize("value", [HUGE, 2**53, -(2**53)])
 def test_a_whole_number_that_is_too_long_for_a_rate_is_refused(value: int) -> None:
     assert problems(answer_with(percentage_change=value)) == (
-        "$.entries[1].percentage-change: expected float, got int",
+        "$.entries[1].percentage-change: expected float, got a number out of range",
     )
 
 

@@ -33,7 +33,7 @@ _PERCENT = {"unit": "percent", "kind": "rate"}
 _COUNT = {"unit": "count", "kind": "stock"}
 
 
-@frozen
+@frozen(weakref_slot=False)
 class MRREntry:
     """Monthly recurring revenue as at ``date``, and what moved it during the interval (losses are negative).
 
@@ -50,7 +50,7 @@ class MRREntry:
     mrr_reactivation: Money | None = field(default=None, metadata=_FLOW_CENTS)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class ARREntry:
     """Annual run rate as at ``date``: twelve times the MRR."""
 
@@ -59,7 +59,7 @@ class ARREntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class ARPAEntry:
     """Average revenue per account and month, as at ``date``."""
 
@@ -68,7 +68,7 @@ class ARPAEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class ASPEntry:
     """Average sale price of the interval that ends at ``date``; 0 if nobody bought."""
 
@@ -77,7 +77,7 @@ class ASPEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class CustomerCountEntry:
     """Active customers as at ``date``. The closed beta called the field ``customer-count``."""
 
@@ -86,7 +86,7 @@ class CustomerCountEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class CustomerChurnRateEntry:
     """Share of the customers lost in the interval that ends at ``date``, in percent."""
 
@@ -95,7 +95,7 @@ class CustomerChurnRateEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class MRRChurnRateEntry:
     """Net share of the MRR lost in the interval that ends at ``date``, in percent; negative when it grew."""
 
@@ -104,7 +104,7 @@ class MRRChurnRateEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class LTVEntry:
     """Customer lifetime value as at ``date``; 0 while nobody churns."""
 
@@ -113,7 +113,7 @@ class LTVEntry:
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
-@frozen
+@frozen(weakref_slot=False)
 class KeyMetricsEntry:
     """All eight key metrics of one interval, each with its change against the entry before.
 

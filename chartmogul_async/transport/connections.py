@@ -20,6 +20,7 @@ import anyio
 import httpx
 
 from chartmogul_async.errors import UsageError
+from chartmogul_async.transport.bodies import with_whole_body
 
 _KEEPALIVE = 30.0  # seconds; a connection that the server closed meanwhile is noticed before it is used
 _CLOSING = 2.0  # seconds that saying goodbye to a broken connection may take
@@ -37,7 +38,7 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connection = self._idle.pop()[1] if self._idle else self._make()
         try:
-            response = await _exchange(connection, request)
+            response = await with_whole_body(await connection.handle_async_request(request))
         except BaseException:
             await _close(connection)
             raise
@@ -65,25 +66,10 @@ class Borrowed(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await _exchange(self._transport, request)
+        return await with_whole_body(await self._transport.handle_async_request(request))
 
     async def aclose(self) -> None:
         await self._transport.aclose()
-
-
-async def _exchange(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
-    """Send, read the whole body and close: the answer needs nothing more from the connection.
-
-    The body is collected before it is unpacked. ``Response.aread`` does both at once, and where unpacking
-    fails it leaves an async generator behind.
-    """
-    response = await transport.handle_async_request(request)
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
-    try:
-        body = b"".join([chunk async for chunk in response.stream])
-    finally:
-        await response.aclose()
-    return httpx.Response(response.status_code, headers=response.headers, content=body, extensions=response.extensions)
 
 
 async def _close(connection: httpx.AsyncBaseTransport) -> None:

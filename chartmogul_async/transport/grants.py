@@ -8,34 +8,38 @@ from typing import Any
 
 import anyio
 
-SLACK = 0.05  # how much longer one request may be under way to the server than another
+UNDER_WAY = 0.05  # seconds; while no answer proves more, a request is taken to have arrived after so long
 
 
 class Grant:
     """The permission for one exchange, and what is known of when the server counted it.
 
-    ``paused`` are the seconds for which the throttle was paused while the request waited in line, ``pause_left``
-    those for which it is paused after the answer.
+    ``sent`` is when it was written to the socket, ``answered`` when its whole answer had come, infinity while that is
+    unknown. ``paused`` are the seconds for which the throttle was paused while the request waited in line,
+    ``pause_left`` those for which it is paused after the answer.
     """
 
-    __slots__ = ("_is_tunnel", "_when_sent", "admitted", "counted_by", "pause_left", "paused", "sent")
+    __slots__ = ("_is_tunnel", "_when_sent", "admitted", "answered", "pause_left", "paused", "sent")
 
     def __init__(self, admitted: float, paused: float, when_sent: Callable[[], None]) -> None:
-        self.admitted = self.sent = admitted
+        self.admitted = admitted
+        self.sent = self.answered = math.inf
         self.paused = paused
         self.pause_left = 0.0
-        self.counted_by = math.inf  # unknown until it was sent or answered
         self._is_tunnel = False
         self._when_sent = when_sent
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Called by the HTTP library; connecting may take long, so the slack counts from the writing."""
+        """Called by the HTTP library; connecting may take long, so what counts is the writing."""
         if event == "http11.send_request_headers.started":
             self._is_tunnel = info["request"].method == b"CONNECT"  # what a proxy is asked first
         elif event == "http11.send_request_headers.complete" and not self._is_tunnel:
             self.sent = anyio.current_time()
-            self.counted_by = self.sent + SLACK
             self._when_sent()
+
+    def counted_by(self, fastest: float) -> float:
+        """The latest moment at which the server can have counted it, where the fastest answers take so long."""
+        return self.sent + UNDER_WAY if self.answered == math.inf else self.answered - fastest
 
 
 class Waiter:

@@ -18,7 +18,14 @@ import httpx
 import tenacity
 from attrs import frozen
 
-from chartmogul_async.errors import NetworkError, RateLimitError, RequestTimeoutError, TransportError, UsageError
+from chartmogul_async.errors import (
+    ChartMogulError,
+    DecodeError,
+    NetworkError,
+    RateLimitError,
+    RequestTimeoutError,
+    UsageError,
+)
 from chartmogul_async.transport.retry_after import retry_after_of
 
 logger = logging.getLogger("chartmogul_async")
@@ -28,7 +35,7 @@ _CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 # Beside httpx's own errors, what the socket layers below it are known to let through.
 _TROUBLE = (httpx.TransportError, httpx.DecodingError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
-_OUR_MISTAKE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)  # the same would happen again
 
 
 @frozen
@@ -86,7 +93,8 @@ class RetryTransport(httpx.AsyncBaseTransport):
     """Sends a request until an answer is worth having, or the policy says enough.
 
     Returns the last answer, whatever its status, with ``attempts`` and ``waited`` in its extensions. Where
-    no answer came, raises ``NetworkError`` or ``RequestTimeoutError``.
+    no whole answer came, raises ``NetworkError`` or ``RequestTimeoutError``, and ``DecodeError`` for one that is too
+    large.
     """
 
     def __init__(
@@ -131,7 +139,7 @@ class _Call:
             raise
         self._report(outcome, retry_in=None)
         if isinstance(outcome, Exception):
-            raise self._failure(outcome) from outcome
+            raise self._failure(outcome) from (None if isinstance(outcome, DecodeError) else outcome)
         outcome.extensions["attempts"] = self._number
         outcome.extensions["waited"] = self._waited
         return outcome
@@ -166,7 +174,7 @@ class _Call:
         extensions.pop("grant", None)
         try:
             return await self._inner.handle_async_request(self._request)
-        except _TROUBLE as error:
+        except (*_TROUBLE, DecodeError) as error:
             return error
         finally:
             grant = extensions.get("grant")
@@ -182,7 +190,7 @@ class _Call:
         harmless = self._request.method in _CHANGES_NOTHING
         if isinstance(outcome, httpx.Response):
             return outcome.status_code == 429 or (harmless and outcome.status_code in _WORTH_REPEATING)
-        if isinstance(outcome, _OUR_MISTAKE) or _is_bad_certificate(outcome):
+        if isinstance(outcome, _HOPELESS) or _is_bad_certificate(outcome):
             return False
         return harmless or isinstance(outcome, _NEVER_ARRIVED)
 
@@ -219,10 +227,14 @@ class _Call:
         if self._on_attempt is not None:
             self._on_attempt(attempt)
 
-    def _failure(self, error: Exception) -> TransportError:
+    def _failure(self, error: Exception) -> ChartMogulError:
+        url = self._request.url
+        if isinstance(error, DecodeError):
+            error.message = f"{self._request.method} {url.path}: {error.message}"
+            error.attempts, error.waited = self._number, self._waited
+            return error
         timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
         kind = RequestTimeoutError if timed_out else NetworkError
-        url = self._request.url
         what = f"{self._request.method} {url.scheme}://{url.netloc.decode()}{url.path}: {type(error).__name__}"
         reason = str(error).strip()
         return kind(f"{what}: {reason}" if reason else what, attempts=self._number, waited=self._waited)

@@ -4,11 +4,10 @@ ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond:
 it counts. ``Throttle`` keeps both limits in advance, for every way of counting, and turns a refusal that
 comes all the same into news for every task of the account.
 
-How the window works: a start leaves the window one second after the latest moment at which the server can
-have counted it. That moment is when its answer came, for the answer proves that the request had arrived; or, if
-that is sooner, 50 ms after it was written to the socket, which cover the usual spread of the way there. Where
-the answer took more than that longer than the fastest ones of late, the request may have been held up on its
-way for as long, and so much is allowed for.
+How the window works: a start leaves the window one second after the latest moment at which the server can have
+counted it. Its answer tells that moment: it was counted before the answer set out, and the way to the server and
+the way back take together at least as long as the fastest answers of late took. While there is no answer,
+50 ms after it was written to the socket are taken for enough.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
@@ -17,19 +16,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import anyio
 import anyio.lowlevel
 from attrs import frozen
 
 from chartmogul_async.errors import RateLimitError, UsageError
-from chartmogul_async.transport.grants import SLACK, Grant, Waiter
+from chartmogul_async.transport.grants import Grant, Waiter
 
 logger = logging.getLogger("chartmogul_async")
 
 _WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
-_OF_LATE = 40  # answers; a server that became slower is known by then
+_SLACK = 0.01  # how much faster the ways may be than the fastest answers of late have shown
+_OF_LATE = 80  # answers; a server that became slower is known by then
 _PACE = 0.95  # the share of the rate that is kept while pacing evenly
 _PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
 _LONGEST_PACE = 3600.0
@@ -69,9 +69,9 @@ class Throttle:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
-        self._window: list[Grant] = []  # the starts that the server may still be counting
+        self._window: deque[Grant] = deque()  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
-        self._fastest = 0.0  # what the fastest answers of late took, in seconds
+        self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
 
         self._paused_at = self._paused_until = -math.inf
         self._pauses = 0.0  # seconds of all pauses, the running one to its end
@@ -143,7 +143,8 @@ class Throttle:
     def _shift_times(self, by: float) -> None:
         """The clocks of two event loops have nothing in common; what was known is carried over."""
         for grant in self._window:
-            grant.counted_by += by
+            grant.sent += by
+            grant.answered += by
         self._paused_at += by
         self._paused_until += by
         self._paced_until += by
@@ -215,11 +216,17 @@ class Throttle:
             self._forget_starts(now)
             surplus = len(self._window) - self._per_second
             if surplus >= 0:
-                chance = max(chance, sorted(grant.counted_by for grant in self._window)[surplus] + _WINDOW)
+                chance = max(chance, sorted(self._counted_by())[surplus] + _WINDOW)
         return chance
 
+    def _counted_by(self) -> list[float]:
+        """For each start in the window the latest moment at which the server can have counted it."""
+        fastest = max(0.0, min(self._took, default=0.0) - _SLACK)
+        return [grant.counted_by(fastest) for grant in self._window]
+
     def _forget_starts(self, now: float) -> None:
-        self._window = [grant for grant in self._window if grant.counted_by + _WINDOW > now]
+        pairs = zip(self._window, self._counted_by(), strict=True)
+        self._window = deque(grant for grant, counted_by in pairs if counted_by + _WINDOW > now)
 
     def _pauses_until(self, now: float) -> float:
         return self._pauses - max(0.0, self._paused_until - now)
@@ -228,6 +235,8 @@ class Throttle:
         grant = Grant(now, paused, self._when_sent)
         if self._pauses_in_a_row:
             self._probe = grant
+        while self._window and self._window[0].counted_by(0.0) + _WINDOW <= now:
+            self._window.popleft()  # so that the window of a throttle that is never full does not grow
         self._window.append(grant)
         self._in_flight += 1
         self._admitted += 1
@@ -250,7 +259,11 @@ class Throttle:
         in_flight, self._in_flight = self._in_flight, self._in_flight - 1
         if self._probe is grant:
             self._probe = None
-        self._settle(grant, now, answered=status is not None)
+        if grant.sent == math.inf:  # the layer below does not tell, or broke before
+            grant.sent = now if status is None else grant.admitted
+        if status is not None:
+            grant.answered = now
+            self._took.append(now - grant.sent)
         if status == 429:
             self._refused(grant, now, retry_after)
         elif status == 503:
@@ -260,16 +273,6 @@ class Throttle:
         grant.pause_left = max(0.0, self._paused_until - now)
         if self._line:
             self._admit_from_line()
-
-    def _settle(self, grant: Grant, now: float, answered: bool) -> None:
-        """Say by when the server has counted a start."""
-        if not answered:
-            grant.counted_by = min(grant.counted_by, now + SLACK)
-            return
-        took = now - grant.sent
-        held_up = took - self._fastest
-        self._fastest = min(took, self._fastest + took / _OF_LATE)
-        grant.counted_by = min(now, grant.sent + SLACK + (held_up if held_up > SLACK / 2 else 0.0))
 
     def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
         if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
@@ -294,7 +297,7 @@ class Throttle:
             waiter.event.set()
 
     def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
-        recent = sum(other.counted_by > grant.admitted - _WINDOW for other in self._window)
+        recent = sum(counted_by > grant.admitted - _WINDOW for counted_by in self._counted_by())
         if recent < self._per_second:
             again = now < self._paced_until + _LONGEST_PACE
             self._pace_for = min(self._pace_for * 2, _LONGEST_PACE) if again else _PACE_FOR
