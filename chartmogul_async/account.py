@@ -1,4 +1,4 @@
-"""The account that a key belongs to."""
+"""The account that a key belongs to, and its sign of life."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ class Account:
     time_zone: str = field(metadata={"key": "time_zone"})
     week_start_on: str = field(metadata={"key": "week_start_on"})
     id: str | None = None
+
+
+@frozen
+class Pong:
+    """The answer to a ping: a greeting."""
+
+    data: str

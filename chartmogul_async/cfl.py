@@ -28,13 +28,13 @@ from chartmogul_async.errors import UsageError
 
 Value = str | int | float
 
-_NAME = re.compile(r"[a-z_]+(\.[^~]+)?")
-_UUID = re.compile(r"(pl|plg|ds)_[0-9A-Za-z-]+")
+_NAME = r"[a-z_]+(\.[^~]+)?"
+_UUID = r"(pl|plg|ds)_[0-9A-Za-z-]+"
 
 
 def where(name: str) -> Field:
     """Begin a condition on a filter name: ``mrr``, ``region``, ``plan``, ``custom.channel`` …"""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise UsageError(f"{name!r} is not a filter name; one looks like 'region' or 'custom.channel'")
     return Field(name)
 
@@ -122,4 +122,4 @@ def _written(value: Value) -> str:
     if "~" in value or "'" in value:
         raise UsageError(f"{value!r} cannot be written in CFL, which keeps ~ and ' to itself")
     text = str.__str__(value)  # the text itself, also of an enum's member
-    return text if _UUID.fullmatch(text) else f"'{text}'"
+    return text if re.fullmatch(_UUID, text) else f"'{text}'"

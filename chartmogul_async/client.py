@@ -7,18 +7,16 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import date
+from functools import cached_property
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio.lowlevel
 import httpx
-from attrs import frozen
 
 from chartmogul_async._version import __version__
-from chartmogul_async.account import Account
-from chartmogul_async.customers import Customers
 from chartmogul_async.error_bodies import ErrorBody, complaint_in_success, read_error_body
 from chartmogul_async.errors import DecodeError, RateLimitError, StatusError, UsageError, for_status
 from chartmogul_async.metrics.intervals import WeekStart
@@ -30,6 +28,10 @@ from chartmogul_async.transport.retry import OnAttempt, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
+if TYPE_CHECKING:
+    from chartmogul_async.account import Account
+    from chartmogul_async.customers import Customers
+
 T = TypeVar("T")
 
 Param = str | int | float | date | None
@@ -37,8 +39,8 @@ Param = str | int | float | date | None
 BASE_URL = "https://api.chartmogul.com/v1"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)  # no pool limit: the line is ours
 
-_KEY = re.compile(r"[!-9;-~]+")  # printable ASCII without space and colon, which ends the user name in basic auth
-_PATH = re.compile(r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*")
+_KEY = r"[!-9;-~]+"  # printable ASCII without space and colon, which ends the user name in basic auth
+_PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
 class AsyncClient:
@@ -106,7 +108,13 @@ class AsyncClient:
         self._loop: object = None
         self._entered = self._closed = False
         self.metrics = Metrics(self._fetch, self._week_start, throttle)
-        self.customers = Customers(self._fetch)
+
+    @cached_property
+    def customers(self) -> Customers:
+        """Find customers by e-mail address."""
+        from chartmogul_async.customers import Customers
+
+        return Customers(self._fetch)
 
     def __repr__(self) -> str:
         return f"AsyncClient(base_url={self._base_url!r})"
@@ -135,11 +143,15 @@ class AsyncClient:
 
     async def account(self) -> Account:
         """The account's name, currency, time zone and first day of the week."""
+        from chartmogul_async.account import Account  # made when first asked for, as all records are
+
         return await self._fetch("/account", {}, Account)
 
     async def ping(self) -> str:
         """Check the key: ``"pong!"``, or ``AuthenticationError``."""
-        return (await self._fetch("/ping", {}, _Pong)).data
+        from chartmogul_async.account import Pong
+
+        return (await self._fetch("/ping", {}, Pong)).data
 
     async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:
         """Read whatever has no method yet: the parsed JSON as it came, None for an empty answer.
@@ -147,7 +159,7 @@ class AsyncClient:
         ``path`` is below the base URL, such as ``/plans``; a parameter that is None is left out. Lists come page
         by page: ask again with the answer's ``cursor`` while ``has_more`` is true.
         """
-        if not _PATH.fullmatch(path) or ".." in path:
+        if not re.fullmatch(_PATH, path) or ".." in path:
             raise UsageError(f"path is {path!r}; it is one below the base URL, such as '/plans', without a query")
         texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
         response = await self._send("/" + path.lstrip("/"), texts)
@@ -215,7 +227,7 @@ def _from_environment(name: str, given: str | None) -> str | None:
 def _basic_auth(key: str | None) -> str:
     if not key:
         raise UsageError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
+    if not isinstance(key, str) or not re.fullmatch(_KEY, key):
         raise UsageError("api_key is not an API key: it is a text without spaces, line ends and colons")
     return "Basic " + b64encode(f"{key}:".encode()).decode()
 
@@ -283,8 +295,3 @@ def _in_context(error: DecodeError, path: str, response: httpx.Response) -> Deco
         waited=response.extensions["waited"],
         problems=error.problems,
     )
-
-
-@frozen
-class _Pong:
-    data: str

@@ -32,7 +32,7 @@ except ImportError:
 
 T = TypeVar("T")
 
-_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
+_NUMBER = r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
 _MANY = 5  # problems told in the message; all of them are in DecodeError.problems
 
 
@@ -173,7 +173,7 @@ def _integer(value: Any, _: Any = None) -> int:
 def _number_or_text(value: Any, _: Any = None) -> int | float | None:
     if type(value) is not str:
         return None if value is None else _number(value)
-    if not _NUMBER.fullmatch(value):
+    if not re.fullmatch(_NUMBER, value):
         raise TypeError("expected a number, got another str")
     return float(value) if "." in value else int(value)
 

@@ -6,6 +6,7 @@ Imports inside functions and under ``TYPE_CHECKING`` count as well.
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -210,11 +211,41 @@ def test_the_sandbox_does_its_own_calendar_and_so_stays_an_independent_referee()
     assert not {name for name in borrowed if matches(name, f"{PACKAGE}.metrics.*")}
 
 
-def test_the_public_surface_is_imports_and_a_list_and_nothing_else() -> None:
+def test_the_public_surface_is_names_and_where_they_live_and_nothing_else() -> None:
     body = ast.parse(SOURCES[PACKAGE].read_text("utf-8")).body
-    assert isinstance(body[0], ast.Expr)  # its docstring
-    assert isinstance(body[-1], ast.Assign)
-    assert all(isinstance(node, ast.ImportFrom) for node in body[1:-1])
+    docstring, *imports, for_type_checkers, names, homes, load, listing = body
+    assert isinstance(docstring, ast.Expr)
+    assert all(isinstance(node, ast.ImportFrom) for node in imports)
+    assert isinstance(for_type_checkers, ast.If)
+    assert all(isinstance(node, ast.ImportFrom) for node in for_type_checkers.body)
+    assert isinstance(names, ast.Assign)
+    assert isinstance(homes, ast.Assign)
+    assert isinstance(load, ast.FunctionDef)
+    assert isinstance(listing, ast.FunctionDef)
+
+
+def test_what_type_checkers_are_told_of_the_public_surface_is_what_is_loaded() -> None:
+    told = {
+        alias.name: getattr(importlib.import_module(node.module), alias.name)
+        for node in ast.walk(ast.parse(SOURCES[PACKAGE].read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and is_inside(node.module)
+        for alias in node.names
+    }
+    assert told == {name: getattr(chartmogul_async, name) for name in chartmogul_async.__all__}
+    assert dir(chartmogul_async) == chartmogul_async.__all__
+    with pytest.raises(AttributeError, match="'chartmogul_async' has no attribute 'Client'"):
+        chartmogul_async.Client  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
+
+
+def test_the_import_alone_loads_nothing_and_a_first_use_loads_what_it_needs() -> None:
+    code = f"""
+import sys
+import {PACKAGE}
+print(sorted(name for name in sys.modules if name.startswith("{PACKAGE}")), "httpx" in sys.modules)
+{PACKAGE}.AsyncClient
+print("httpx" in sys.modules, "{PACKAGE}.customers" in sys.modules, "{PACKAGE}.metrics.records" in sys.modules)
+"""
+    assert in_a_fresh_interpreter(code).splitlines() == ["['chartmogul_async'] False", "True False False"]
 
 
 def in_a_fresh_interpreter(code: str) -> str:
@@ -230,7 +261,7 @@ def test_the_import_brings_none_of_the_optional_packages() -> None:
 import sys
 import anyio, attrs, cattrs, httpx, tenacity
 before = set(sys.modules)
-import {PACKAGE}
+from {PACKAGE} import *
 optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11"}}
 print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in optional))
 """
@@ -250,7 +281,7 @@ plain = ssl.create_default_context
 ssl.create_default_context = lambda *arguments, **more: made.append("default") or plain(*arguments, **more)
 connect = socket.socket.connect
 socket.socket.connect = lambda *arguments: made.append("connection") or connect(*arguments)
-import {PACKAGE}
+from {PACKAGE} import *
 assert made == [], made
 Context(ssl.PROTOCOL_TLS_CLIENT)
 print(made)  # the trap works

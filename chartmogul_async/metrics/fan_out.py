@@ -14,18 +14,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.abc
 import attrs
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import frozen
 
 from chartmogul_async.errors import ChartMogulError, UsageError
 from chartmogul_async.metrics.intervals import Slice
 from chartmogul_async.metrics.query import MetricQuery
-from chartmogul_async.metrics.records import Answer, Series
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from chartmogul_async.metrics.records import Answer, Series
 
 E = TypeVar("E")
 S = TypeVar("S")
@@ -68,7 +71,7 @@ def _without_changes(entry: Any) -> dict[str, Any]:
 def _joined(answers: Sequence[Answer[E, S]]) -> Answer[E, S]:
     first, *later = answers
     entries = first.entries + tuple(entry for answer in later for entry in answer.entries[1:])
-    return Answer(entries, answers[-1].summary)
+    return attrs.evolve(answers[-1], entries=entries)
 
 
 async def side_by_side(calls: Sequence[Callable[[], Awaitable[T]]], width: int) -> list[T]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from attrs import field, frozen
 
-from chartmogul_async.cfl import Filter
 from chartmogul_async.errors import UsageError
 from chartmogul_async.metrics.intervals import INTERVALS, Interval
+
+if TYPE_CHECKING:
+    from chartmogul_async.cfl import Filter
 
 MetricName = Literal[
     "all",
@@ -27,7 +29,7 @@ MetricName = Literal[
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 _ASP_INTERVALS: tuple[Interval, ...] = ("month", "quarter", "year")
-_COUNTRY = re.compile(r"[A-Za-z]{2}")
+_COUNTRY = r"[A-Za-z]{2}"
 
 
 def _metric(value: str) -> MetricName:
@@ -70,7 +72,7 @@ def _geo(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
         return None
     given = _texts(value.split(",") if isinstance(value, str) else value, "geo", "countries")
     for code in given:
-        if not _COUNTRY.fullmatch(code.strip()):
+        if not re.fullmatch(_COUNTRY, code.strip()):
             raise UsageError(f"geo has {code!r}; a country is its ISO 3166-1 code of two letters, such as 'US'")
     return tuple(code.strip().upper() for code in given)
 
@@ -103,12 +105,20 @@ def _texts(value: Iterable[str], argument: str, things: str) -> tuple[str, ...]:
 def _filters(value: str | Filter | None) -> str | None:
     if value is None:
         return None
-    text = str(value).strip() if isinstance(value, (str, Filter)) else ""
+    text = _filter_text(value).strip()
     if "~" not in text:
         raise UsageError(f"filters is {value!r}; it is a CFL string such as \"region~ANY~'US','DE'\"")
     if re.search("%(27|2C|7E)", text, re.IGNORECASE) and "'" not in text:
         raise UsageError(f"filters is {value!r}, still encoded as in an address; pass urllib.parse.unquote(filters)")
     return text
+
+
+def _filter_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    from chartmogul_async.cfl import Filter  # whoever built one has loaded it already
+
+    return str(value) if isinstance(value, Filter) else ""
 
 
 @frozen

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from attrs import field, frozen
 
-from chartmogul_async.metrics.query import MetricQuery
+from chartmogul_async.metrics.query import MetricName, MetricQuery
 
 Money = int | float
 
@@ -222,3 +222,17 @@ class Series(Sequence[E], Generic[E, S]):
     def __getitem__(self, index: slice) -> tuple[E, ...]: ...
     def __getitem__(self, index: int | slice) -> E | tuple[E, ...]:
         return self.entries[index]
+
+
+ANSWERS: dict[MetricName, type[Answer[Any, Any]]] = {
+    "all": KeyMetricsAnswer,
+    "mrr": Answer[MRREntry, Summary],
+    "arr": Answer[ARREntry, Summary],
+    "arpa": Answer[ARPAEntry, Summary],
+    "asp": Answer[ASPEntry, Summary],
+    "customer_count": Answer[CustomerCountEntry, Summary],
+    "customer_churn_rate": Answer[CustomerChurnRateEntry, Summary],
+    "mrr_churn_rate": Answer[MRRChurnRateEntry, Summary],
+    "ltv": Answer[LTVEntry, Summary],
+}
+"""What each endpoint's answer becomes."""

@@ -5,53 +5,39 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import date
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
-from chartmogul_async.cfl import Filter
 from chartmogul_async.errors import ChartMogulError, UsageError
 from chartmogul_async.fetch import Fetch
 from chartmogul_async.metrics import intervals
 from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes
 from chartmogul_async.metrics.intervals import Interval, Slice, WeekStart
-from chartmogul_async.metrics.query import METRICS, MetricName, MetricQuery
-from chartmogul_async.metrics.records import (
-    Answer,
-    ARPAEntry,
-    ARREntry,
-    ASPEntry,
-    CustomerChurnRateEntry,
-    CustomerCountEntry,
-    KeyMetricsAnswer,
-    KeyMetricsEntry,
-    KeyMetricsSummary,
-    LTVEntry,
-    MRRChurnRateEntry,
-    MRREntry,
-    Series,
-    Summary,
-)
+from chartmogul_async.metrics.query import METRICS, MetricQuery
 from chartmogul_async.transport.throttle import Throttle
 
-E = TypeVar("E")
-S = TypeVar("S")
+if TYPE_CHECKING:
+    from chartmogul_async.cfl import Filter
+    from chartmogul_async.metrics.records import (
+        Answer,
+        ARPAEntry,
+        ARREntry,
+        ASPEntry,
+        CustomerChurnRateEntry,
+        CustomerCountEntry,
+        KeyMetricsEntry,
+        KeyMetricsSummary,
+        LTVEntry,
+        MRRChurnRateEntry,
+        MRREntry,
+        Series,
+        Summary,
+    )
 
 Slices = int | Literal["interval"] | None
 Day = str | date
 Texts = str | Iterable[str] | None
-
-_ANSWERS: dict[MetricName, type[Answer[Any, Any]]] = {
-    "all": KeyMetricsAnswer,
-    "mrr": Answer[MRREntry, Summary],
-    "arr": Answer[ARREntry, Summary],
-    "arpa": Answer[ARPAEntry, Summary],
-    "asp": Answer[ASPEntry, Summary],
-    "customer_count": Answer[CustomerCountEntry, Summary],
-    "customer_churn_rate": Answer[CustomerChurnRateEntry, Summary],
-    "mrr_churn_rate": Answer[MRRChurnRateEntry, Summary],
-    "ltv": Answer[LTVEntry, Summary],
-}
 
 
 class Metrics:
@@ -93,7 +79,7 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/all
         """
         query = MetricQuery("all", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(KeyMetricsAnswer, query, slices)
+        return await self._series(query, slices)
 
     async def mrr(
         self,
@@ -111,7 +97,7 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/mrr
         """
         query = MetricQuery("mrr", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(Answer[MRREntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def arr(
         self,
@@ -129,7 +115,7 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/arr
         """
         query = MetricQuery("arr", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(Answer[ARREntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def arpa(
         self,
@@ -147,7 +133,7 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/arpa
         """
         query = MetricQuery("arpa", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(Answer[ARPAEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def asp(
         self,
@@ -165,7 +151,7 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/asp
         """
         query = MetricQuery("asp", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(Answer[ASPEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def customer_count(
         self,
@@ -185,7 +171,7 @@ class Metrics:
         query = MetricQuery(
             "customer_count", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
         )
-        return await self._series(Answer[CustomerCountEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def customer_churn_rate(
         self,
@@ -205,7 +191,7 @@ class Metrics:
         query = MetricQuery(
             "customer_churn_rate", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
         )
-        return await self._series(Answer[CustomerChurnRateEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def mrr_churn_rate(
         self,
@@ -225,7 +211,7 @@ class Metrics:
         query = MetricQuery(
             "mrr_churn_rate", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
         )
-        return await self._series(Answer[MRRChurnRateEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def ltv(
         self,
@@ -243,11 +229,11 @@ class Metrics:
         Source: https://dev.chartmogul.com/reference/metrics/ltv
         """
         query = MetricQuery("ltv", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-        return await self._series(Answer[LTVEntry, Summary], query, slices)
+        return await self._series(query, slices)
 
     async def fetch(self, query: MetricQuery, *, slices: Slices = None) -> Series[Any, Any]:
         """Answer a query that was made before."""
-        return await self._series(_ANSWERS[_checked(query).metric], query, slices)
+        return await self._series(_checked(query), slices)
 
     def stream(self, queries: Iterable[MetricQuery]) -> AbstractAsyncContextManager[AsyncIterator[Outcome]]:
         """Answer many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
@@ -266,12 +252,14 @@ class Metrics:
             raise UsageError(f"queries is {queries!r}; it is an iterable of MetricQuery, such as a list")
         return stream_outcomes(queries, self.fetch, self._throttle.parallel)
 
-    async def _series(self, into: type[Answer[E, S]], query: MetricQuery, slices: Slices) -> Series[E, S]:
+    async def _series(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
+        from chartmogul_async.metrics.records import ANSWERS, Series  # the records are made when first asked for
+
         parts = await self._cut(query, slices)
 
-        async def pull(part: Slice) -> Answer[E, S]:
+        async def pull(part: Slice) -> Answer[Any, Any]:
             dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
-            return await self._fetch(query.path, query.params | dates, into)
+            return await self._fetch(query.path, query.params | dates, ANSWERS[query.metric])
 
         self._under_way += len(parts)
         try:

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # no sign, no exponent, no "nan": those are nonsense here
+_SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?"  # no sign, no exponent, no "nan": those are nonsense here
 _LONGEST = 86_400.0  # a day; the longest period that the API knows is a minute
 
 
@@ -19,7 +19,7 @@ def retry_after_of(headers: httpx.Headers) -> float | None:
     A date is held against the answer's own ``Date``, so that a wrong clock on this machine does not count.
     """
     said = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(said):
+    if re.fullmatch(_SECONDS, said):
         seconds = float(said)
     else:
         until, now = _moment(said), _moment(headers.get("date", ""))
