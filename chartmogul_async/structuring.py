@@ -62,21 +62,14 @@ def decode(content: bytes) -> Any:
 
 def structure(value: Any, into: type[T]) -> T:
     """Turn parsed JSON into a record. Raises ``DecodeError`` naming every place that does not fit."""
-    mute = _converter(detailed=False)
+    with suppress(Exception):  # whatever it was, the slow and exact way decides, and says where
+        return _converter(detailed=False).structure(value, into)
     try:
-        return mute.structure(value, into)
-    except Exception:  # noqa: BLE001 - whatever it was, the slow and exact way says where
-        problems = tuple(_problems_of(value, into))
+        return _converter(detailed=True).structure(value, into)
+    except Exception as error:  # noqa: BLE001 - each one becomes a sentence
+        problems = tuple(_walk(error, "$"))
     told = "; ".join(problems[:_MANY]) + (f"; and {len(problems) - _MANY} more" if len(problems) > _MANY else "")
     raise DecodeError(told, problems=problems)
-
-
-def _problems_of(value: Any, into: type) -> Iterator[str]:
-    exact = _converter(detailed=True)
-    try:
-        exact.structure(value, into)
-    except Exception as error:  # noqa: BLE001 - each one becomes a sentence
-        yield from _walk(error, "$")
 
 
 def _walk(error: Exception, path: str) -> Iterator[str]:

@@ -7,8 +7,10 @@ and 2022. One comma of the closed beta's customer stood inside the quotes before
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import sys
 from datetime import date, datetime
 from pathlib import Path
 from types import NoneType
@@ -19,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chartmogul_async import structuring
 from chartmogul_async.account import Account
 from chartmogul_async.customers import Customer, _Page
 from chartmogul_async.errors import DecodeError
@@ -661,3 +664,79 @@ def test_any_bytes_become_a_record_or_a_decode_error(content: bytes, into: Any) 
     except DecodeError as error:
         outcome = error
     assert_is_record_or_decode_error(outcome)
+
+
+# --- bytes, with either parser -------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["orjson", "json"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With the extra ``fast`` and without it."""
+    if request.param == "json":
+        monkeypatch.setattr(structuring, "orjson", None)
+    elif vars(structuring)["orjson"] is None:
+        pytest.skip("the extra fast is not installed")
+    name: str = request.param
+    return name
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recorded_answer_is_the_same_with_either_parser(name: str) -> None:
+    raw, expected = read(name)
+    metric = re.sub(r"^(beta|today|2016-d|2022-[abc])-", "", name)
+    assert repr(structuring.read(json.dumps(raw).encode(), INTO[metric])) == repr(expected)
+
+
+@pytest.mark.usefixtures("parser")
+def test_a_whole_number_keeps_all_its_digits_with_either_parser() -> None:
+    for mrr in (2**53 + 1, 2**64 - 1, 2**64, 10**30 + 1, -(10**30) - 1, HUGE):
+        content = json.dumps(answer_with(mrr=mrr)).encode()
+        assert structuring.read(content, MRR).entries[1].mrr == mrr
+
+
+@pytest.mark.usefixtures("parser")
+def test_free_attributes_are_as_they_were_written_with_either_parser() -> None:
+    custom = {"id": 10**30 + 1, "score": 1e300, "list": [{"deep": 2**70, "small": 0.5}], "name": "é"}
+    content = json.dumps({"entries": [{"attributes": {"custom": custom}}]}).encode()
+    (customer,) = structuring.read(content, _Page).entries
+    assert customer.attributes is not None
+    assert repr(customer.attributes.custom) == repr(custom)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b""], ids=["with a byte order mark", "plain"])
+def test_what_only_one_parser_takes_is_taken(content: bytes) -> None:
+    assert structuring.read(content + json.dumps(answer_with()).encode(), MRR) == structure(answer_with(), MRR)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_are_not_json_are_refused_even_where_nobody_looks(constant: str) -> None:
+    content = json.dumps(answer_with()).replace('"summary"', f'"new": {constant}, "summary"').encode()
+    with pytest.raises(DecodeError, match="is not JSON"):
+        structuring.read(content, MRR)
+
+
+@pytest.mark.usefixtures("parser")
+def test_a_float_beyond_all_digits_is_refused_with_either_parser() -> None:
+    with pytest.raises(DecodeError) as refused:
+        structuring.read(json.dumps(answer_with(mrr=1e300, percentage_change=-1e16)).encode(), MRR)
+    assert refused.value.problems == (
+        "$.entries[1].mrr: expected int or float, got a number out of range",
+        "$.entries[1].percentage-change: expected float, got a number out of range",
+    )
+    content = b'{"entries": [{"date": "2023-07-31", "customers": 1e30}], "summary": %s}' % json.dumps(SUMMARY).encode()
+    with pytest.raises(DecodeError, match="customers: expected int, got a number out of range"):
+        structuring.read(content, COUNT)
+
+
+def test_without_the_extra_fast_the_standard_library_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    spec = importlib.util.spec_from_file_location("structuring_without_orjson", structuring.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    alone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(alone)
+    assert alone.orjson is None
+    assert alone.read(json.dumps(answer_with()).encode(), MRR) == structure(answer_with(), MRR)

@@ -31,7 +31,7 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         await response.aclose()
     headers = response.headers
     if headers.get("content-encoding", "").strip().lower() in _PACKED and body:
-        body = _unpacked(body)
+        body = _unpacked(body, response)
         headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
@@ -39,27 +39,39 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
 async def _collected(response: httpx.Response) -> bytes:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
     chunks, size = [], 0
-    async for chunk in response.stream:
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > LARGEST_BODY:
-            raise _too_large()
+    try:
+        async for chunk in response.stream:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                # A stream is several generators, one within the other. They end together when the innermost one
+                # breaks, as it does on a closed connection; left alone, each of them would have to be cleaned up.
+                await response.aclose()
+                chunks.clear()
+            if size > 2 * LARGEST_BODY:
+                break  # a stream of somebody else's, which does not mind being closed
+    except Exception:
+        if size <= LARGEST_BODY:
+            raise
+    if size > LARGEST_BODY:
+        raise _too_large(response)
     return b"".join(chunks)
 
 
-def _unpacked(body: bytes) -> bytes:
+def _unpacked(body: bytes, response: httpx.Response) -> bytes:
     unpacker = zlib.decompressobj(_EITHER_HEADER)
     try:
         content = unpacker.decompress(body, LARGEST_BODY + 1)
     except zlib.error as error:
         raise httpx.DecodingError(f"the body cannot be unpacked: {error}") from None
     if len(content) > LARGEST_BODY:
-        raise _too_large()
+        raise _too_large(response)
     if not unpacker.eof:
         raise httpx.DecodingError("the body cannot be unpacked: it breaks off")
     return content
 
 
-def _too_large() -> DecodeError:
+def _too_large(response: httpx.Response) -> DecodeError:
     problem = f"$: the body is larger than {LARGEST_BODY} bytes, and no more is read"
-    return DecodeError(problem, problems=(problem,))
+    request_id = response.headers.get("x-request-id")
+    return DecodeError(problem, response.status_code, request_id=request_id, problems=(problem,))
