@@ -10,7 +10,7 @@ import calendar
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attrs import frozen
 
@@ -23,8 +23,7 @@ _MONTHS: dict[Interval, int] = {"month": 1, "quarter": 3, "year": 12}
 _DAY = timedelta(days=1)
 
 
-@frozen
-class Span:
+class Span(NamedTuple):
     """The days of one interval that lie in the range, both ends included."""
 
     start: date
