@@ -1,4 +1,4 @@
-"""Every check of the project. ``nox`` runs all of them but ``bench``; ``nox -s tests`` one of them."""
+"""Every check of the project. ``nox`` runs all but ``bench``, ``soak`` and ``fuzz``; ``nox -s tests`` one of them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """mypy (strict) and pyright, on package and tests."""
-    session.install("-e", ".[cli]", *group("typing"))
+    session.install("-e", ".[cli,fast]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
 
@@ -63,7 +63,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite, against the built wheel, on every Python of the classifiers."""
-    session.install(f"{built_wheel(session)}[cli]", *group("test"))
+    session.install(f"{built_wheel(session)}[cli,fast]", *group("test"))
     run_tests(session)
 
 
@@ -79,7 +79,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
-    """The whole suite with httpx aliased to its maintained fork, before pytest loads."""
+    """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
     session.install(f"{built_wheel(session)}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
@@ -92,7 +92,7 @@ def httpx2(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def coverage(session: nox.Session) -> None:
     """Branch coverage of the package: 100 %, what runs in subprocesses included."""
-    session.install("-e", ".[cli]", *group("coverage"))
+    session.install("-e", ".[cli,fast]", *group("coverage"))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "report")
@@ -101,5 +101,19 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def bench(session: nox.Session) -> None:
     """The benchmarks: ratios, measured side by side."""
-    session.install(f"{built_wheel(session)}[cli]", *group("bench"))
+    session.install("-e", ".[cli,fast]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def soak(session: nox.Session) -> None:
+    """Half an hour of mixed load, faults and cancellations: memory, sockets and tasks stay flat."""
+    session.install("-e", ".[cli,fast]", *group("test"))
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def fuzz(session: nox.Session) -> None:
+    """Ten minutes of a coverage-guided fuzzer: any bytes give records or a DecodeError."""
+    session.install("-e", ".[cli,fast]", *group("fuzz"))
+    session.run("python", "-m", "tests.fuzz", *session.posargs)

@@ -40,8 +40,13 @@ _WORTH_A_SLICE = 100  # entries; fewer take the server no longer than a round tr
 _ROUNDS = 2  # how often slices are tried before the range is asked as one
 
 
+def worth_slicing(entries: int) -> bool:
+    """Whether a range is so long that the server needs more time for it than for a round trip or two."""
+    return entries >= 2 * _WORTH_A_SLICE
+
+
 def best_slices(entries: int, room: int) -> int:
-    """How many slices are worth it: none for short ranges, never more than would start at once."""
+    """How many slices are worth it: never more than would start at once."""
     return max(1, min(entries // _WORTH_A_SLICE, room))
 
 

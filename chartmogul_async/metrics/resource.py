@@ -12,7 +12,7 @@ import anyio
 from chartmogul_async.errors import ChartMogulError, UsageError
 from chartmogul_async.fetch import Fetch
 from chartmogul_async.metrics import intervals
-from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes
+from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes, worth_slicing
 from chartmogul_async.metrics.intervals import Interval, Slice, WeekStart
 from chartmogul_async.metrics.query import METRICS, MetricQuery
 from chartmogul_async.transport.throttle import Throttle
@@ -290,8 +290,9 @@ class Metrics:
     def _parts(self, query: MetricQuery, slices: Slices) -> int:
         entries = intervals.count(query.start_date, query.end_date, query.interval)
         if slices is None:
-            whole = (query.metric, query.interval) in self._whole
-            return 1 if whole else best_slices(entries, self._throttle.room(self._under_way))
+            if not worth_slicing(entries) or (query.metric, query.interval) in self._whole:
+                return 1
+            return best_slices(entries, self._throttle.room(self._under_way))
         if slices == "interval":
             return entries + 1  # a range may touch one week more than its length tells
         if isinstance(slices, int) and not isinstance(slices, bool) and slices >= 1:

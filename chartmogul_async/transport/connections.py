@@ -82,8 +82,7 @@ def connections_to(base_url: httpx.URL) -> Connections:
     proxy = _proxy_for(base_url)
 
     def make() -> httpx.AsyncBaseTransport:
-        # Plain HTTP goes to loopback only, and reading the certificates would cost it 20 ms for nothing.
-        tls = _tls_context() if base_url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = _tls_context() if base_url.scheme == "https" else _no_tls_context()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE)
         try:
             return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
@@ -102,6 +101,12 @@ def _tls_context() -> ssl.SSLContext:
         return httpx.create_ssl_context()
     except OSError as error:
         raise UsageError(f"the TLS certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): {error}") from error
+
+
+@cache
+def _no_tls_context() -> ssl.SSLContext:
+    """For plain HTTP, which goes to loopback only: reading the certificates would take 20 ms for nothing."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _proxy_for(url: httpx.URL) -> str | None:
