@@ -40,6 +40,7 @@ BASE_URL = "https://api.chartmogul.com/v1"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)  # no pool limit: the line is ours
 
 _KEY = r"[!-9;-~]+"  # printable ASCII without space and colon, which ends the user name in basic auth
+_SECRET = 16  # characters; shorter keys are those of sandboxes, and words that may stand in any message
 _PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
@@ -79,11 +80,14 @@ class AsyncClient:
     ) -> None:
         self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
         self._timeout = _checked_timeout(timeout).as_dict()
+        key = _checked_key(_from_environment("CHARTMOGUL_API_KEY", api_key))
+        authorization = b64encode(f"{key}:".encode())
+        self._secrets = (key.encode(), authorization) if len(key) >= _SECRET else ()
         self._headers = httpx.Headers(
             {
                 "accept": "application/json",
                 "accept-encoding": "gzip",
-                "authorization": _basic_auth(_from_environment("CHARTMOGUL_API_KEY", api_key)),
+                "authorization": f"Basic {authorization.decode()}",
                 "user-agent": f"chartmogul_async/{__version__}",
             }
         )
@@ -175,7 +179,7 @@ class AsyncClient:
         try:
             return read(response.content, into)
         except DecodeError as error:
-            said = complaint_in_success(response.content)
+            said = complaint_in_success(self._without_secrets(response.content))
             if said is not None:
                 error.message = f"the answer says {said!r}; {error.message}"
             raise _in_context(error, path, response) from None
@@ -183,17 +187,26 @@ class AsyncClient:
     async def _send(self, path: str, params: Mapping[str, str]) -> httpx.Response:
         """Every request of the client goes this way; a status that is no success is raised."""
         self._check_usable()
-        query = urlencode(params, quote_via=quote, safe="~")
         request = httpx.Request(
-            "GET",
-            f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}",
-            headers=self._headers,
-            extensions={"timeout": self._timeout},
+            "GET", self._url(path, params), headers=self._headers, extensions={"timeout": self._timeout}
         )
         response = await self._transport.handle_async_request(request)
         if response.is_success:
             return response
-        raise _status_error(response)
+        raise _status_error(response, self._without_secrets(response.content))
+
+    def _url(self, path: str, params: Mapping[str, str]) -> httpx.URL:
+        query = urlencode(params, quote_via=quote, safe="~")
+        try:
+            return httpx.URL(f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}")
+        except httpx.InvalidURL as error:
+            raise UsageError(f"the arguments make no URL that can be sent: {error}") from None
+
+    def _without_secrets(self, content: bytes) -> bytes:
+        """What an answer says becomes an error's message, and a server may repeat what it was sent."""
+        for secret in self._secrets:
+            content = content.replace(secret, b"***")
+        return content
 
     async def _week_start(self) -> WeekStart:
         match (await self.account()).week_start_on:
@@ -224,12 +237,12 @@ def _from_environment(name: str, given: str | None) -> str | None:
     return os.environ.get(name) if given is None else given
 
 
-def _basic_auth(key: str | None) -> str:
+def _checked_key(key: str | None) -> str:
     if not key:
         raise UsageError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
     if not isinstance(key, str) or not re.fullmatch(_KEY, key):
         raise UsageError("api_key is not an API key: it is a text without spaces, line ends and colons")
-    return "Basic " + b64encode(f"{key}:".encode()).decode()
+    return key
 
 
 def _checked_base_url(base_url: str) -> str:
@@ -265,13 +278,13 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def _status_error(response: httpx.Response) -> StatusError:
+def _status_error(response: httpx.Response, content: bytes) -> StatusError:
     status = response.status_code
     if response.has_redirect_location:
         message = "the server redirects elsewhere, and the key does not go there; check base_url"
         said = ErrorBody(message)
     else:
-        said = read_error_body(status, response.content, response.headers.get("content-type", ""))
+        said = read_error_body(status, content, response.headers.get("content-type", ""))
     error = for_status(status)(
         said.message,
         status,

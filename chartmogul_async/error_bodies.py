@@ -21,6 +21,7 @@ from chartmogul_async.errors import ErrorDetail
 
 _WORDS = frozenset({"code", "error", "error_details", "errors", "message", "param"})  # these are no field names
 _LONGEST_TEXT = 200  # characters of a plain-text body that may be a message; longer ones are pages, not words
+_LONGEST_MESSAGE = 500  # characters that are kept of a message in JSON
 
 
 @frozen
@@ -42,7 +43,7 @@ def read_error_body(status: int, content: bytes, content_type: str = "") -> Erro
     if isinstance(parsed, dict):
         return _read_object(status, parsed)
     if isinstance(parsed, str) and parsed.strip():
-        return ErrorBody(parsed.strip()[:_LONGEST_TEXT])
+        return ErrorBody(_clear(parsed)[:_LONGEST_TEXT] or _status_words(status))
     return ErrorBody(_status_words(status))
 
 
@@ -63,7 +64,7 @@ def _text_of(content: bytes) -> str:
 
 def _read_object(status: int, body: dict[str, Any]) -> ErrorBody:
     details = _listed(body.get("error_details")) or _by_field(body)
-    message = _text(body.get("message")) or _text(body.get("error")) or "; ".join(d.message for d in details)
+    message = _text(body.get("message")) or _text(body.get("error")) or _clear("; ".join(d.message for d in details))
     param = _text(body.get("param")) or next((d.param for d in details if d.param), None)
     return ErrorBody(message or _status_words(status), param, details)
 
@@ -92,7 +93,7 @@ def _by_field(body: dict[str, Any]) -> tuple[ErrorDetail, ...]:
         errors if isinstance(errors, dict) else {k: v for k, v in body.items() if k not in _WORDS and type(v) is list}
     )
     return tuple(
-        ErrorDetail(text, str(field))
+        ErrorDetail(text, _clear(str(field)))
         for field, said in fields.items()
         for item in (said if isinstance(said, list) else [said])
         if (text := _text(item))
@@ -104,7 +105,7 @@ def _sentence_of_text(status: int, text: str, content_type: str) -> str:
     if not text:
         return _status_words(status)
     if len(text) <= _LONGEST_TEXT and "\n" not in text and not text.startswith(("<", "{", "[")):
-        return text
+        return _clear(text) or _status_words(status)
     kind = content_type.partition(";")[0].strip() or "no content type"
     return f"{_status_words(status)} (a body of {len(text)} characters, {kind}, that is not JSON)"
 
@@ -120,4 +121,9 @@ def _text(value: object) -> str | None:
     """The words of a text, or of an object that has a message."""
     if isinstance(value, dict):
         value = value.get("message")
-    return value.strip() or None if isinstance(value, str) else None
+    return _clear(value) or None if isinstance(value, str) else None
+
+
+def _clear(text: str) -> str:
+    """One line, not too long, of characters that can be shown everywhere."""
+    return "".join(char if char.isprintable() else " " for char in text[:_LONGEST_MESSAGE]).strip()

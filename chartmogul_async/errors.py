@@ -19,8 +19,8 @@
         └── ServerError          5xx  trouble at ChartMogul's end; 503 also means too many parallel requests
 
 Each error can be pickled, so it can travel between the processes of a worker queue. A ``TransportError`` is chained
-(``__cause__``) to what happened below; a ``DecodeError`` is not, for the parser's error holds the whole body. None of
-them carries the API key.
+(``__cause__``) to what happened below, unless that shows what was received, as with a broken protocol; nor is a
+``DecodeError`` chained, for an answer may hold customers. None of them carries the API key.
 
 Source of the statuses: https://dev.chartmogul.com/docs/response-codes
 """

@@ -21,6 +21,7 @@ import httpx
 
 from chartmogul_async.errors import UsageError
 from chartmogul_async.transport.bodies import with_whole_body
+from chartmogul_async.transport.leftovers import has_more
 
 _KEEPALIVE = 30.0  # seconds; a connection that the server closed meanwhile is noticed before it is used
 _CLOSING = 2.0  # seconds that saying goodbye to a broken connection may take
@@ -38,11 +39,11 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connection = self._idle.pop()[1] if self._idle else self._make()
         try:
-            response = await with_whole_body(await connection.handle_async_request(request))
+            response = await with_whole_body(await _send(connection, request))
         except BaseException:
             await _close(connection)
             raise
-        if self._closed:
+        if self._closed or has_more(connection, response):
             await _close(connection)
         else:
             now = anyio.current_time()
@@ -70,6 +71,13 @@ class Borrowed(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+async def _send(connection: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
+    try:
+        return await connection.handle_async_request(request)
+    except AttributeError as error:  # on uvloop, when anyio asks a socket that is gone already for its name
+        raise httpx.ConnectError("the connection was lost as soon as it was made") from error
 
 
 async def _close(connection: httpx.AsyncBaseTransport) -> None:

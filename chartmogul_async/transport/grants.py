@@ -31,6 +31,8 @@ class Grant:
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
         """Called by the HTTP library; connecting may take long, so what counts is the writing."""
+        if "exception" in info:
+            info["exception"] = type(info["exception"]).__name__  # httpcore logs it next, and it may hold the body
         if event == "http11.send_request_headers.started":
             self._is_tunnel = info["request"].method == b"CONNECT"  # what a proxy is asked first
         elif event == "http11.send_request_headers.complete" and not self._is_tunnel:

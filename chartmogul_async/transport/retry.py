@@ -10,6 +10,7 @@ Source of the statuses: the official client libraries retry the same.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from collections.abc import Callable
 
@@ -34,7 +35,16 @@ _WORTH_REPEATING = frozenset({429, 500, 502, 503, 504, 520, 524})
 _CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 # Beside httpx's own errors, what the socket layers below it are known to let through.
-_TROUBLE = (httpx.TransportError, httpx.DecodingError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+_TROUBLE = (
+    httpx.TransportError,
+    httpx.DecodingError,
+    OSError,
+    UnicodeError,  # a host whose name cannot be looked up
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+)
+_QUOTING = (DecodeError, httpx.RemoteProtocolError)  # their causes show what was received, which may hold customers
+_QUOTATION = r"(?s):?\s*(bytearray\()?b['\"].*"
 _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)  # the same would happen again
 
 
@@ -139,7 +149,7 @@ class _Call:
             raise
         self._report(outcome, retry_in=None)
         if isinstance(outcome, Exception):
-            raise self._failure(outcome) from (None if isinstance(outcome, DecodeError) else outcome)
+            raise self._failure(outcome) from (None if isinstance(outcome, _QUOTING) else outcome)
         outcome.extensions["attempts"] = self._number
         outcome.extensions["waited"] = self._waited
         return outcome
@@ -236,8 +246,17 @@ class _Call:
         timed_out = isinstance(error, (httpx.TimeoutException, TimeoutError))
         kind = RequestTimeoutError if timed_out else NetworkError
         what = f"{self._request.method} {url.scheme}://{url.netloc.decode()}{url.path}: {type(error).__name__}"
-        reason = str(error).strip()
+        reason = str(error).strip() if timed_out else _reason_of(error)
         return kind(f"{what}: {reason}" if reason else what, attempts=self._number, waited=self._waited)
+
+
+def _reason_of(error: BaseException | None) -> str:
+    """What the first of a chain says that says anything, without the bytes that h11 quotes at the end."""
+    while error is not None:
+        if said := re.sub(_QUOTATION, "", str(error)).strip():
+            return said
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _outcome_of(state: tenacity.RetryCallState) -> Outcome:

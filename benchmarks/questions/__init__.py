@@ -1,0 +1,17 @@
+"""The benchmarks, by the name under which the command line knows them."""
+
+from benchmarks.questions import decode, fan_out, growth, importing, official, overhead, queue, throttle
+
+QUESTIONS = {
+    question.name: question
+    for question in (
+        throttle.QUESTION,
+        queue.QUESTION,
+        overhead.QUESTION,
+        decode.QUESTION,
+        fan_out.QUESTION,
+        official.QUESTION,
+        importing.QUESTION,
+        growth.QUESTION,
+    )
+}
