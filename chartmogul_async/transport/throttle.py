@@ -23,6 +23,7 @@ import anyio.lowlevel
 from attrs import frozen
 
 from chartmogul_async.errors import RateLimitError, UsageError
+from chartmogul_async.transport.door import Door
 from chartmogul_async.transport.grants import Grant, Waiter
 
 logger = logging.getLogger("chartmogul_async")
@@ -41,7 +42,7 @@ _PROBE_EVERY = 60.0  # how often a pause that is too long for anybody is put to 
 class ThrottleStatistics:
     """A throttle at one moment.
 
-    ``admitted`` requests so far, ``waited`` of them had to wait; ``waiting`` in line and ``in_flight`` now, of
+    ``admitted`` requests so far, ``waited`` of them had to wait in line; ``waiting`` and ``in_flight`` now, of
     ``places``; ``paused_until`` and ``paced_until`` are the ends of the latest pause and of the latest even
     pacing on the event loop's clock, None if there was none.
     """
@@ -69,6 +70,7 @@ class Throttle:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
+        self.door = Door(lambda: len(self._line) >= self._parallel)
         self._window: deque[Grant] = deque()  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
         self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
@@ -94,7 +96,7 @@ class Throttle:
         return ThrottleStatistics(
             admitted=self._admitted,
             waited=self._waited,
-            waiting=len(self._line),
+            waiting=self.door.waiting + len(self._line),
             in_flight=self._in_flight,
             places=self._places,
             paused_until=_or_none(self._paused_until),
@@ -195,6 +197,7 @@ class Throttle:
             head.grant = self._admit(now, self._pauses_until(now) - head.pauses_before)
             self._waited += 1
             head.event.set()
+            self.door.let_in()
 
     def _take_back(self, grant: Grant) -> None:
         """A waiter was cancelled in the moment of its admission: nothing was sent."""

@@ -1,0 +1,47 @@
+"""Where calls wait that would only wait in line with a request in hand.
+
+Thousands of calls that are started at once would each prepare a request before the first one is sent, and keep it in
+memory until the last. So a call comes in only when the line is short; waiting outside costs it almost nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import anyio
+
+
+class Door:
+    """Lets calls in, first come first served, while it is not crowded inside.
+
+    Who was let in lets the next one in when it goes, and so does each start of a request: whether calls sleep before
+    another attempt, fail early or are cancelled, as long as somebody is outside somebody else is on the way.
+    """
+
+    def __init__(self, is_crowded: Callable[[], bool]) -> None:
+        self._is_crowded = is_crowded
+        self._outside: OrderedDict[anyio.Event, None] = OrderedDict()
+
+    @property
+    def waiting(self) -> int:
+        """How many are outside."""
+        return len(self._outside)
+
+    async def enter(self) -> None:
+        """Wait for one's turn. Whoever has entered calls ``let_in`` in the end."""
+        if not self._outside and not self._is_crowded():
+            return
+        event = anyio.Event()
+        self._outside[event] = None
+        try:
+            await event.wait()
+        except BaseException:
+            if self._outside.pop(event, self) is self:  # let in at the moment of the cancellation
+                self.let_in()
+            raise
+
+    def let_in(self) -> None:
+        """Let the first one in, if there is room for it."""
+        if self._outside and not self._is_crowded():
+            self._outside.popitem(last=False)[0].set()
