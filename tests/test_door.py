@@ -10,7 +10,7 @@ import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.transport.door import Door
-from tests.clients import KEY, client_of, in_turn, ok
+from tests.clients import KEY, ok
 from tests.conftest import VirtualTimeLoop
 
 RANGE = ("2023-07-01", "2023-08-31")
@@ -126,6 +126,10 @@ async def test_calls_that_fail_before_they_are_sent_do_not_keep_the_others_outsi
     throttle = Throttle(per_second=10**6, parallel=parallel)
     done: list[str] = []
 
+    async def handler(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(0.001)
+        return ok()
+
     async def call(slices: int) -> None:
         try:
             await client.metrics.mrr(*RANGE, slices=slices)
@@ -133,7 +137,8 @@ async def test_calls_that_fail_before_they_are_sent_do_not_keep_the_others_outsi
         except errors.UsageError:
             done.append("refusal")
 
-    async with client_of(in_turn(200), throttle=throttle) as client, anyio.create_task_group() as group:
+    transport = httpx.MockTransport(handler)
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for number in range(300):
             group.start_soon(call, 1 if number % 10 == 0 else 0)
     assert (done.count("answer"), done.count("refusal")) == (30, 270)
@@ -143,9 +148,10 @@ async def test_calls_that_sleep_between_attempts_do_not_keep_the_others_outside(
     """Sixty calls meet a 500 and sleep for a minute or so; those behind them are answered meanwhile."""
     sent = 0
 
-    def handler(request: httpx.Request) -> httpx.Response:
+    async def handler(request: httpx.Request) -> httpx.Response:
         nonlocal sent
         sent += 1
+        await anyio.sleep(0.001)
         return httpx.Response(500) if sent <= 60 else ok()
 
     answered: list[float] = []
@@ -156,8 +162,9 @@ async def test_calls_that_sleep_between_attempts_do_not_keep_the_others_outside(
         answered.append(anyio.current_time() - start)
 
     policy = RetryPolicy(attempts=2, base=10_000, cap=10_000, total=100_000)
+    throttle = Throttle(per_second=10**6, parallel=2)
     async with (
-        client_of(handler, throttle=Throttle(per_second=10**6, parallel=2), retry=policy) as client,
+        AsyncClient(KEY, transport=httpx.MockTransport(handler), throttle=throttle, retry=policy) as client,
         anyio.create_task_group() as group,
     ):
         for _ in range(200):
