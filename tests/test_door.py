@@ -171,3 +171,27 @@ async def test_calls_that_sleep_between_attempts_do_not_keep_the_others_outside(
             group.start_soon(call)
     assert len(answered) == 200
     assert sum(when < 1 for when in answered) >= 140
+
+
+async def test_a_pause_counts_for_those_outside_as_well() -> None:
+    """With a server that refuses for ever, five hundred calls give up when one would."""
+    throttle = Throttle(parallel=2)
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(0.2)
+        return httpx.Response(429)
+
+    async def call() -> None:
+        with pytest.raises(errors.RateLimitError):
+            await client.metrics.mrr(*RANGE)
+
+    start = anyio.current_time()
+    async with (
+        AsyncClient(KEY, transport=httpx.MockTransport(refuse), throttle=throttle) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(500):
+            group.start_soon(call)
+        await anyio.sleep(0.1)
+        assert throttle.door.waiting > 400
+    assert anyio.current_time() - start <= 95

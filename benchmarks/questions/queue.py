@@ -11,6 +11,7 @@ from benchmarks.sides.clients import PARALLEL
 TASKS = "ours, a task for each call"
 STREAM = "ours, `metrics.stream`"
 HTTPX = "httpx, pool of 20"
+FLOOR = "httpx, 20 clients, 20 workers"
 OTHERS = {"httpx2, pool of 20": "httpx2", "aiohttp, limit of 20": "aiohttp"}
 LATENCY = 0.02
 SIZES = (1_000, 5_000)
@@ -29,6 +30,7 @@ def _comparison(calls: int) -> Comparison:
         [
             Side(TASKS, "calls.at_once", {"client": "ours", "calls": calls}),
             Side(STREAM, "calls.stream", {"calls": calls}),
+            Side(FLOOR, "calls.by_workers", {"client": "httpx-one-each", "calls": calls}),
             Side(HTTPX, "calls.at_once", {"client": "httpx", "calls": calls}, once=calls >= _TOO_LONG),
             *(Side(name, "calls.at_once", {"client": client, "calls": calls}) for name, client in OTHERS.items()),
         ],

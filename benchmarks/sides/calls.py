@@ -42,6 +42,15 @@ async def _by_workers(call: Call, calls: int) -> None:
             group.create_task(work())
 
 
+async def by_workers(url: str, client: str, calls: int) -> Reading:
+    """The same without connections made before, and with a look at the event loop."""
+    await load(url, client)
+    async with open_client(url, client) as call, StallWatch() as stall:
+        with Stopwatch() as watch:
+            await _by_workers(call, calls)
+    return watch.reading(stall=stall.longest)
+
+
 async def at_once(url: str, client: str, calls: int) -> Reading:
     """A task for every call, all started at the same moment."""
     await load(url, client)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import Any
 
@@ -47,15 +47,29 @@ async def _httpx(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
+async def _one_connection_each(url: str) -> AsyncIterator[Call]:
+    """httpx at its best: a client with one connection for each of twenty workers, handed out in turn."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(_httpx_client("httpx", 1)) for _ in range(PARALLEL)]
+
+        async def get() -> None:
+            client = clients.pop()
+            await client.get(f"{url}/metrics/mrr", params=_PARAMS)
+            clients.append(client)
+
+        yield get
+
+
+@asynccontextmanager
 async def _httpx2(url: str) -> AsyncIterator[Call]:
     async with _httpx_client("httpx2") as client:
         yield lambda: client.get(f"{url}/metrics/mrr", params=_PARAMS)
 
 
-def _httpx_client(library: str) -> Any:
+def _httpx_client(library: str, connections: int = PARALLEL) -> Any:
     """httpx, or its fork, which has the same names."""
     module = import_module(library)
-    limits = module.Limits(max_connections=PARALLEL, max_keepalive_connections=PARALLEL)
+    limits = module.Limits(max_connections=connections, max_keepalive_connections=connections)
     return module.AsyncClient(auth=(KEY, ""), limits=limits, timeout=None, trust_env=False)
 
 
@@ -76,6 +90,7 @@ async def _aiohttp(url: str) -> AsyncIterator[Call]:
 _CLIENTS: dict[str, Callable[[str], AbstractAsyncContextManager[Call]]] = {
     "ours": _ours,
     "httpx": _httpx,
+    "httpx-one-each": _one_connection_each,
     "httpx2": _httpx2,
     "aiohttp": _aiohttp,
 }

@@ -29,11 +29,12 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         body = await _collected(response)
     finally:
         await response.aclose()
-    headers = response.headers
-    if headers.get("content-encoding", "").strip().lower() in _PACKED and body:
-        body = _unpacked(body, response)
-    # Without this header httpx unpacks nothing by itself, which it would do without an end ("gzip, gzip").
-    headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
+    headers, packing = response.headers, response.headers.get("content-encoding")
+    if packing is not None:
+        if packing.strip().lower() in _PACKED and body:
+            body = _unpacked(body, response)
+        # Without this header httpx unpacks nothing by itself, which it would do without an end ("gzip, gzip").
+        headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
 

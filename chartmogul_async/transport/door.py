@@ -45,3 +45,8 @@ class Door:
         """Let the first one in, if there is room for it."""
         if self._outside and not self._is_crowded():
             self._outside.popitem(last=False)[0].set()
+
+    def let_all_in(self) -> None:
+        """Let everybody in at once: the pauses inside shall count for all."""
+        while self._outside:
+            self._outside.popitem(last=False)[0].set()

@@ -221,6 +221,8 @@ class _Call:
         self._waited += state.upcoming_sleep
 
     def _report(self, outcome: Outcome, retry_in: float | None) -> None:
+        if self._on_attempt is None and not logger.isEnabledFor(logging.INFO):
+            return
         response = outcome if isinstance(outcome, httpx.Response) else None
         attempt = Attempt(
             method=self._request.method,

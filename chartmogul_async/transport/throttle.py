@@ -70,7 +70,7 @@ class Throttle:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
-        self.door = Door(lambda: len(self._line) >= self._parallel)
+        self.door = Door(lambda: not self._pauses_in_a_row and len(self._line) >= self._parallel)
         self._window: deque[Grant] = deque()  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
         self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
@@ -283,6 +283,7 @@ class Throttle:
             backoff = _BACKOFFS[min(self._pauses_in_a_row, len(_BACKOFFS) - 1)]
             self._pauses_in_a_row += 1
             self._paused_at = now
+            self.door.let_all_in()
             self._pause(now, retry_after if retry_after is not None else backoff)
         elif retry_after is not None:
             self._pause(now, retry_after)

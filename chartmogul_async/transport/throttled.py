@@ -34,7 +34,8 @@ class ThrottleTransport(httpx.AsyncBaseTransport):
                 response = await self._inner.handle_async_request(request)
             if response is None:
                 raise TimeoutError("the retry policy's total time is used up")
-            status, retry_after = response.status_code, retry_after_of(response.headers)
+            status = response.status_code
+            retry_after = None if response.is_success else retry_after_of(response.headers)
         finally:
             self._throttle.release(grant, status, retry_after)
         return response
