@@ -460,3 +460,13 @@ async def test_respx_catches_the_clients_own_connections() -> None:
     respx.get("https://api.chartmogul.com/v1/ping").respond(json={"data": "pong!"})
     async with AsyncClient(KEY) as client:
         assert await client.ping() == "pong!"
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(status: int) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"error": f"who is {KEY}, or {request.headers['authorization']}?"})
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.ChartMogulError, match=r"who is \*\*\*, or Basic \*\*\*\?"):
+            await client.metrics.mrr(*RANGE)

@@ -152,6 +152,19 @@ async def test_a_connection_that_cannot_even_be_closed_hides_nothing() -> None:
         await Connections(Broken).handle_async_request(httpx.Request("GET", "https://x.example"))
 
 
+async def test_a_connection_that_is_lost_while_it_is_made_is_trouble_on_the_way() -> None:
+    """On uvloop, anyio asks a socket that was reset at once for its name, and there is none any more."""
+
+    class Lost(Fake):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    fake = Lost()
+    with pytest.raises(httpx.ConnectError, match="lost as soon as it was made"):
+        await Connections(lambda: fake).handle_async_request(httpx.Request("GET", "https://x.example"))
+    assert fake.closed
+
+
 async def test_the_moment_of_sending_is_known_to_the_throttle(sandbox: Sandbox, url: str) -> None:
     events: list[str] = []
     trace = Grant.trace

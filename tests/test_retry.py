@@ -404,3 +404,18 @@ async def test_concurrent_calls_do_not_mix_up_their_results() -> None:
 def test_a_policy_of_nonsense_is_refused(field: str, value: object) -> None:
     with pytest.raises(errors.UsageError, match=f"{field} is"):
         RetryPolicy(**{field: value})  # type: ignore[arg-type]
+
+
+async def test_an_error_without_words_is_told_by_its_name() -> None:
+    async with client_of(in_turn(httpx.ReadError("")), retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(errors.NetworkError) as caught:
+            await client.ping()
+    assert str(caught.value) == "GET https://api.chartmogul.com/v1/ping: ReadError"
+
+
+async def test_an_error_without_words_is_told_by_the_words_of_its_cause() -> None:
+    error = httpx.ConnectError("")
+    error.__cause__ = OSError("certificate has expired")
+    async with client_of(in_turn(error), retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(errors.NetworkError, match="ConnectError: certificate has expired"):
+            await client.ping()

@@ -253,12 +253,12 @@ class _Call:
 
 
 def _reason_of(error: BaseException | None) -> str:
-    """What the first of a chain says that says anything, without the bytes that h11 quotes at the end."""
-    while error is not None:
-        if said := re.sub(_QUOTATION, "", str(error)).strip():
-            return said
+    """What an error says, or else the system's error below it, without the bytes that h11 quotes at the end."""
+    said = re.sub(_QUOTATION, "", str(error)).strip()
+    while not said and error is not None:
         error = error.__cause__ or error.__context__
-    return ""
+        said = str(error).strip() if isinstance(error, OSError) else ""
+    return said
 
 
 def _outcome_of(state: tenacity.RetryCallState) -> Outcome:
