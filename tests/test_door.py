@@ -23,17 +23,16 @@ class House:
         self.inside = 0
         self.came: list[int] = []
         self.go = anyio.Event()
-        self.door = Door(lambda: self.inside >= room)
+        self.door = Door(lambda coming: self.inside + coming >= room)
 
     async def call(self, number: int) -> None:
-        await self.door.enter()
-        self.came.append(number)
-        self.inside += 1
-        try:
-            await self.go.wait()
-        finally:
-            self.inside -= 1
-            self.door.let_in()
+        async with self.door:
+            self.came.append(number)
+            self.inside += 1
+            try:
+                await self.go.wait()
+            finally:
+                self.inside -= 1
 
 
 async def test_calls_come_in_while_there_is_room_and_then_in_their_order() -> None:
@@ -54,12 +53,11 @@ async def test_calls_come_in_while_there_is_room_and_then_in_their_order() -> No
 
 async def test_who_comes_later_does_not_pass_who_waits() -> None:
     crowded = True
-    door, came = Door(lambda: crowded), []
+    door, came = Door(lambda _: crowded), []
 
     async def enter(number: int) -> None:
-        await door.enter()
-        came.append(number)
-        door.let_in()
+        async with door:
+            came.append(number)
 
     async with anyio.create_task_group() as group:
         group.start_soon(enter, 1)

@@ -253,11 +253,8 @@ class Metrics:
         return stream_outcomes(queries, self.fetch, self._throttle.parallel)
 
     async def _series(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
-        await self._throttle.door.enter()
-        try:
+        async with self._throttle.door:
             return await self._pull(query, slices)
-        finally:
-            self._throttle.door.let_in()
 
     async def _pull(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
         from chartmogul_async.metrics.records import ANSWERS, Series  # the records are made when first asked for

@@ -56,8 +56,11 @@ class Connections(httpx.AsyncBaseTransport):
         await self._close_idle_since(math.inf)
 
     async def _close_idle_since(self, moment: float) -> None:
-        while self._idle and self._idle[0][0] <= moment:
-            await _close(self._idle.popleft()[1])
+        if self._idle and self._idle[0][0] <= moment:
+            try:
+                await _close(self._idle.popleft()[1])
+            finally:  # asyncio's own cancellation gets through the shield, and the others are to be closed all the same
+                await self._close_idle_since(moment)
 
 
 class Borrowed(httpx.AsyncBaseTransport):

@@ -13,40 +13,52 @@ import anyio
 
 
 class Door:
-    """Lets calls in, first come first served, while it is not crowded inside.
+    """Lets calls in, first come first served, while it is not crowded inside: ``async with door``.
 
     Who was let in lets the next one in when it goes, and so does each start of a request: whether calls sleep before
     another attempt, fail early or are cancelled, as long as somebody is outside somebody else is on the way.
+    ``is_crowded`` is asked with the number of those that were let in and have not moved yet.
     """
 
-    def __init__(self, is_crowded: Callable[[], bool]) -> None:
+    def __init__(self, is_crowded: Callable[[int], bool]) -> None:
         self._is_crowded = is_crowded
         self._outside: OrderedDict[anyio.Event, None] = OrderedDict()
+        self._coming = 0
 
     @property
     def waiting(self) -> int:
         """How many are outside."""
         return len(self._outside)
 
-    async def enter(self) -> None:
-        """Wait for one's turn. Whoever has entered calls ``let_in`` in the end."""
-        if not self._outside and not self._is_crowded():
-            return
+    async def __aenter__(self) -> None:
+        if self._outside or self._coming or self._is_crowded(0):
+            await self._wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.let_in()
+
+    async def _wait(self) -> None:
         event = anyio.Event()
         self._outside[event] = None
         try:
             await event.wait()
         except BaseException:
             if self._outside.pop(event, self) is self:  # let in at the moment of the cancellation
+                self._coming -= 1
                 self.let_in()
             raise
+        self._coming -= 1
 
     def let_in(self) -> None:
         """Let the first one in, if there is room for it."""
-        if self._outside and not self._is_crowded():
-            self._outside.popitem(last=False)[0].set()
+        if self._outside and not self._is_crowded(self._coming):
+            self._open_for_first()
 
     def let_all_in(self) -> None:
         """Let everybody in at once: the pauses inside shall count for all."""
         while self._outside:
-            self._outside.popitem(last=False)[0].set()
+            self._open_for_first()
+
+    def _open_for_first(self) -> None:
+        self._coming += 1
+        self._outside.popitem(last=False)[0].set()

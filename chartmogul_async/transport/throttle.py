@@ -70,12 +70,12 @@ class Throttle:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
-        self.door = Door(lambda: not self._pauses_in_a_row and len(self._line) >= self._parallel)
+        self.door = Door(lambda coming: not self._pauses_in_a_row and len(self._line) + coming >= self._parallel)
         self._window: deque[Grant] = deque()  # the starts that the server may still be counting
         self._in_flight = self._admitted = self._waited = 0
         self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
 
-        self._paused_at = self._paused_until = -math.inf
+        self._paused_at = self._paused_until = self._tested_at = -math.inf
         self._pauses = 0.0  # seconds of all pauses, the running one to its end
         self._pauses_in_a_row = 0
         self._probe: Grant | None = None  # the one request that goes ahead after a pause
@@ -149,6 +149,7 @@ class Throttle:
             grant.answered += by
         self._paused_at += by
         self._paused_until += by
+        self._tested_at += by
         self._paced_until += by
         self._next_start += by
         self._lowered_at += by
@@ -166,8 +167,9 @@ class Throttle:
             return self._admit(now, 0.0)
         pause = self._paused_until - now
         if pause > patience:
-            if self._probe is None and now >= self._paused_at + _PROBE_EVERY:
-                return self._admit(now, 0.0)  # perhaps the server does not mean it any more
+            if self._may_test_pause(now):
+                self._tested_at = now
+                return self._admit(now, 0.0)
             raise _too_long(pause)
         waiter = Waiter(patience, self._pauses_until(now))
         self._line[waiter] = None
@@ -184,6 +186,11 @@ class Throttle:
         if waiter.grant is None:
             raise _too_long(waiter.refused_for or 0.0)
         return waiter.grant
+
+    def _may_test_pause(self, now: float) -> bool:
+        """Whether to ask, once a minute, if the server still means a pause that is too long for anybody."""
+        due = max(self._paused_at, self._tested_at) + _PROBE_EVERY
+        return now >= due and self._probe is None and self._in_flight < self._places
 
     def _admit_from_line(self) -> None:
         now = anyio.current_time()
@@ -272,7 +279,7 @@ class Throttle:
         elif status == 503:
             self._overloaded(grant, now, in_flight)
         elif status is not None:
-            self._succeeded(grant)
+            self._succeeded(grant, now)
         grant.pause_left = max(0.0, self._paused_until - now)
         if self._line:
             self._admit_from_line()
@@ -315,9 +322,11 @@ class Throttle:
             self._successes = 0
             logger.info("only %d requests at once after a 503", self._places)
 
-    def _succeeded(self, grant: Grant) -> None:
+    def _succeeded(self, grant: Grant, now: float) -> None:
         if grant.admitted > self._paused_at:
             self._pauses_in_a_row = 0
+            self._pauses -= max(0.0, self._paused_until - now)  # where a test has shown that the rest is not meant
+            self._paused_until = min(self._paused_until, now)
         if self._places < self._parallel:
             self._successes += 1
             if self._successes >= self._places:

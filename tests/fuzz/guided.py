@@ -1,0 +1,56 @@
+"""One target under the coverage-guided fuzzer: ``python -m tests.fuzz.guided TARGET SECONDS``. Ends its process."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+from types import FunctionType
+from typing import Any
+
+# By its name, for it has no types, and where types are checked it need not be installed.
+atheris: Any = importlib.import_module("atheris")
+
+with atheris.instrument_imports(include=["chartmogul_async", "cattrs", "email"]):
+    from tests.fuzz.corpus import FINDINGS, HEADS, seeds
+    from tests.fuzz.mutations import mutated_json
+    from tests.fuzz.targets import TARGETS
+
+LONGEST = 4096  # bytes
+SLOWEST = 10  # seconds that one input may take; an input that takes longer is a finding
+
+
+def fuzz(target: str, seconds: int) -> None:
+    def mutate(data: bytes, longest: int, seed: int) -> bytes:
+        random, head = Random(seed), HEADS[target]
+        if head and random.random() < 0.7:
+            data = data[:head] + mutated_json(data[head:], random)
+            return data[:longest]
+        return bytes(atheris.Mutate(data, longest))
+
+    findings = FINDINGS / target
+    findings.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, seed in enumerate(seeds(target)):
+            (Path(corpus) / str(number)).write_bytes(seed)
+            TARGETS[target](seed)
+        instrument_what_was_compiled()
+        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={SLOWEST}"]
+        atheris.Setup(
+            [sys.argv[0], *options, f"-artifact_prefix={findings}/", corpus], TARGETS[target], custom_mutator=mutate
+        )
+        atheris.Fuzz()
+
+
+def instrument_what_was_compiled() -> None:
+    """Functions that were made at run time, as the structuring ones are, come from no import."""
+    for function in gc.get_objects():
+        if isinstance(function, FunctionType) and function.__code__.co_filename.startswith(("<cattrs", "<string>")):
+            atheris.instrument_func(function)
+
+
+if __name__ == "__main__":
+    fuzz(sys.argv[1], int(sys.argv[2]))

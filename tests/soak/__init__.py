@@ -1,0 +1,1 @@
+"""``python -m tests.soak``: mixed load, faults and cancellations for as long as one likes; everything stays flat."""

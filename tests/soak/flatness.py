@@ -1,0 +1,44 @@
+"""Whether something grows: samples, and a straight line through their second half."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import linear_regression, mean
+
+from attrs import Factory, define, frozen
+
+
+@frozen
+class Sample:
+    """What is in use at one moment."""
+
+    at: float
+    megabytes: float
+    sockets: int
+    tasks: int
+    in_flight: int
+    waiting: int
+    admitted: int
+
+
+@frozen
+class Figure:
+    """One figure over the second half, and how much it grew there by the line that fits it best."""
+
+    name: str
+    lowest: float
+    average: float
+    highest: float
+    grew: float
+
+
+@define
+class Samples:
+    taken: list[Sample] = Factory(list)
+
+    def figure(self, name: str) -> Figure:
+        """The first half is left out: caches fill, and the heap finds its size."""
+        half = self.taken[len(self.taken) // 2 :]
+        values: Sequence[float] = [getattr(sample, name) for sample in half]
+        slope = linear_regression([sample.at for sample in half], values).slope
+        return Figure(name, min(values), mean(values), max(values), slope * (half[-1].at - half[0].at))
