@@ -26,7 +26,8 @@ from chartmogul_async import AsyncClient, Throttle
 from chartmogul_async.errors import RateLimitError
 from chartmogul_async.sandbox import Company, Sandbox
 from chartmogul_async.sandbox.limits import Counter, FixedWindow, SlidingLog, TokenBucket
-from chartmogul_async.transport.grants import UNDER_WAY, Grant
+from chartmogul_async.transport.grants import Grant
+from chartmogul_async.transport.window import UNDER_WAY
 from tests.conftest import VirtualTimeLoop
 
 SENT: tuple[str, dict[str, Any]] = ("http11.send_request_headers.complete", {"return_value": None})

@@ -8,8 +8,6 @@ from typing import Any
 
 import anyio
 
-UNDER_WAY = 0.05  # seconds; while no answer proves more, a request is taken to have arrived after so long
-
 
 class Grant:
     """The permission for one exchange, and what is known of when the server counted it.
@@ -38,10 +36,6 @@ class Grant:
         elif event == "http11.send_request_headers.complete" and not self._is_tunnel:
             self.sent = anyio.current_time()
             self._when_sent()
-
-    def counted_by(self, fastest: float) -> float:
-        """The latest moment at which the server can have counted it, where the fastest answers take so long."""
-        return self.sent + UNDER_WAY if self.answered == math.inf else self.answered - fastest
 
 
 class Waiter:

@@ -4,11 +4,6 @@ ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond:
 it counts. ``Throttle`` keeps both limits in advance, for every way of counting, and turns a refusal that
 comes all the same into news for every task of the account.
 
-How the window works: a start leaves the window one second after the latest moment at which the server can have
-counted it. Its answer tells that moment: it was counted before the answer set out, and the way to the server and
-the way back take together at least as long as the fastest answers of late took. While there is no answer,
-50 ms after it was written to the socket are taken for enough.
-
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
 
@@ -16,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 import anyio
 import anyio.lowlevel
@@ -25,12 +20,10 @@ from attrs import frozen
 from chartmogul_async.errors import RateLimitError, UsageError
 from chartmogul_async.transport.door import Door
 from chartmogul_async.transport.grants import Grant, Waiter
+from chartmogul_async.transport.window import Window
 
 logger = logging.getLogger("chartmogul_async")
 
-_WINDOW = 1.001  # the server's second, and a millisecond for the rounding of clocks
-_SLACK = 0.01  # how much faster the ways may be than the fastest answers of late have shown
-_OF_LATE = 80  # answers; a server that became slower is known by then
 _PACE = 0.95  # the share of the rate that is kept while pacing evenly
 _PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
 _LONGEST_PACE = 3600.0
@@ -71,9 +64,8 @@ class Throttle:
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
         self.door = Door(lambda coming: not self._pauses_in_a_row and len(self._line) + coming >= self._parallel)
-        self._window: deque[Grant] = deque()  # the starts that the server may still be counting
+        self._window = Window()
         self._in_flight = self._admitted = self._waited = 0
-        self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
 
         self._paused_at = self._paused_until = self._tested_at = -math.inf
         self._pauses = 0.0  # seconds of all pauses, the running one to its end
@@ -119,9 +111,8 @@ class Throttle:
 
     def room(self, under_way: int = 0) -> int:
         """How many requests would start at once, were they to come now; ``under_way`` are known to the caller."""
-        self._forget_starts(anyio.current_time())
         busy = max(self._in_flight + len(self._line), under_way)
-        return max(0, min(self._places - busy, self._per_second - len(self._window)))
+        return max(0, min(self._places - busy, self._per_second - self._window.count(anyio.current_time())))
 
     # --- who uses it ---------------------------------------------------------------------------------------
 
@@ -144,9 +135,7 @@ class Throttle:
 
     def _shift_times(self, by: float) -> None:
         """The clocks of two event loops have nothing in common; what was known is carried over."""
-        for grant in self._window:
-            grant.sent += by
-            grant.answered += by
+        self._window.shift(by)
         self._paused_at += by
         self._paused_until += by
         self._tested_at += by
@@ -222,21 +211,7 @@ class Throttle:
         chance = self._paused_until
         if now < self._paced_until:
             chance = max(chance, self._next_start)
-        if len(self._window) >= self._per_second:
-            self._forget_starts(now)
-            surplus = len(self._window) - self._per_second
-            if surplus >= 0:
-                chance = max(chance, sorted(self._counted_by())[surplus] + _WINDOW)
-        return chance
-
-    def _counted_by(self) -> list[float]:
-        """For each start in the window the latest moment at which the server can have counted it."""
-        fastest = max(0.0, min(self._took, default=0.0) - _SLACK)
-        return [grant.counted_by(fastest) for grant in self._window]
-
-    def _forget_starts(self, now: float) -> None:
-        pairs = zip(self._window, self._counted_by(), strict=True)
-        self._window = deque(grant for grant, counted_by in pairs if counted_by + _WINDOW > now)
+        return max(chance, self._window.opens_at(now, self._per_second))
 
     def _pauses_until(self, now: float) -> float:
         return self._pauses - max(0.0, self._paused_until - now)
@@ -245,9 +220,7 @@ class Throttle:
         grant = Grant(now, paused, self._when_sent)
         if self._pauses_in_a_row:
             self._probe = grant
-        while self._window and self._window[0].counted_by(0.0) + _WINDOW <= now:
-            self._window.popleft()  # so that the window of a throttle that is never full does not grow
-        self._window.append(grant)
+        self._window.add(grant, now)
         self._in_flight += 1
         self._admitted += 1
         step = 1 / (self._per_second * _PACE)
@@ -269,11 +242,7 @@ class Throttle:
         in_flight, self._in_flight = self._in_flight, self._in_flight - 1
         if self._probe is grant:
             self._probe = None
-        if grant.sent == math.inf:  # the layer below does not tell, or broke before
-            grant.sent = now if status is None else grant.admitted
-        if status is not None:
-            grant.answered = now
-            self._took.append(now - grant.sent)
+        self._window.learn(grant, now, answered=status is not None)
         if status == 429:
             self._refused(grant, now, retry_after)
         elif status == 503:
@@ -308,7 +277,7 @@ class Throttle:
             waiter.event.set()
 
     def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
-        recent = sum(counted_by > grant.admitted - _WINDOW for counted_by in self._counted_by())
+        recent = self._window.count_at(grant.admitted)
         if recent < self._per_second:
             again = now < self._paced_until + _LONGEST_PACE
             self._pace_for = min(self._pace_for * 2, _LONGEST_PACE) if again else _PACE_FOR
