@@ -18,7 +18,7 @@ EXACT_BELOW = 2**53
 
 _NO_INTEGER = "value.__class__ is not int"
 _NO_FLOAT = f"value.__class__ is not float or not -{EXACT_BELOW}.0 < value < {EXACT_BELOW}.0"  # nor infinity, nor NaN
-_NO_DATE = "len(value) != 10 or not value[4] == value[7] == '-'"  # no other ISO 8601 form; the rest is seen in parsing
+_NO_DATE = "len(value) != 10 or 'W' in value"  # no other ISO 8601 form; the rest is seen in parsing
 
 _UNUSUAL: Mapping[Any, str] = {
     int: _NO_INTEGER,
