@@ -91,15 +91,16 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("cfl", "errors"):
-        return import_module(f"{__name__}.{name}")
-    for module, names in _HOMES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would take any name for a good one
 
+    def __getattr__(name: str) -> Any:
+        if name in ("cfl", "errors"):
+            return import_module(f"{__name__}.{name}")
+        for module, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-def __dir__() -> list[str]:
-    return __all__
+    def __dir__() -> list[str]:
+        return __all__

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from functools import cached_property
 from inspect import iscoroutinefunction
@@ -81,13 +82,13 @@ class AsyncClient:
         self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
         self._timeout = _checked_timeout(timeout).as_dict()
         key = _checked_key(_from_environment("CHARTMOGUL_API_KEY", api_key))
-        authorization = b64encode(f"{key}:".encode())
-        self._secrets = (key.encode(), authorization) if len(key) >= _SECRET else ()
+        authorization = b64encode(f"{key}:".encode()).decode()
+        self._secrets = (key, authorization) if len(key) >= _SECRET else ()
         self._headers = httpx.Headers(
             {
                 "accept": "application/json",
                 "accept-encoding": "gzip",
-                "authorization": f"Basic {authorization.decode()}",
+                "authorization": f"Basic {authorization}",
                 "user-agent": f"chartmogul_async/{__version__}",
             }
         )
@@ -112,7 +113,7 @@ class AsyncClient:
         self._door = throttle.door
         self._loop: object = None
         self._entered = self._closed = False
-        self.metrics = Metrics(self._fetch_inside, self._week_start, throttle)
+        self.metrics = Metrics(self._turn, self._fetch_inside, self._week_start, throttle)
 
     @cached_property
     def customers(self) -> Customers:
@@ -167,7 +168,7 @@ class AsyncClient:
         if not re.fullmatch(_PATH, path) or ".." in path:
             raise UsageError(f"path is {path!r}; it is one below the base URL, such as '/plans', without a query")
         texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
-        async with self._door:
+        async with self._turn():
             response = await self._send("/" + path.lstrip("/"), texts)
         if not response.content.strip():
             return None
@@ -177,16 +178,23 @@ class AsyncClient:
             raise _in_context(error, path, response) from None
 
     async def _fetch(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-        async with self._door:
+        async with self._turn():
             return await self._fetch_inside(path, params, into)
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Every call waits its turn at the throttle's door, before it prepares anything."""
+        self._check_usable()
+        async with self._door:
+            yield
+
     async def _fetch_inside(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-        """For a call that has come through the throttle's door already, as one to ``metrics`` does by itself."""
+        """For a call whose turn it is, as ``metrics`` sees to by itself."""
         response = await self._send(path, params)
         try:
             return read(response.content, into)
         except DecodeError as error:
-            said = complaint_in_success(self._without_secrets(response.content))
+            said = complaint_in_success(response.content, self._secrets)
             if said is not None:
                 error.message = f"the answer says {said!r}; {error.message}"
             raise _in_context(error, path, response) from None
@@ -200,7 +208,7 @@ class AsyncClient:
         response = await self._transport.handle_async_request(request)
         if response.is_success:
             return response
-        raise _status_error(response, self._without_secrets(response.content))
+        raise _status_error(response, self._secrets)
 
     def _url(self, path: str, params: Mapping[str, str]) -> httpx.URL:
         query = urlencode(params, quote_via=quote, safe="~")
@@ -208,12 +216,6 @@ class AsyncClient:
             return httpx.URL(f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}")
         except httpx.InvalidURL as error:
             raise UsageError(f"the arguments make no URL that can be sent: {error}") from None
-
-    def _without_secrets(self, content: bytes) -> bytes:
-        """What an answer says becomes an error's message, and a server may repeat what it was sent."""
-        for secret in self._secrets:
-            content = content.replace(secret, b"***")
-        return content
 
     async def _week_start(self) -> WeekStart:
         from chartmogul_async.account import Account
@@ -287,13 +289,13 @@ def _text(name: str, value: object) -> str:
     return str(value)
 
 
-def _status_error(response: httpx.Response, content: bytes) -> StatusError:
+def _status_error(response: httpx.Response, secrets: Sequence[str]) -> StatusError:
     status = response.status_code
     if response.has_redirect_location:
         message = "the server redirects elsewhere, and the key does not go there; check base_url"
         said = ErrorBody(message)
     else:
-        said = read_error_body(status, content, response.headers.get("content-type", ""))
+        said = read_error_body(status, response.content, response.headers.get("content-type", ""), secrets)
     error = for_status(status)(
         said.message,
         status,

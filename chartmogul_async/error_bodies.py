@@ -12,6 +12,7 @@ names only the statuses.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -33,13 +34,16 @@ class ErrorBody:
     details: tuple[ErrorDetail, ...] = ()
 
 
-def read_error_body(status: int, content: bytes, content_type: str = "") -> ErrorBody:
-    """Read the body of an error answer. Never raises; a body that says nothing gives the status's own words."""
+def read_error_body(status: int, content: bytes, content_type: str = "", secrets: Sequence[str] = ()) -> ErrorBody:
+    """Read the body of an error answer. Never raises; a body that says nothing gives the status's own words.
+
+    ``secrets`` are masked, should the server repeat them.
+    """
     text = _text_of(content)
     try:
-        parsed = json.loads(text)
+        parsed = _parsed(text, secrets)
     except (ValueError, RecursionError):
-        return ErrorBody(_sentence_of_text(status, text, content_type))
+        return ErrorBody(_sentence_of_text(status, _masked(text, secrets), content_type))
     if isinstance(parsed, dict):
         return _read_object(status, parsed)
     if isinstance(parsed, str) and parsed.strip():
@@ -47,10 +51,10 @@ def read_error_body(status: int, content: bytes, content_type: str = "") -> Erro
     return ErrorBody(_status_words(status))
 
 
-def complaint_in_success(content: bytes) -> str | None:
+def complaint_in_success(content: bytes, secrets: Sequence[str] = ()) -> str | None:
     """What an answer says that has the status of a success and is none: ``{"error": "…"}``. Never raises."""
     try:
-        parsed = json.loads(_text_of(content))
+        parsed = _parsed(_text_of(content), secrets)
     except (ValueError, RecursionError):
         return None
     if not isinstance(parsed, dict) or not any(parsed.get(word) for word in ("error", "errors", "message")):
@@ -60,6 +64,18 @@ def complaint_in_success(content: bytes) -> str | None:
 
 def _text_of(content: bytes) -> str:
     return content.decode("utf-8-sig", "replace").strip()
+
+
+def _parsed(text: str, secrets: Sequence[str]) -> Any:
+    """JSON in which secrets are masked, however they were escaped: it is written anew, without needless escapes."""
+    plain = json.dumps(json.loads(text), ensure_ascii=False)
+    return json.loads(_masked(plain, [json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets]))
+
+
+def _masked(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def _read_object(status: int, body: dict[str, Any]) -> ErrorBody:

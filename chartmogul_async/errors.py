@@ -132,7 +132,8 @@ class ValidationError(StatusError):
 class RateLimitError(StatusError):
     """429: too many requests in a second, or the compute time of this minute is used up.
 
-    ``retry_after`` is how many seconds the server asked to wait, if it said so.
+    ``retry_after`` is how many seconds the server asked to wait, if it said so; where nothing was sent, for how many
+    requests are paused.
     """
 
     retry_after: float | None = None

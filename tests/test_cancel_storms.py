@@ -217,7 +217,8 @@ class World:
         assert len(await self.client.metrics.mrr(*YEAR)) == 12
         while self.throttle.statistics().places < self.parallel:
             await self.client.ping()
-        await anyio.sleep(ROOMY)
+        paced_until = self.throttle.statistics().paced_until or 0.0
+        await anyio.sleep_until(max(anyio.current_time(), paced_until) + ROOMY)
         assert self.throttle.room() == self.parallel
         self.check_that_nothing_is_under_way()
         await self.client.aclose()

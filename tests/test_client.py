@@ -462,11 +462,22 @@ async def test_respx_catches_the_clients_own_connections() -> None:
         assert await client.ping() == "pong!"
 
 
+@pytest.mark.parametrize("escaped", [False, True], ids=["as it is", "with JSON escapes"])
 @pytest.mark.parametrize("status", [200, 422])
-async def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(status: int) -> None:
+async def test_a_server_that_repeats_the_key_does_not_get_it_into_an_error(status: int, escaped: bool) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, json={"error": f"who is {KEY}, or {request.headers['authorization']}?"})
+        said = f"who is {KEY}, or {request.headers['authorization']}?"
+        if escaped:
+            said = "".join(f"\\u{ord(char):04x}" for char in said)
+        return httpx.Response(status, content=f'{{"error": "{said}", "error_details": [{{"message": "{said}"}}]}}')
 
     async with client_of(handler) as client:
-        with pytest.raises(errors.ChartMogulError, match=r"who is \*\*\*, or Basic \*\*\*\?"):
+        with pytest.raises(errors.ChartMogulError, match=r"who is \*\*\*, or Basic \*\*\*\?") as caught:
             await client.metrics.mrr(*RANGE)
+    assert KEY not in repr(caught.value)
+
+
+async def test_a_server_that_repeats_the_key_in_plain_text_does_not_get_it_into_an_error() -> None:
+    async with client_of(in_turn(httpx.Response(403, text=f"no entry for {KEY}"))) as client:
+        with pytest.raises(errors.ForbiddenError, match=r"no entry for \*\*\*$"):
+            await client.ping()

@@ -226,6 +226,17 @@ async def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPat
         await first_connection_to("https://api.chartmogul.com/v1")
 
 
+async def test_a_proxy_that_is_no_url_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("https_proxy", "http://user:pa55/word@proxy.example:3128")
+    with pytest.raises(errors.UsageError, match="the proxy of the environment") as caught:
+        await first_connection_to("https://api.chartmogul.com/v1")
+    assert "pa55" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
 async def test_certificates_that_cannot_be_read_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx, "create_ssl_context", lambda: ssl.create_default_context(cafile="/nowhere/certs.pem"))
     connections._tls_context.cache_clear()

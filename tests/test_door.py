@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import anyio
 import httpx
@@ -23,7 +24,7 @@ class House:
         self.inside = 0
         self.came: list[int] = []
         self.go = anyio.Event()
-        self.door = Door(lambda coming: self.inside + coming >= room)
+        self.door = Door(lambda: None, lambda coming: self.inside + coming >= room)
 
     async def call(self, number: int) -> None:
         async with self.door:
@@ -53,7 +54,7 @@ async def test_calls_come_in_while_there_is_room_and_then_in_their_order() -> No
 
 async def test_who_comes_later_does_not_pass_who_waits() -> None:
     crowded = True
-    door, came = Door(lambda _: crowded), []
+    door, came = Door(lambda: None, lambda _: crowded), []
 
     async def enter(number: int) -> None:
         async with door:
@@ -193,3 +194,125 @@ async def test_a_pause_counts_for_those_outside_as_well() -> None:
         await anyio.sleep(0.1)
         assert throttle.door.waiting > 400
     assert anyio.current_time() - start <= 95
+
+
+async def test_more_places_are_soon_filled_from_outside() -> None:
+    throttle, in_flight = Throttle(per_second=10**6, parallel=1), 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal in_flight
+        in_flight += 1
+        await anyio.sleep(1)
+        in_flight -= 1
+        return ok()
+
+    transport = httpx.MockTransport(handler)
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
+        for _ in range(500):
+            group.start_soon(client.metrics.mrr, *RANGE)
+        await anyio.sleep(3.5)
+        assert in_flight == 1
+        throttle.resize(parallel=20)
+        await anyio.sleep(0.1)
+        assert in_flight == 20
+        await anyio.sleep(5)
+        assert in_flight == 20
+
+
+async def test_a_line_that_goes_away_together_is_followed_by_those_outside() -> None:
+    """Twenty slices stand in line when their call is cancelled; the calls outside fill all places all the same."""
+    throttle = Throttle(per_second=10**6)
+    in_flight, peak, start = 0, 0, 0.0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal in_flight, peak
+        in_flight += 1
+        peak = max(peak, in_flight)
+        try:
+            await anyio.sleep(2)
+        finally:
+            in_flight -= 1
+        return ok()
+
+    transport = httpx.MockTransport(handler)
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(client.metrics.mrr, *RANGE)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(1):
+            async with anyio.create_task_group() as sliced:
+                sliced.start_soon(partial(client.metrics.mrr, "2023-01-01", "2023-12-31", interval="day", slices=20))
+                await anyio.wait_all_tasks_blocked()
+                for _ in range(400):
+                    group.start_soon(client.metrics.mrr, *RANGE)
+                await anyio.sleep_forever()
+        peak, start = 0, anyio.current_time()
+    assert peak == 20
+    assert anyio.current_time() - start == pytest.approx(400 / 20 * 2, rel=0.1)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["the client itself", "another client with its throttle"])
+async def test_a_second_event_loop_gets_the_sentence_also_when_it_is_crowded(shared: bool) -> None:
+    throttle = Throttle(parallel=1)
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1)
+        return ok()
+
+    transport = httpx.MockTransport(handler)
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(client.metrics.mrr, *RANGE)
+        await anyio.wait_all_tasks_blocked()
+        assert throttle.door.waiting
+        other = AsyncClient(KEY, transport=transport, throttle=throttle) if shared else client
+
+        async def call() -> None:
+            with pytest.raises(errors.UsageError, match="in another event loop"):
+                await other.metrics.mrr(*RANGE)
+            with pytest.raises(errors.UsageError, match="in another event loop"):
+                await other.ping()
+
+        await anyio.to_thread.run_sync(anyio.run, call)
+    assert throttle.statistics().admitted == 5
+
+
+async def test_a_closed_client_says_so_also_when_it_is_crowded() -> None:
+    throttle = Throttle(parallel=1)
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1)
+        return ok()
+
+    transport = httpx.MockTransport(handler)
+    closed = AsyncClient(KEY, transport=transport, throttle=throttle)
+    await closed.aclose()
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(client.metrics.mrr, *RANGE)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(0.1), pytest.raises(errors.UsageError, match="this client is closed"):
+            await closed.ping()
+
+
+async def test_who_comes_in_the_moment_in_which_a_pause_begins_is_not_left_outside() -> None:
+    throttle = Throttle(parallel=1)
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1)
+        for _ in range(50):
+            group.start_soon(call)
+        return httpx.Response(429, headers={"retry-after": "50"})
+
+    async def call() -> None:
+        await client.metrics.mrr(*RANGE)
+
+    async with (
+        AsyncClient(KEY, transport=httpx.MockTransport(refuse), throttle=throttle) as client,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(5):
+            group.start_soon(call)
+        await anyio.sleep(20)
+        assert (throttle.door.waiting, throttle.statistics().waiting) == (0, 54)  # and one sleeps before it tries again
+        group.cancel_scope.cancel()

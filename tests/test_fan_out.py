@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chartmogul_async import AsyncClient, Interval, MetricQuery, Series, Throttle, errors
+from chartmogul_async import AsyncClient, Interval, MetricQuery, RetryPolicy, Series, Throttle, errors
 from chartmogul_async.metrics.fan_out import bare_task_group, best_slices
 from chartmogul_async.metrics.query import METRICS, MetricName
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -252,6 +252,39 @@ async def test_an_account_that_cannot_be_read_is_not_asked_again_for_every_query
         for metric in ("mrr", "mrr", "mrr"):
             await client.metrics.fetch(MetricQuery(metric, "2015-01-01", "2024-12-31", interval="week"))
     assert asked == ["/v1/account", *["/v1/metrics/mrr"] * 3]
+
+
+async def test_an_account_that_cannot_be_read_for_the_moment_is_asked_again() -> None:
+    asked: list[str] = []
+    accounts = iter([httpx.Response(500), httpx.Response(200, json=ACCOUNT)])
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return next(accounts) if request.url.path.endswith("/account") else ok()
+
+    async with client_of(handler, retry=RetryPolicy(attempts=1)) as client:
+        for _ in range(2):
+            await client.metrics.mrr("2015-01-01", "2024-12-31", interval="week")
+    assert asked.count("/v1/account") == 2
+
+
+async def test_many_weekly_ranges_at_once_are_not_cut_into_more_than_would_start() -> None:
+    sandbox = Sandbox(COMPANIES["monday"], limits=NO_LIMITS, latency=1.0)
+    throttle, most = Throttle(), 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, throttle.statistics().waiting)
+            await anyio.sleep(0.1)
+
+    async with client_to(sandbox, throttle=throttle) as client, anyio.create_task_group() as group:
+        group.start_soon(watch)
+        async with anyio.create_task_group() as calls:
+            for _ in range(10):
+                calls.start_soon(partial(client.metrics.mrr, "2010-01-01", "2024-12-31", interval="week"))
+        group.cancel_scope.cancel()
+    assert most <= 10
 
 
 async def test_an_account_with_a_strange_week_is_told() -> None:

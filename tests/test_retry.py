@@ -173,7 +173,7 @@ async def test_a_wait_that_is_too_long_is_not_sat_out() -> None:
         with pytest.raises(errors.RateLimitError) as caught:
             await client.metrics.mrr(*RANGE)
         assert caught.value.retry_after == 3600
-        with pytest.raises(errors.RateLimitError, match="asked for a pause of 3600 s") as second:
+        with pytest.raises(errors.RateLimitError, match="requests are paused for 3600 s") as second:
             await client.metrics.mrr(*RANGE)  # not even sent: the server has said when
         assert second.value.attempts == 0
         assert anyio.current_time() == start
@@ -419,3 +419,12 @@ async def test_an_error_without_words_is_told_by_the_words_of_its_cause() -> Non
     async with client_of(in_turn(error), retry=RetryPolicy(attempts=1)) as client:
         with pytest.raises(errors.NetworkError, match="ConnectError: certificate has expired"):
             await client.ping()
+
+
+async def test_a_quotation_is_cut_and_an_honest_sentence_is_not() -> None:
+    honest = "Hostname mismatch, certificate is not valid for 'api.example.club'. (_ssl.c:1006)"
+    for said, told in [(honest, honest), ("illegal status line: bytearray(b'secret')", "illegal status line")]:
+        async with client_of(in_turn(httpx.ConnectError(said)), retry=RetryPolicy(attempts=1)) as client:
+            with pytest.raises(errors.NetworkError) as caught:
+                await client.ping()
+        assert caught.value.message.endswith(f"ConnectError: {told}")

@@ -325,7 +325,7 @@ async def test_a_pause_longer_than_a_callers_patience_comes_back_at_once() -> No
     refused: list[float | None] = []
 
     async def wait_in_line() -> None:
-        with pytest.raises(RateLimitError, match="asked for a pause of 3600 s") as caught:
+        with pytest.raises(RateLimitError, match="requests are paused for 3600 s") as caught:
             await throttle.acquire(patience=90)
         refused.append(caught.value.retry_after)
 
@@ -612,3 +612,58 @@ async def test_whatever_happens_the_limits_hold_and_nothing_is_lost(
     statistics = throttle.statistics()
     assert (statistics.in_flight, statistics.waiting, statistics.admitted) == (0, 0, len(starts))
     await throttle.acquire()  # a calm request still gets through
+
+
+# --- pauses that are not what they seem ---------------------------------------------------------------------
+
+
+async def test_a_throttle_that_goes_from_client_to_client_in_one_loop_keeps_its_times() -> None:
+    throttle = Throttle()
+    throttle.attach()
+    throttle.release(await throttle.acquire(), 429, retry_after=30)
+    throttle.detach()
+    await anyio.sleep(100)
+    throttle.attach()
+    start = anyio.current_time()
+    await throttle.acquire()
+    assert anyio.current_time() == start
+
+
+async def test_the_newest_word_of_a_test_counts() -> None:
+    throttle = Throttle()
+    throttle.release(await throttle.acquire(), 429, retry_after=3600)
+    await anyio.sleep(61)
+    start = anyio.current_time()
+    throttle.release(await throttle.acquire(patience=1), 429, retry_after=5)
+    assert throttle.statistics().paused_until == pytest.approx(start + 5)
+    throttle.release(await throttle.acquire(patience=90), 200)
+    assert anyio.current_time() - start == pytest.approx(5)
+
+
+async def test_a_success_that_was_under_way_does_not_end_a_pause() -> None:
+    throttle = Throttle()
+    old, older = await throttle.acquire(), await throttle.acquire()
+    throttle.release(await throttle.acquire(), 429)
+    probe = await throttle.acquire()
+    throttle.release(probe, 200)
+    sent_before = await throttle.acquire()
+    throttle.release(old, 429, retry_after=120)
+    start = anyio.current_time()
+    throttle.release(sent_before, 200)
+    throttle.release(older, 200)
+    await throttle.acquire()
+    assert anyio.current_time() - start == pytest.approx(120)
+
+
+async def test_there_is_no_room_while_nothing_would_start_at_once() -> None:
+    throttle = Throttle()
+    assert throttle.room() == 20
+    throttle.release(await throttle.acquire(), 429)
+    assert throttle.room() == 0  # paused
+    await anyio.sleep(1.1)
+    probe = await throttle.acquire()
+    assert throttle.room() == 0  # one goes ahead
+    throttle.release(probe, 200)
+    assert throttle.room() == 0  # starts are spread evenly
+    await anyio.sleep(60)
+    assert throttle.room() == 20

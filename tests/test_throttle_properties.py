@@ -245,7 +245,10 @@ class World:
         self._learn(call.admitted, status)
         call.ended = anyio.current_time()
         call.over.set()
+        pause = self.throttle.statistics().paused_until
         self.throttle.release(call.grant, status, retry_after)
+        if self.throttle.statistics().paused_until != pause and status == 429:
+            self.refused_at = anyio.current_time()  # also where an old request has only made the pause longer
 
     def _cancel_one(self, which: int, bluntly: bool) -> None:
         alive = self.waiting + self.in_flight
@@ -410,6 +413,16 @@ A_PAUSE_THAT_IS_TOO_LONG_FOR_ANYBODY_IS_NOT_MEANT_ANY_MORE: list[tuple[Operation
     (End(0, 200), True, 1),
     (Come(patience=3.0), True, 30),
 ]
+AN_OLD_REQUEST_IS_TOLD_OF_A_LONGER_PAUSE: list[tuple[Operation, bool, int]] = [
+    (Come(), True, 2),
+    (End(0, 429, None), True, 1),
+    (Pass(5.0), True, 1),
+    (Come(), True, 1),
+    (End(1, 200), True, 1),
+    (End(0, 429, retry_after=7.0), True, 1),
+    (Come(), True, 3),
+    (Pass(61.0), True, 1),
+]
 A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_LINE: list[tuple[Operation, bool, int]] = [
     (Come(), True, 3),
     (End(0, 429, retry_after=120.0), True, 1),
@@ -425,6 +438,7 @@ A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_LINE: list[tuple[Operation, bool, int]] = [
 @example(A_PROBE_IS_CANCELLED_IN_THE_MOMENT_OF_ITS_ADMISSION, 40, 1)
 @example(A_PAUSE_THAT_IS_TOO_LONG_FOR_ANYBODY_IS_NOT_MEANT_ANY_MORE, 40, 20)
 @example(A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_LINE, 40, 20)
+@example(AN_OLD_REQUEST_IS_TOLD_OF_A_LONGER_PAUSE, 40, 20)
 async def test_whatever_happens_the_throttle_does_what_the_model_says(
     steps: list[tuple[Operation, bool, int]], per_second: int, parallel: int
 ) -> None:

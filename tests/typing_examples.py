@@ -196,3 +196,9 @@ async def records_are_frozen_for_the_checkers_too(client: AsyncClient) -> None:
     mrr[0].mrr = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     mrr.summary = mrr.summary  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     mrr[0] = mrr[1]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+
+
+def a_name_that_does_not_exist_is_noticed() -> None:
+    import chartmogul_async
+
+    chartmogul_async.AsnycClient  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

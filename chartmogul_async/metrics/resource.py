@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
-from chartmogul_async.errors import ChartMogulError, UsageError
+from chartmogul_async.errors import ChartMogulError, RateLimitError, ServerError, TransportError, UsageError
 from chartmogul_async.fetch import Fetch
 from chartmogul_async.metrics import intervals
 from chartmogul_async.metrics.fan_out import Outcome, best_slices, pull_slices, stream_outcomes, worth_slicing
@@ -39,6 +39,8 @@ Slices = int | Literal["interval"] | None
 Day = str | date
 Texts = str | Iterable[str] | None
 
+_PASSING = (TransportError, RateLimitError, ServerError)  # what may be otherwise the next time
+
 
 class Metrics:
     """The nine metrics endpoints.
@@ -54,7 +56,14 @@ class Metrics:
     Raises ``UsageError`` before anything is sent, and any other error of the tree afterwards.
     """
 
-    def __init__(self, fetch: Fetch, ask_week_start: Callable[[], Awaitable[WeekStart]], throttle: Throttle) -> None:
+    def __init__(
+        self,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
+        fetch: Fetch,
+        ask_week_start: Callable[[], Awaitable[WeekStart]],
+        throttle: Throttle,
+    ) -> None:
+        self._turn = turn
         self._fetch = fetch
         self._ask_week_start = ask_week_start
         self._throttle = throttle
@@ -253,7 +262,7 @@ class Metrics:
         return stream_outcomes(queries, self.fetch, self._throttle.parallel)
 
     async def _series(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
-        async with self._throttle.door:
+        async with self._turn():
             return await self._pull(query, slices)
 
     async def _pull(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
@@ -271,37 +280,33 @@ class Metrics:
             if answer is None:
                 if len(parts) > 1:
                     self._whole.add((query.metric, query.interval))
-                answer = await pull(Slice(query.start_date, query.end_date, has_seam=False))
+                answer = await pull(*_undivided(query))
         finally:
             self._under_way -= len(parts)
         return Series(answer.entries, answer.summary, query)
 
     async def _cut(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
-        parts = self._parts(query, slices)
+        _check_slices(slices)
+        entries = intervals.count(query.start_date, query.end_date, query.interval)
+        if slices is None and ((query.metric, query.interval) in self._whole or not worth_slicing(entries)):
+            return _undivided(query)
         week_start: WeekStart = "monday"
-        if parts > 1 and query.interval == "week":
+        if query.interval == "week" and slices != 1:
             try:
                 week_start = await self._week_starts_on()
-            except ChartMogulError:
+            except ChartMogulError as error:
                 if slices is not None:
                     raise
-                self._whole.update((metric, "week") for metric in METRICS)  # not asked again for every query
-                parts = 1
-        if parts == 1:
-            return (Slice(query.start_date, query.end_date, has_seam=False),)
-        return intervals.slices(query.start_date, query.end_date, query.interval, parts, week_start)
-
-    def _parts(self, query: MetricQuery, slices: Slices) -> int:
-        entries = intervals.count(query.start_date, query.end_date, query.interval)
+                if not isinstance(error, _PASSING):  # it is not asked again for every query
+                    self._whole.update((metric, "week") for metric in METRICS)
+                return _undivided(query)
         if slices is None:
-            if not worth_slicing(entries) or (query.metric, query.interval) in self._whole:
-                return 1
-            return best_slices(entries, self._throttle.room(self._under_way))
-        if slices == "interval":
-            return entries + 1  # a range may touch one week more than its length tells
-        if isinstance(slices, int) and not isinstance(slices, bool) and slices >= 1:
-            return slices
-        raise UsageError(f"slices is {slices!r}; it is None, a whole number of 1 or more, or 'interval'")
+            parts = best_slices(entries, self._throttle.room(self._under_way))
+        else:
+            parts = entries + 1 if slices == "interval" else slices  # there may be one week more than the length tells
+        if parts == 1:
+            return _undivided(query)
+        return intervals.slices(query.start_date, query.end_date, query.interval, parts, week_start)
 
     async def _week_starts_on(self) -> WeekStart:
         """The account's own first day of the week, asked once."""
@@ -309,6 +314,17 @@ class Metrics:
         async with self._asking:
             self._week_start = self._week_start or await self._ask_week_start()
         return self._week_start
+
+
+def _undivided(query: MetricQuery) -> tuple[Slice]:
+    return (Slice(query.start_date, query.end_date, has_seam=False),)
+
+
+def _check_slices(slices: object) -> None:
+    if slices is None or slices == "interval":
+        return
+    if not isinstance(slices, int) or isinstance(slices, bool) or slices < 1:
+        raise UsageError(f"slices is {slices!r}; it is None, a whole number of 1 or more, or 'interval'")
 
 
 def _checked(query: object) -> MetricQuery:

@@ -22,8 +22,8 @@ _EITHER_HEADER = 32 + zlib.MAX_WBITS  # that of gzip or that of zlib, whichever 
 async def with_whole_body(response: httpx.Response) -> httpx.Response:
     """The same answer with its body in memory. Closes the one that is given, on every path.
 
-    Raises ``DecodeError`` when the body is too large, ``httpx.DecodingError`` when it cannot be unpacked. A packing
-    that was not asked for is left as it is.
+    Raises ``DecodeError`` when the body is too large, ``httpx.DecodingError`` when it cannot be unpacked. Another
+    packing than gzip and deflate is left as it is.
     """
     try:
         body = await _collected(response)
@@ -40,16 +40,16 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
 
 async def _collected(response: httpx.Response) -> bytes:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
-    chunks, size = [], 0
+    body, size = bytearray(), 0
     try:
         async for chunk in response.stream:
-            chunks.append(chunk)
+            body += chunk
             size += len(chunk)
             if size > LARGEST_BODY:
                 # A stream is several generators, one within the other. They end together when the innermost one
                 # breaks, as it does on a closed connection; left alone, each of them would have to be cleaned up.
                 await response.aclose()
-                chunks.clear()
+                body.clear()
             if size > 2 * LARGEST_BODY:
                 break  # a stream of somebody else's, which does not mind being closed
     except Exception:
@@ -57,7 +57,7 @@ async def _collected(response: httpx.Response) -> bytes:
             raise
     if size > LARGEST_BODY:
         raise _too_large(response)
-    return b"".join(chunks)
+    return bytes(body)
 
 
 def _unpacked(body: bytes, response: httpx.Response) -> bytes:

@@ -97,6 +97,9 @@ def connections_to(base_url: httpx.URL) -> Connections:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE)
         try:
             return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
+        except httpx.InvalidURL:
+            # Its words may hold a part of the password.
+            raise UsageError("the proxy of the environment (HTTPS_PROXY, ALL_PROXY) is no URL") from None
         except (ValueError, ImportError) as error:
             raise UsageError(
                 f"the proxy of the environment (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"

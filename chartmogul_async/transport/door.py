@@ -15,12 +15,14 @@ import anyio
 class Door:
     """Lets calls in, first come first served, while it is not crowded inside: ``async with door``.
 
-    Who was let in lets the next one in when it goes, and so does each start of a request: whether calls sleep before
-    another attempt, fail early or are cancelled, as long as somebody is outside somebody else is on the way.
-    ``is_crowded`` is asked with the number of those that were let in and have not moved yet.
+    Who was let in lets the next one in when it goes; so does each start of a request, and each that joins the line.
+    Whether calls sleep before another attempt, fail early or are cancelled, somebody inside lets in who is outside.
+    ``check`` raises for who may not come in at all; ``is_crowded`` is asked with the number of those that were let in
+    and have not moved yet.
     """
 
-    def __init__(self, is_crowded: Callable[[int], bool]) -> None:
+    def __init__(self, check: Callable[[], None], is_crowded: Callable[[int], bool]) -> None:
+        self._check = check
         self._is_crowded = is_crowded
         self._outside: OrderedDict[anyio.Event, None] = OrderedDict()
         self._coming = 0
@@ -31,6 +33,7 @@ class Door:
         return len(self._outside)
 
     async def __aenter__(self) -> None:
+        self._check()
         if self._outside or self._coming or self._is_crowded(0):
             await self._wait()
 

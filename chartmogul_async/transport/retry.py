@@ -44,7 +44,7 @@ _TROUBLE = (
     anyio.ClosedResourceError,
 )
 _QUOTING = (DecodeError, httpx.RemoteProtocolError)  # their causes show what was received, which may hold customers
-_QUOTATION = r"(?s):?\s*(bytearray\()?b['\"].*"
+_QUOTATION = r"(?s):?\s*(bytearray\()?(?<!\w)b['\"].*"
 _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)  # the same would happen again
 
 
@@ -80,8 +80,9 @@ class Attempt:
     """One try of one request, as ``on_attempt`` receives it. Holds neither the key nor the query.
 
     ``number`` counts from 1. ``status`` is None if no answer came; then ``error`` names what happened.
-    ``queued`` are the seconds in the throttle's line, ``elapsed`` those of the exchange, ``retry_in`` those
-    until the next attempt (None: this was the last one).
+    ``queued`` are the seconds in the throttle's line (outside the throttle's door nothing is counted yet), ``elapsed``
+    those of the exchange, ``retry_in`` those until the next attempt (None: this was the last one). What the throttle
+    refuses to send, because of a pause that is too long, is no attempt.
     """
 
     method: str

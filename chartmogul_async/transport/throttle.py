@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import OrderedDict
 
 import anyio
@@ -63,7 +64,7 @@ class Throttle:
         self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
         self._places = parallel  # of the parallel ones, how many are in use after a 503
         self._line: OrderedDict[Waiter, None] = OrderedDict()
-        self.door = Door(lambda coming: not self._pauses_in_a_row and len(self._line) + coming >= self._parallel)
+        self.door = Door(self._check_loop, self._is_crowded)
         self._window = Window()
         self._in_flight = self._admitted = self._waited = 0
 
@@ -78,7 +79,7 @@ class Throttle:
 
         self._users = 0
         self._loop: object = None
-        self._last_seen = 0.0  # on the clock of that loop
+        self._last_seen = self._last_seen_really = 0.0  # on the clock of that loop, and on one that all loops share
 
     def __repr__(self) -> str:
         return f"Throttle(per_second={self._per_second}, parallel={self._parallel})"
@@ -111,23 +112,30 @@ class Throttle:
 
     def room(self, under_way: int = 0) -> int:
         """How many requests would start at once, were they to come now; ``under_way`` are known to the caller."""
+        now = anyio.current_time()
+        if self._probe is not None or now < max(self._paused_until, self._paced_until):
+            return 0
         busy = max(self._in_flight + len(self._line), under_way)
-        return max(0, min(self._places - busy, self._per_second - self._window.count(anyio.current_time())))
+        return max(0, min(self._places - busy, self._per_second - self._window.count(now)))
 
     # --- who uses it ---------------------------------------------------------------------------------------
 
     def attach(self) -> None:
         """Called by a client at its first request: from then on the throttle lives in that event loop."""
+        self._check_loop()
         loop = anyio.lowlevel.current_token()
-        if self._users and loop != self._loop:
+        if loop != self._loop:
+            self._loop = loop
+            passed = time.monotonic() - self._last_seen_really
+            self._shift_times(anyio.current_time() - passed - self._last_seen)
+        self._users += 1
+
+    def _check_loop(self) -> None:
+        if self._users and anyio.lowlevel.current_token() != self._loop:
             raise UsageError(
                 "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
                 "or close the other client first"
             )
-        if not self._users:
-            self._loop = loop
-            self._shift_times(anyio.current_time() - self._last_seen)
-        self._users += 1
 
     def detach(self) -> None:
         """Called by a client when it closes, perhaps in another event loop."""
@@ -162,6 +170,7 @@ class Throttle:
             raise _too_long(pause)
         waiter = Waiter(patience, self._pauses_until(now))
         self._line[waiter] = None
+        self.door.let_in()  # whose room this one did not take
         try:
             while waiter.grant is None and waiter.refused_for is None:
                 self._admit_from_line()
@@ -193,7 +202,10 @@ class Throttle:
             head.grant = self._admit(now, self._pauses_until(now) - head.pauses_before)
             self._waited += 1
             head.event.set()
-            self.door.let_in()
+
+    def _is_crowded(self, coming: int) -> bool:
+        """Whether calls wait outside: not during the pauses, which shall count for all."""
+        return not self._pauses_in_a_row and len(self._line) + coming >= self._parallel
 
     def _take_back(self, grant: Grant) -> None:
         """A waiter was cancelled in the moment of its admission: nothing was sent."""
@@ -221,6 +233,7 @@ class Throttle:
         if self._pauses_in_a_row:
             self._probe = grant
         self._window.add(grant, now)
+        self.door.let_in()
         self._in_flight += 1
         self._admitted += 1
         step = 1 / (self._per_second * _PACE)
@@ -239,6 +252,7 @@ class Throttle:
     def release(self, grant: Grant, status: int | None = None, retry_after: float | None = None) -> None:
         """Give the place back and learn from the answer (None: there was none)."""
         now = self._last_seen = anyio.current_time()
+        self._last_seen_really = time.monotonic()
         in_flight, self._in_flight = self._in_flight, self._in_flight - 1
         if self._probe is grant:
             self._probe = None
@@ -259,7 +273,7 @@ class Throttle:
             backoff = _BACKOFFS[min(self._pauses_in_a_row, len(_BACKOFFS) - 1)]
             self._pauses_in_a_row += 1
             self._paused_at = now
-            self.door.let_all_in()
+            self._lift_pause(now)  # where this was the test of a long one, the newest word counts
             self._pause(now, retry_after if retry_after is not None else backoff)
         elif retry_after is not None:
             self._pause(now, retry_after)
@@ -269,12 +283,18 @@ class Throttle:
         if longer <= 0:
             return
         self._pauses += longer
-        self._paused_until = now + seconds
+        self._paused_at, self._paused_until = now, now + seconds
+        self._pauses_in_a_row = max(1, self._pauses_in_a_row)
+        self.door.let_all_in()
         logger.info("paused for %.1f s after a 429", seconds)
         for waiter in [waiter for waiter in self._line if self._pauses - waiter.pauses_before > waiter.patience]:
             waiter.refused_for = seconds
             del self._line[waiter]
             waiter.event.set()
+
+    def _lift_pause(self, now: float) -> None:
+        self._pauses -= max(0.0, self._paused_until - now)
+        self._paused_until = min(self._paused_until, now)
 
     def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
         recent = self._window.count_at(grant.admitted)
@@ -294,8 +314,7 @@ class Throttle:
     def _succeeded(self, grant: Grant, now: float) -> None:
         if grant.admitted > self._paused_at:
             self._pauses_in_a_row = 0
-            self._pauses -= max(0.0, self._paused_until - now)  # where a test has shown that the rest is not meant
-            self._paused_until = min(self._paused_until, now)
+            self._lift_pause(now)  # where a test has shown that the rest is not meant
         if self._places < self._parallel:
             self._successes += 1
             if self._successes >= self._places:
@@ -304,7 +323,7 @@ class Throttle:
 
 
 def _too_long(seconds: float) -> RateLimitError:
-    said = f"not sent: the server asked for a pause of {seconds:.0f} s, longer than the retry policy allows"
+    said = f"not sent: after a 429 requests are paused for {seconds:.0f} s, longer than the retry policy allows"
     logger.info(said)
     error = RateLimitError(said, 429)
     error.retry_after = seconds

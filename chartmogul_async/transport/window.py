@@ -1,9 +1,9 @@
 """The starts that the server may still be counting.
 
 A start leaves the window one second after the latest moment at which the server can have counted it. Its answer tells
-that moment: it was counted before the answer set out, and the way to the server and the way back take together at least
-as long as the fastest answers of late took. While there is no answer, 50 ms after it was written to the socket are
-taken for enough.
+that moment: a server counts a request when it arrives, and what follows (its work and the way back) takes together with
+another request's way there at least as long as the fastest answers of late took. While there is no answer, 50 ms after
+it was written to the socket are taken for enough.
 """
 
 from __future__ import annotations
