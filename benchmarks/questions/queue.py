@@ -11,7 +11,7 @@ from benchmarks.sides.clients import PARALLEL
 TASKS = "ours, a task for each call"
 STREAM = "ours, `metrics.stream`"
 HTTPX = "httpx, pool of 20"
-FLOOR = "httpx, 20 clients, 20 workers"
+FLOOR = "20 httpx clients, 20 workers"
 OTHERS = {"httpx2, pool of 20": "httpx2", "aiohttp, limit of 20": "aiohttp"}
 LATENCY = 0.02
 SIZES = (1_000, 5_000)
