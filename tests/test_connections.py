@@ -140,6 +140,25 @@ async def test_connections_that_idle_too_long_are_closed() -> None:
     assert len(fakes) == 3
 
 
+async def test_however_many_connections_idle_all_are_closed() -> None:
+    fakes: list[Fake] = []
+
+    def make() -> Fake:
+        fakes.append(Fake())
+        return fakes[-1]
+
+    pool = Connections(make)
+    async with anyio.create_task_group() as group:
+        for _ in range(3000):  # more than Python lets calls nest
+            group.start_soon(pool.handle_async_request, httpx.Request("GET", "https://x.example"))
+        await anyio.wait_all_tasks_blocked()
+        for fake in fakes:
+            fake.gate.set()
+    await pool.aclose()
+    assert len(fakes) == 3000
+    assert all(fake.closed for fake in fakes)
+
+
 async def test_a_connection_that_cannot_even_be_closed_hides_nothing() -> None:
     class Broken(Fake):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -17,6 +17,14 @@ from tests.conftest import VirtualTimeLoop
 RANGE = ("2023-07-01", "2023-08-31")
 
 
+def answering_after(seconds: float) -> httpx.MockTransport:
+    async def handler(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(seconds)
+        return ok()
+
+    return httpx.MockTransport(handler)
+
+
 class House:
     """Room for some calls behind a door, which stay until they are told to go."""
 
@@ -125,10 +133,6 @@ async def test_calls_that_fail_before_they_are_sent_do_not_keep_the_others_outsi
     throttle = Throttle(per_second=10**6, parallel=parallel)
     done: list[str] = []
 
-    async def handler(request: httpx.Request) -> httpx.Response:
-        await anyio.sleep(0.001)
-        return ok()
-
     async def call(slices: int) -> None:
         try:
             await client.metrics.mrr(*RANGE, slices=slices)
@@ -136,7 +140,7 @@ async def test_calls_that_fail_before_they_are_sent_do_not_keep_the_others_outsi
         except errors.UsageError:
             done.append("refusal")
 
-    transport = httpx.MockTransport(handler)
+    transport = answering_after(0.001)
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for number in range(300):
             group.start_soon(call, 1 if number % 10 == 0 else 0)
@@ -255,11 +259,7 @@ async def test_a_line_that_goes_away_together_is_followed_by_those_outside() -> 
 async def test_a_second_event_loop_gets_the_sentence_also_when_it_is_crowded(shared: bool) -> None:
     throttle = Throttle(parallel=1)
 
-    async def handler(request: httpx.Request) -> httpx.Response:
-        await anyio.sleep(1)
-        return ok()
-
-    transport = httpx.MockTransport(handler)
+    transport = answering_after(1)
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(client.metrics.mrr, *RANGE)
@@ -280,11 +280,7 @@ async def test_a_second_event_loop_gets_the_sentence_also_when_it_is_crowded(sha
 async def test_a_closed_client_says_so_also_when_it_is_crowded() -> None:
     throttle = Throttle(parallel=1)
 
-    async def handler(request: httpx.Request) -> httpx.Response:
-        await anyio.sleep(1)
-        return ok()
-
-    transport = httpx.MockTransport(handler)
+    transport = answering_after(1)
     closed = AsyncClient(KEY, transport=transport, throttle=throttle)
     await closed.aclose()
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:

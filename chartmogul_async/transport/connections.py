@@ -56,11 +56,14 @@ class Connections(httpx.AsyncBaseTransport):
         await self._close_idle_since(math.inf)
 
     async def _close_idle_since(self, moment: float) -> None:
-        if self._idle and self._idle[0][0] <= moment:
+        cancelled: BaseException | None = None
+        while self._idle and self._idle[0][0] <= moment:
             try:
                 await _close(self._idle.popleft()[1])
-            finally:  # asyncio's own cancellation gets through the shield, and the others are to be closed all the same
-                await self._close_idle_since(moment)
+            except anyio.get_cancelled_exc_class() as error:
+                cancelled = error  # asyncio's own gets through the shield, and the others are to be closed all the same
+        if cancelled is not None:
+            raise cancelled
 
 
 class Borrowed(httpx.AsyncBaseTransport):
