@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import frozen
 
 from chartmogul_async.sandbox import Company
-from chartmogul_async.sandbox.metrics import Metrics
+from chartmogul_async.sandbox.metrics import MetricsEndpoints
 
 FOUNDED = date(2014, 1, 1)
 TODAY = date(2025, 12, 31)
@@ -42,7 +42,7 @@ class Canned:
     """
 
     def __init__(self) -> None:
-        self._metrics = Metrics(Company(founded=FOUNDED, today=TODAY))
+        self._metrics = MetricsEndpoints(Company(founded=FOUNDED, today=TODAY))
         self._answers: dict[bytes, Answer] = {}
 
     def answer(self, target: bytes) -> Answer:
@@ -60,7 +60,7 @@ class Canned:
             return Answer(response(404, b'{"error":"Not found"}'))
         start, end = date.fromisoformat(query["start-date"]), date.fromisoformat(query["end-date"])
         if start >= FOUNDED and end <= TODAY:
-            reply = self._metrics.answer(endpoint, query)
+            reply = self._metrics.respond(endpoint, query)
             return Answer(response(reply.status, reply.body), reply.entries)
         assert query["interval"] == "day", "only days are made up"
         body = json.dumps(self._made_up(endpoint, start, end), separators=(",", ":")).encode()
@@ -68,7 +68,7 @@ class Canned:
 
     def _made_up(self, endpoint: str, start: date, end: date) -> dict[str, Any]:
         whole_life = {"start-date": str(FOUNDED), "end-date": str(TODAY), "interval": "day"}
-        life = json.loads(self._metrics.answer(endpoint, whole_life).body)
+        life = json.loads(self._metrics.respond(endpoint, whole_life).body)
         days = [start + timedelta(days) for days in range((end - start).days + 1)]
         entries = [{**life["entries"][(day - FOUNDED).days % _LIFE], "date": str(day)} for day in days]
         entries[0] |= {key: 0.0 for key in entries[0] if key.endswith("percentage-change")}

@@ -7,14 +7,16 @@ import random
 import statistics
 
 from chartmogul_async.sandbox import Limits
-from chartmogul_async.sandbox.limits import Gate
+from chartmogul_async.sandbox.limits import Limiter
 
-_ROUNDING = 1e-9  # seconds; a request at the very moment of permission is let through
-_DRAWS = 25  # of the jitter
+# Seconds; a request at the very moment of permission is admitted.
+_ROUNDING = 1e-9
+# Draws of the jitter.
+_DRAWS = 25
 
 
 def earliest_finish(calls: int, limits: Limits, *, latency: float, jitter: float = 0.0) -> float:
-    """Seconds until the last of ``calls`` answers, all wanted at once: the median over many draws of the jitter.
+    """Seconds until the last of ``calls`` responses, all wanted at once: the median over many draws of the jitter.
 
     A fixed window is taken to begin with the first request. Who happens to start late in one finishes up to a
     second earlier, which nobody can plan.
@@ -24,19 +26,21 @@ def earliest_finish(calls: int, limits: Limits, *, latency: float, jitter: float
 
 
 def _finish(calls: int, limits: Limits, latency: float, jitter: float, chance: random.Random) -> float:
-    """Each place sends again as soon as it has its answer, or so much later that it is not refused."""
-    gate = Gate(limits)
-    places = min(calls, limits.parallel or calls)
-    arrivals = [chance.random() * jitter for _ in range(places)]  # when each place's next request can be counted
+    """Each slot sends again as soon as it has its response, or so much later that it is not refused."""
+    limiter = Limiter(limits)
+    slots = min(calls, limits.parallel or calls)
+    # When each slot's next request can be counted.
+    arrivals = [chance.random() * jitter for _ in range(slots)]
     heapq.heapify(arrivals)
-    answers: list[float] = []
+    responses: list[float] = []
     now = 0.0
     for call in range(calls):
         now = max(now, heapq.heappop(arrivals))
-        while refusal := gate.enter(now):
+        while refusal := limiter.acquire(now):
             now += refusal.seconds + _ROUNDING
-        gate.leave()  # the places are kept here, for the gate knows nothing of time
-        answers.append(now + latency)
-        if call + places < calls:
+        # The slots are kept here, since the limiter knows nothing about time.
+        limiter.release()
+        responses.append(now + latency)
+        if call + slots < calls:
             heapq.heappush(arrivals, now + latency + chance.random() * jitter)
-    return max(answers)
+    return max(responses)

@@ -22,8 +22,8 @@ from attrs import asdict, define, frozen
 
 from benchmarks.canned import Canned, response
 from chartmogul_async.sandbox import Limits
-from chartmogul_async.sandbox.limits import Gate, Refusal
-from chartmogul_async.sandbox.reply import refuse
+from chartmogul_async.sandbox.limits import Limiter, Refusal
+from chartmogul_async.sandbox.response import error_response
 
 UNLIMITED = Limits(per_second=None, parallel=None)
 
@@ -62,15 +62,15 @@ class Api:
         self.reset()
 
     def reset(self) -> None:
-        self.gate = Gate(self.serving.limits)
+        self.gate = Limiter(self.serving.limits)
         self.counters = Counters()
 
     def count(self) -> Refusal | None:
         counters = self.counters
         counters.requests += 1
-        refusal = self.gate.enter(time.monotonic())
+        refusal = self.gate.acquire(time.monotonic())
         if refusal is None:
-            counters.peak = max(counters.peak, self.gate.inside)
+            counters.peak = max(counters.peak, self.gate.in_flight)
         elif refusal.status == 429:
             counters.refused_429 += 1
         else:
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._api, self._loop = api, loop
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
-        self._gate: Gate | None = None  # of the request that is inside
+        self._gate: Limiter | None = None  # of the request that is inside
         self._timer: asyncio.Handle | None = None
         self._is_known = False
 
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
         api, serving = self._api, self._api.serving
         refusal = api.count()
         if refusal is not None:
-            reply = refuse(refusal.status, refusal.message)
+            reply = error_response(refusal.status, refusal.message)
             self._transport.write(response(reply.status, reply.body))
             return
         self._gate = api.gate
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
 
     def _leave(self) -> None:
         if self._gate is not None:
-            self._gate.leave()
+            self._gate.release()
             self._gate = None
 
 

@@ -1,4 +1,4 @@
-"""Await any ChartMogul metric: an async, typed client that keeps the account's limits before they are broken.
+"""Await any ChartMogul metric: an async, typed client that stays within the account's rate limits.
 
 The names of the surface are loaded when they are first used (PEP 562), so the import itself costs next to nothing.
 """
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chartmogul_async import cfl, errors
     from chartmogul_async._version import __version__
-    from chartmogul_async.account import Account
     from chartmogul_async.client import AsyncClient
-    from chartmogul_async.customers import Customer
     from chartmogul_async.errors import ChartMogulError
-    from chartmogul_async.metrics.fan_out import Outcome
-    from chartmogul_async.metrics.intervals import Interval
+    from chartmogul_async.events import Attempt, ConcurrencyLowered, Event, Pacing, Pause, SlicesDisagreed
+    from chartmogul_async.intervals import Interval
     from chartmogul_async.metrics.query import MetricName, MetricQuery
     from chartmogul_async.metrics.records import (
         ARPAEntry,
@@ -30,7 +28,10 @@ if TYPE_CHECKING:
         Series,
         Summary,
     )
-    from chartmogul_async.transport.retry import Attempt, RetryPolicy
+    from chartmogul_async.metrics.stream import Outcome, Outcomes
+    from chartmogul_async.resources.account import Account
+    from chartmogul_async.resources.customers import Customer
+    from chartmogul_async.transport.retry import RetryPolicy
     from chartmogul_async.transport.throttle import Throttle, ThrottleStatistics
 
 __all__ = [
@@ -41,9 +42,11 @@ __all__ = [
     "AsyncClient",
     "Attempt",
     "ChartMogulError",
+    "ConcurrencyLowered",
     "Customer",
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
+    "Event",
     "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
@@ -53,8 +56,12 @@ __all__ = [
     "MetricName",
     "MetricQuery",
     "Outcome",
+    "Outcomes",
+    "Pacing",
+    "Pause",
     "RetryPolicy",
     "Series",
+    "SlicesDisagreed",
     "Summary",
     "Throttle",
     "ThrottleStatistics",
@@ -63,14 +70,13 @@ __all__ = [
     "errors",
 ]
 
+# Where each name lives.
 _HOMES = {
     "_version": ("__version__",),
-    "account": ("Account",),
     "client": ("AsyncClient",),
-    "customers": ("Customer",),
     "errors": ("ChartMogulError",),
-    "metrics.fan_out": ("Outcome",),
-    "metrics.intervals": ("Interval",),
+    "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "SlicesDisagreed"),
+    "intervals": ("Interval",),
     "metrics.query": ("MetricName", "MetricQuery"),
     "metrics.records": (
         "ARPAEntry",
@@ -86,12 +92,16 @@ _HOMES = {
         "Series",
         "Summary",
     ),
-    "transport.retry": ("Attempt", "RetryPolicy"),
+    "metrics.stream": ("Outcome", "Outcomes"),
+    "resources.account": ("Account",),
+    "resources.customers": ("Customer",),
+    "transport.retry": ("RetryPolicy",),
     "transport.throttle": ("Throttle", "ThrottleStatistics"),
 }
 
 
-if not TYPE_CHECKING:  # which would take any name for a good one
+# A type checker that saw this would accept any name.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name in ("cfl", "errors"):

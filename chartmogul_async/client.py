@@ -1,47 +1,48 @@
-"""The client: it holds the key, the sockets and the limits, and nothing runs in it between two calls."""
+"""The client: its arguments, its lifecycle, and the names of what can be read. Requests are the session's matter."""
 
 from __future__ import annotations
 
 import os
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import cached_property
-from inspect import iscoroutinefunction
+from functools import cached_property, partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any, Self
 
-import anyio.lowlevel
 import httpx
 
 from chartmogul_async._version import __version__
-from chartmogul_async.error_bodies import ErrorBody, complaint_in_success, read_error_body
-from chartmogul_async.errors import DecodeError, RateLimitError, StatusError, UsageError, for_status
-from chartmogul_async.metrics.intervals import WeekStart
-from chartmogul_async.metrics.resource import Metrics
-from chartmogul_async.structuring import decode, read
-from chartmogul_async.transport import build_transport
-from chartmogul_async.transport.connections import LOOPBACK
-from chartmogul_async.transport.retry import OnAttempt, RetryPolicy
-from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.checks import encodable, instance_of, positive_number
+from chartmogul_async.errors import ArgumentError, StateError
+from chartmogul_async.events import OnEvent
+from chartmogul_async.structuring.error_bodies import forms_of
+from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
+from chartmogul_async.transport.retry import RetryPolicy
+from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
 
 if TYPE_CHECKING:
-    from chartmogul_async.account import Account
-    from chartmogul_async.customers import Customers
-
-T = TypeVar("T")
+    from chartmogul_async.metrics.resource import Metrics
+    from chartmogul_async.resources.account import Account
+    from chartmogul_async.resources.customers import Customers
 
 Param = str | int | float | date | None
 
 BASE_URL = "https://api.chartmogul.com/v1"
-TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)  # no pool limit: the line is ours
+# The pool has no limit: requests wait in the throttle's queue instead.
+TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
-_KEY = r"[!-9;-~]+"  # printable ASCII without space and colon, which ends the user name in basic auth
-_SECRET = 16  # characters; shorter keys are those of sandboxes, and words that may stand in any message
+# Printable ASCII without space and colon, which ends the user name in basic auth.
+_KEY = r"[!-9;-~]+"
+# Characters; shorter keys are those of sandboxes, and words that may stand in any message.
+_SECRET = 16
+# Labels of 1 to 63 characters with no hyphen at either end; what has a colon is an IPv6 address.
+_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
+_HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
+_REAL_HOST = "api.chartmogul.com"
 _PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
@@ -53,20 +54,28 @@ class AsyncClient:
         async with AsyncClient("api-key") as client:
             mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
 
-    ``api_key``: by default the environment variable ``CHARTMOGUL_API_KEY``. ``base_url``: by default
-    ``CHARTMOGUL_BASE_URL``, else ChartMogul itself. ``timeout``: seconds for each
-    phase of an exchange, or an ``httpx.Timeout``; by default 5 s to connect and 30 s for each read. ``retry``:
-    how often and how long to try. ``throttle``: one to share between several clients of the same account, or
-    with other limits. ``transport``: what sends in place of the client's own connections; retry and throttle
-    stand around it all the same. ``on_attempt``: called with an ``Attempt`` after each try; what it raises
-    comes out of the call.
-
     One client is for one event loop and any number of tasks; it owns sockets but no tasks, so it needs no
     ``async with`` as long as ``aclose()`` is called in the end. Nothing is sent when it is made. Redirects are
     not followed, and plain HTTP is refused for all but loopback hosts: both would show the key to others.
 
+    Args:
+        api_key: The account's API key, by default the environment variable ``CHARTMOGUL_API_KEY``.
+        base_url: Where the API is, by default ``CHARTMOGUL_BASE_URL``, else ChartMogul itself.
+        timeout: Seconds for each phase of an exchange, or an ``httpx.Timeout``; by default 5 s to connect and 30 s for
+            each read.
+        retry: How often and how long to try.
+        throttle: One to share between several clients of the same account, or one with other limits.
+        transport: What sends in place of the client's own connections; retry and throttle stay around it.
+        on_event: A function called with each event: ``Attempt``, ``Pause``, ``Pacing``, ``ConcurrencyLowered`` or
+            ``SlicesDisagreed``. What it raises is raised by the call.
+
+    Raises:
+        ArgumentError: An argument cannot be right.
+
     Source: https://dev.chartmogul.com/docs/authentication
     """
+
+    __module__ = "chartmogul_async"
 
     def __init__(
         self,
@@ -77,59 +86,59 @@ class AsyncClient:
         retry: RetryPolicy = RetryPolicy(),
         throttle: Throttle | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        on_attempt: OnAttempt | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
-        self._timeout = _checked_timeout(timeout).as_dict()
         key = _checked_key(_from_environment("CHARTMOGUL_API_KEY", api_key))
         authorization = b64encode(f"{key}:".encode()).decode()
-        self._secrets = (key, authorization) if len(key) >= _SECRET else ()
-        self._headers = httpx.Headers(
-            {
+        if transport is not None:
+            transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
+        self._session = Session(
+            self._base_url,
+            headers={
                 "accept": "application/json",
                 "accept-encoding": "gzip",
                 "authorization": f"Basic {authorization}",
                 "user-agent": f"chartmogul_async/{__version__}",
-            }
+            },
+            timeout=_checked_timeout(timeout).as_dict(),
+            secrets=forms_of(key) if len(key) >= _SECRET else (),
+            policy=instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
+            throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
+            connections=transport or connections_to(httpx.URL(self._base_url)),
+            on_event=_checked_on_event(on_event),
         )
-        throttle = Throttle() if throttle is None else throttle
-        if not isinstance(throttle, Throttle):
-            raise UsageError(f"throttle is {throttle!r}; it is a Throttle, such as Throttle(parallel=10)")
-        if not isinstance(retry, RetryPolicy):
-            raise UsageError(f"retry is {retry!r}; it is a RetryPolicy, such as RetryPolicy(attempts=3)")
-        if transport is not None and not isinstance(transport, httpx.AsyncBaseTransport):
-            raise UsageError(f"transport is {transport!r}; it is an httpx.AsyncBaseTransport")
-        if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
-            raise UsageError(
-                f"on_attempt is {on_attempt!r}; it is a function that is not async, called with an Attempt"
-            )
-        self._transport = build_transport(
-            httpx.URL(self._base_url),
-            policy=retry,
-            throttle=throttle,
-            innermost=transport,
-            on_attempt=on_attempt,
-        )
-        self._door = throttle.door
-        self._loop: object = None
-        self._entered = self._closed = False
-        self.metrics = Metrics(self._turn, self._fetch_inside, self._week_start, throttle)
+        self._was_entered = False
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The nine metrics."""
+        # The records are made when they are first asked for, here and below.
+        from chartmogul_async.metrics.resource import Metrics
+
+        return Metrics(self._session)
 
     @cached_property
     def customers(self) -> Customers:
         """Find customers by e-mail address."""
-        from chartmogul_async.customers import Customers
+        from chartmogul_async.resources.customers import Customers
 
-        return Customers(self._fetch)
+        return Customers(self._session)
+
+    @property
+    def throttle(self) -> Throttle:
+        """The throttle: its ``statistics()``, its ``resize()``, or to share it with another client."""
+        return self._session.throttle
 
     def __repr__(self) -> str:
-        return f"AsyncClient(base_url={self._base_url!r})"
+        # A debugger also shows a client whose __init__ raised.
+        return f"AsyncClient(base_url={getattr(self, '_base_url', None)!r})"
 
     async def __aenter__(self) -> Self:
-        if self._entered:
-            raise UsageError("this client was entered before; make a new AsyncClient for each `async with`")
-        self._check_usable()
-        self._entered = True
+        if self._was_entered:
+            raise StateError("this client was entered before; make a new AsyncClient for each `async with`")
+        self._session.check_usable()
+        self._was_entered = True
         return self
 
     async def __aexit__(
@@ -140,108 +149,64 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the connections. Closing twice does nothing.
 
-        Raises ``UsageError`` in another event loop than that of the calls: connections end with their loop.
+        Raises:
+            StateError: This is another event loop than that of the calls: connections end with their loop.
         """
-        if not self._closed:
-            self._closed = True
-            await self._transport.aclose()
-            self._check_loop()
+        await self._session.aclose()
 
-    async def account(self) -> Account:
-        """The account's name, currency, time zone and first day of the week."""
-        from chartmogul_async.account import Account  # made when first asked for, as all records are
+    async def account(self, *, include: str | Iterable[str] | None = None) -> Account:
+        """Get the account's name, currency, time zone and first day of the week.
 
-        return await self._fetch("/account", {}, Account)
+        Args:
+            include: Which settings to include, as a list or with commas: ``churn_recognition``,
+                ``churn_when_zero_mrr``, ``auto_churn_subscription``, ``refund_handling`` and
+                ``proximate_movement_reclassification``. They decide what churn and MRR mean.
+
+        Returns:
+            The account.
+
+        Raises:
+            ArgumentError: ``include`` contains another name; nothing was sent.
+            ChartMogulError: What the request met.
+        """
+        from chartmogul_async.resources.account import Account, account_params
+
+        return await self._session.fetch("/account", account_params(include), Account)
 
     async def ping(self) -> str:
-        """Check the key: ``"pong!"``, or ``AuthenticationError``."""
-        from chartmogul_async.account import Pong
+        """Check the key.
 
-        return (await self._fetch("/ping", {}, Pong)).data
+        Returns:
+            ``"pong!"``
+
+        Raises:
+            AuthenticationError: The key is not valid.
+            ChartMogulError: What the request met.
+        """
+        from chartmogul_async.resources.account import Pong
+
+        return (await self._session.fetch("/ping", {}, Pong)).data
 
     async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:
-        """Read whatever has no method yet: the parsed JSON as it came, None for an empty answer.
+        """Get whatever has no method yet.
 
-        ``path`` is below the base URL, such as ``/plans``; a parameter that is None is left out. Lists come page
-        by page: ask again with the answer's ``cursor`` while ``has_more`` is true.
+        Lists come page by page: ask again with the response's ``cursor`` while ``has_more`` is true.
+
+        Args:
+            path: The path below the base URL, such as ``/plans``.
+            params: The query; a parameter that is None is left out.
+
+        Returns:
+            The parsed JSON as it came, None for an empty body.
+
+        Raises:
+            ArgumentError: The path or a parameter cannot be right; nothing was sent.
+            ChartMogulError: What the request met.
         """
-        if not re.fullmatch(_PATH, path) or ".." in path:
-            raise UsageError(f"path is {path!r}; it is one below the base URL, such as '/plans', without a query")
+        if not isinstance(path, str) or not re.fullmatch(_PATH, path) or ".." in path:
+            raise ArgumentError(f"path must be one below the base URL without a query, such as '/plans', not {path!r}")
         texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
-        async with self._turn():
-            response = await self._send("/" + path.lstrip("/"), texts)
-        if not response.content.strip():
-            return None
-        try:
-            return decode(response.content)
-        except DecodeError as error:
-            raise _in_context(error, path, response) from None
-
-    async def _fetch(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-        async with self._turn():
-            return await self._fetch_inside(path, params, into)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Every call waits its turn at the throttle's door, before it prepares anything."""
-        self._check_usable()
-        async with self._door:
-            yield
-
-    async def _fetch_inside(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-        """For a call whose turn it is, as ``metrics`` sees to by itself."""
-        response = await self._send(path, params)
-        try:
-            return read(response.content, into)
-        except DecodeError as error:
-            said = complaint_in_success(response.content, self._secrets)
-            if said is not None:
-                error.message = f"the answer says {said!r}; {error.message}"
-            raise _in_context(error, path, response) from None
-
-    async def _send(self, path: str, params: Mapping[str, str]) -> httpx.Response:
-        """Every request of the client goes this way; a status that is no success is raised."""
-        self._check_usable()
-        request = httpx.Request(
-            "GET", self._url(path, params), headers=self._headers, extensions={"timeout": self._timeout}
-        )
-        response = await self._transport.handle_async_request(request)
-        if response.is_success:
-            return response
-        raise _status_error(response, self._secrets)
-
-    def _url(self, path: str, params: Mapping[str, str]) -> httpx.URL:
-        query = urlencode(params, quote_via=quote, safe="~")
-        try:
-            return httpx.URL(f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}")
-        except httpx.InvalidURL as error:
-            raise UsageError(f"the arguments make no URL that can be sent: {error}") from None
-
-    async def _week_start(self) -> WeekStart:
-        from chartmogul_async.account import Account
-
-        match (await self._fetch_inside("/account", {}, Account)).week_start_on:
-            case "monday":
-                return "monday"
-            case "sunday":
-                return "sunday"
-        problem = "$.week_start_on: expected monday or sunday, got another str"
-        raise DecodeError(f"GET /account: {problem}", problems=(problem,))
-
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise UsageError("this client is closed; make a new AsyncClient, and close it after its last call")
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        loop = anyio.lowlevel.current_token()
-        if self._loop is None:
-            self._loop = loop
-        elif loop != self._loop:
-            raise UsageError(
-                "this client is in use in another event loop, where its connections live; "
-                "make one AsyncClient for each event loop"
-            )
+        return await self._session.fetch_json("/" + path.lstrip("/"), texts)
 
 
 def _from_environment(name: str, given: str | None) -> str | None:
@@ -250,72 +215,67 @@ def _from_environment(name: str, given: str | None) -> str | None:
 
 def _checked_key(key: str | None) -> str:
     if not key:
-        raise UsageError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
+        raise ArgumentError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
     if not isinstance(key, str) or not re.fullmatch(_KEY, key):
-        raise UsageError("api_key is not an API key: it is a text without spaces, line ends and colons")
+        raise ArgumentError("api_key is malformed: a key has no spaces, line breaks or colons")
     return key
 
 
 def _checked_base_url(base_url: str) -> str:
+    url = _parsed(base_url)
+    if url is None:
+        raise ArgumentError(f"base_url must be a URL such as {BASE_URL!r}")
+    if url.userinfo or "?" in str(url) or "#" in str(url):
+        raise ArgumentError("base_url must not contain credentials, a query or a fragment; pass the key as api_key")
+    if url.port is not None and not 1 <= url.port <= MAX_PORT:
+        raise ArgumentError(f"base_url must have a port from 1 to {MAX_PORT}, not {url.port}")
+    if not (url.scheme == "https" or (url.scheme == "http" and url.host in LOOPBACK)):
+        raise ArgumentError(
+            f"base_url must use https, since every request contains the key, not {url.scheme}://{url.host}; "
+            "plain http is allowed on localhost only"
+        )
+    if url.host == _REAL_HOST and not re.fullmatch(r"/v\d+/*", url.path):
+        # Any other host may serve the API below any path.
+        raise ArgumentError(f"base_url must end with the version of the API, as in {BASE_URL!r}, not {str(url)!r}")
+    return str(url).rstrip("/")
+
+
+def _parsed(base_url: str) -> httpx.URL | None:
+    """The URL, None if it is not one, or if its host cannot be the name of any host."""
     try:
         url = httpx.URL(base_url)
-    except (TypeError, httpx.InvalidURL):
-        url = httpx.URL()
-    if not url.host:
-        raise UsageError(f"base_url is not a URL; it is one such as {BASE_URL!r}")
-    if url.userinfo or "?" in base_url or "#" in base_url:
-        raise UsageError("base_url has a user, a query or a fragment; pass the key as api_key and the rest nowhere")
-    if not (url.scheme == "https" or (url.scheme == "http" and url.host in LOOPBACK)):
-        raise UsageError(
-            f"base_url begins with {url.scheme}://{url.host}; the API is read over https, for the key travels in "
-            "every request, and plain http is allowed on localhost only"
-        )
-    return str(url).rstrip("/")
+        is_usable = re.fullmatch(_HOST, url.raw_host.decode()) and url.host
+    except (TypeError, ValueError, httpx.InvalidURL):
+        # The ValueErrors are those of idna, which decodes the host, and of a lone surrogate.
+        return None
+    return url if is_usable else None
 
 
 def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
     if isinstance(timeout, httpx.Timeout):
         return timeout
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise UsageError(f"timeout is {timeout!r}; it is a number of seconds above 0, or an httpx.Timeout")
-    return httpx.Timeout(timeout)
+    return httpx.Timeout(positive_number("timeout", timeout, of=" of seconds", or_else=" or an httpx.Timeout"))
+
+
+def _checked_on_event(on_event: OnEvent | None) -> OnEvent | None:
+    if on_event is not None and (not callable(on_event) or _does_nothing_when_called(on_event)):
+        raise ArgumentError(
+            f"on_event must be a plain function of one event, neither async nor a generator, not {on_event!r}"
+        )
+    return on_event
+
+
+def _does_nothing_when_called(function: object) -> bool:
+    """Whether a call only makes a coroutine or a generator: of a function, a method or an object with ``__call__``."""
+    while isinstance(function, partial):
+        function = function.func
+    checks = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+    return any(check(each) for check in checks for each in (function, type(function).__call__))
 
 
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, (str, int, float, date)):
-        raise UsageError(f"parameter {name} is {value!r}; it is a text, a number, a date or a truth value")
-    return str(value)
-
-
-def _status_error(response: httpx.Response, secrets: Sequence[str]) -> StatusError:
-    status = response.status_code
-    if response.has_redirect_location:
-        message = "the server redirects elsewhere, and the key does not go there; check base_url"
-        said = ErrorBody(message)
-    else:
-        said = read_error_body(status, response.content, response.headers.get("content-type", ""), secrets)
-    error = for_status(status)(
-        said.message,
-        status,
-        said.param,
-        said.details,
-        response.headers.get("x-request-id"),
-        response.extensions["attempts"],
-        response.extensions["waited"],
-    )
-    if isinstance(error, RateLimitError):
-        error.retry_after = retry_after_of(response.headers)
-    return error
-
-
-def _in_context(error: DecodeError, path: str, response: httpx.Response) -> DecodeError:
-    return DecodeError(
-        f"GET {path}: {error.message}",
-        response.status_code,
-        request_id=response.headers.get("x-request-id"),
-        attempts=response.extensions["attempts"],
-        waited=response.extensions["waited"],
-        problems=error.problems,
-    )
+        raise ArgumentError(f"parameter {name} must be a string, a number, a date or a bool, not {value!r}")
+    return encodable(f"parameter {name}", str(value))

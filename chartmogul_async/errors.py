@@ -1,38 +1,58 @@
-"""Everything that can go wrong, as one tree.
+"""Everything that can go wrong, as two trees.
 
-::
+Mistakes of the program, raised before anything is sent. They are also the language's own errors, and they stand
+outside the other tree: ``except ChartMogulError`` in a batch never swallows a typo. ::
+
+    UsageError                   the call itself is wrong
+    ├── ArgumentError            an argument cannot be right; also a ValueError
+    └── StateError               a closed client, another event loop; also a RuntimeError
+
+What an exchange with ChartMogul can meet::
 
     ChartMogulError
-    ├── UsageError               the call itself is wrong; nothing was sent
-    ├── TransportError           no whole answer came back
+    ├── TransportError           no complete response was received
     │   ├── NetworkError         the connection was refused, reset or broken
-    │   └── RequestTimeoutError  the answer did not come in time
-    ├── DecodeError              an answer came that is not what it should be
-    └── StatusError              the server answered with an error status
-        ├── BadRequestError      400  often a parameter is missing
-        ├── AuthenticationError  401  no or wrong API key
-        ├── RequestFailedError   402  the parameters were valid, the request failed all the same
+    │   └── RequestTimeoutError  the response did not arrive in time
+    ├── DecodeError              the response is not valid JSON or does not match the documented shape
+    └── StatusError              the server responded with an error status
+        ├── BadRequestError      400  often a required parameter is missing
+        ├── AuthenticationError  401  no API key, or a wrong one
+        ├── RequestFailedError   402  the parameters were valid, but the request failed
         ├── ForbiddenError       403  the key or the account may not do this
         ├── NotFoundError        404
         ├── ValidationError      422  a parameter has a value that is not accepted
         ├── RateLimitError       429  too fast, or the account's compute time of this minute is used up
-        └── ServerError          5xx  trouble at ChartMogul's end; 503 also means too many parallel requests
+        └── ServerError          5xx  an error at ChartMogul's end; 503 also means too many parallel requests
 
-Each error can be pickled, so it can travel between the processes of a worker queue. A ``TransportError`` is chained
-(``__cause__``) to what happened below, unless that shows what was received, as with a broken protocol; nor is a
-``DecodeError`` chained, for an answer may hold customers. None of them carries the API key.
+Every error can be pickled, so it can travel between the processes of a task queue. A ``TransportError`` is chained
+(``__cause__``) to what happened below, unless that quotes what was received, as a protocol error does; a
+``DecodeError`` is never chained, since a response may hold customers. No error contains the API key.
 
 Source of the statuses: https://dev.chartmogul.com/docs/response-codes
 """
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from attrs import define, frozen
+
+
+class UsageError(Exception):
+    """The call itself is wrong. Nothing was sent, and repeating it changes nothing."""
+
+
+class ArgumentError(UsageError, ValueError):
+    """An argument cannot be right; the message names it and says what would be."""
+
+
+class StateError(UsageError, RuntimeError):
+    """Not now or not here: the client is closed, or it belongs to another event loop."""
 
 
 @frozen
 class ErrorDetail:
-    """One of several complaints in an error answer."""
+    """One of several complaints in an error response."""
 
     message: str
     param: str | None = None
@@ -43,10 +63,18 @@ class ErrorDetail:
 # position: that is what lets them be pickled.
 @define(slots=False, eq=False)
 class ChartMogulError(Exception):
-    """The root of all errors of this package.
+    """The root of everything that an exchange with ChartMogul can meet.
 
-    ``message`` is the server's own where it sent one. ``attempts`` is how often the request was sent,
-    ``waited`` how many seconds were spent waiting between the attempts.
+    Attributes:
+        message: What went wrong; the server's own words where it sent some.
+        status: The HTTP status, None if no response was received.
+        param: The parameter that the server complains about.
+        details: Every single complaint of an error response.
+        request_id: The server's id of the request, for its support.
+        attempts: How often the request was sent.
+        waited: Seconds spent between the attempts and in pauses that the server asked for.
+        method: The HTTP method.
+        url: Where the request went, without its query.
     """
 
     message: str
@@ -56,24 +84,48 @@ class ChartMogulError(Exception):
     request_id: str | None = None
     attempts: int = 0
     waited: float = 0.0
+    method: str | None = None
+    url: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The path of the request, such as ``/v1/metrics/mrr``."""
+        return None if self.url is None else urlsplit(self.url).path
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later."""
+        return False
 
     def __str__(self) -> str:
         context = []
         if self.param:
             context.append(f"parameter {self.param}")
         if self.attempts > 1:
-            context.append(f"{self.attempts} attempts, {self.waited:.1f} s waited between them")
+            context.append(f"{self.attempts} attempts, waited {self.waited:.1f} s")
         if self.request_id:
             context.append(f"request id {self.request_id}")
-        return f"{self.message} ({'; '.join(context)})" if context else self.message
+        request = f"{self.method} {self.url}: " if self.url else ""
+        return f"{request}{self._said()}" + (f" ({'; '.join(context)})" if context else "")
+
+    def _said(self) -> str:
+        return self.message
 
 
-class UsageError(ChartMogulError):
-    """The call itself is wrong: a bad argument, a closed client. Nothing was sent."""
-
-
+@define(slots=False, eq=False)
 class TransportError(ChartMogulError):
-    """No whole answer came back."""
+    """No complete response was received.
+
+    Attributes:
+        is_permanent: The same would happen again, as with a certificate that is refused.
+    """
+
+    is_permanent: bool = False
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later."""
+        return not self.is_permanent
 
 
 class NetworkError(TransportError):
@@ -86,22 +138,22 @@ class RequestTimeoutError(TransportError):
 
 @define(slots=False, eq=False)
 class DecodeError(ChartMogulError):
-    """An answer came that is not what it should be.
+    """The response is not valid JSON or does not match the documented shape.
 
-    ``problems`` names each place and what is wrong there: ``$.entries[1].mrr: expected int or float, got str``.
+    Attributes:
+        problems: Each mismatch with its place: ``$.entries[1].mrr: expected int or float, got str``.
     """
 
     problems: tuple[str, ...] = ()
 
 
 class StatusError(ChartMogulError):
-    """The server answered with a status that is not a success."""
+    """The server responded with a status that is not a success."""
 
-    def __str__(self) -> str:
-        text = super().__str__()
-        if self.status is None or text.startswith(f"{self.status} "):
-            return text
-        return f"{self.status}: {text}"
+    def _said(self) -> str:
+        if self.status is None or self.message.startswith(f"{self.status} "):
+            return self.message
+        return f"{self.status}: {self.message}"
 
 
 class BadRequestError(StatusError):
@@ -132,15 +184,26 @@ class ValidationError(StatusError):
 class RateLimitError(StatusError):
     """429: too many requests in a second, or the compute time of this minute is used up.
 
-    ``retry_after`` is how many seconds the server asked to wait, if it said so; where nothing was sent, for how many
-    requests are paused.
+    Attributes:
+        retry_after: Seconds that the server asked to wait, if it did; where nothing was sent, seconds for which
+            requests are still paused.
     """
 
     retry_after: float | None = None
 
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later: it may."""
+        return True
+
 
 class ServerError(StatusError):
-    """5xx: trouble at ChartMogul's end. 503 is also the answer to more than 20 parallel requests."""
+    """5xx: an error at ChartMogul's end. 503 is also the response to more than 20 parallel requests."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later: it may."""
+        return True
 
 
 _BY_STATUS: dict[int, type[StatusError]] = {

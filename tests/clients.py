@@ -1,13 +1,13 @@
-"""Answers as the API gives them, and clients that receive them."""
+"""Responses as the API gives them, and clients that receive them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import httpx
 
-from chartmogul_async import AsyncClient
+from chartmogul_async import AsyncClient, Attempt, Event
 
 KEY = "0123456789abcdef-secret"
 
@@ -30,27 +30,33 @@ MRR = {
 ACCOUNT = {"name": "Acme", "currency": "USD", "time_zone": "Europe/Berlin", "week_start_on": "monday"}
 
 Handler = Callable[[httpx.Request], httpx.Response]
+AsyncHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
-def client_of(handler: Handler, **options: Any) -> AsyncClient:
+def client_of(handler: Handler | AsyncHandler, **options: Any) -> AsyncClient:
     """A client whose own connections are replaced by a function; retry and throttle are the real ones."""
     return AsyncClient(KEY, transport=httpx.MockTransport(handler), **options)
 
 
-def in_turn(*answers: httpx.Response | Exception | int) -> Handler:
-    """Gives one answer after the other, the last one forever. A number is a status without a body."""
-    left = list(answers)
+def in_turn(*responses: httpx.Response | Exception | int) -> Handler:
+    """Gives one response after the other, the last one forever. A number is a status without a body."""
+    left = list(responses)
 
     def handler(request: httpx.Request) -> httpx.Response:
-        answer = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, int):
-            return ok() if answer == 200 else httpx.Response(answer)
-        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        response = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(response, Exception):
+            raise response
+        if isinstance(response, int):
+            return ok() if response == 200 else httpx.Response(response)
+        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
 
     return handler
 
 
 def ok() -> httpx.Response:
     return httpx.Response(200, json=MRR)
+
+
+def attempts_in(events: Iterable[Event]) -> list[Attempt]:
+    """The attempts among what ``on_event`` received."""
+    return [event for event in events if isinstance(event, Attempt)]

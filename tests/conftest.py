@@ -1,4 +1,4 @@
-"""Each test runs on asyncio and on trio, in virtual time: a sleep takes no time, and no clock on the wall counts.
+"""Each test runs on asyncio and on trio, in virtual time: a sleep takes no time, and the wall clock does not count.
 
 A test marked ``sockets`` talks to a real server and so runs in real time.
 """
@@ -13,7 +13,7 @@ import pytest
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Polls where the loop would wait, and tells the loop's clock how long the wait would have been."""
+    """Polls where the loop would wait, and adds the length of that wait to the loop's clock."""
 
     clock = 0.0
 
@@ -21,7 +21,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if timeout is None:  # nothing is scheduled: only another thread could still wake the loop
+        if timeout is None:
+            # Nothing is scheduled: only another thread could still wake the loop.
             ready = super().select(5)
             assert ready, "every task waits for another: a deadlock"
             return ready

@@ -1,20 +1,22 @@
-"""Bodies are read whole, unpacked, and within bounds; the answer is closed on every path."""
+"""Bodies are read whole, decompressed, and within bounds; the response is closed on every path."""
 
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from chartmogul_async import Attempt, errors
+from chartmogul_async import errors
+from chartmogul_async.events import Attempt, Event
 from chartmogul_async.transport import bodies
 from chartmogul_async.transport.bodies import LARGEST_BODY, with_whole_body
 from tests.clients import client_of
 
-WORDS = b'{"data": "pong!"}'
+BODY = b'{"data": "pong!"}'
 BIG = 1000
 
 
@@ -33,6 +35,21 @@ class Stream(httpx.AsyncByteStream):
         self.closed = True
 
 
+class Endless(httpx.AsyncByteStream):
+    """Goes on although it was closed."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.chunk = chunk
+        self.read = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.read += 1
+        return self.chunk
+
+
 async def body_of(*chunks: bytes | Exception, encoding: str | None = None) -> bytes:
     stream = Stream(*chunks)
     headers = {"content-encoding": encoding} if encoding else {}
@@ -49,20 +66,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_chunks_become_one_body() -> None:
-    assert await body_of(b'{"data": ', b'"pong!"}') == WORDS
+    assert await body_of(b'{"data": ', b'"pong!"}') == BODY
     assert await body_of() == b""
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP ", "deflate"])
-async def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    packed = zlib.compress(WORDS) if encoding == "deflate" else gzip.compress(WORDS)
-    assert await body_of(packed[:7], packed[7:], encoding=encoding) == WORDS
+async def test_a_compressed_body_is_decompressed(encoding: str) -> None:
+    compressed = zlib.compress(BODY) if encoding == "deflate" else gzip.compress(BODY)
+    assert await body_of(compressed[:7], compressed[7:], encoding=encoding) == BODY
 
 
-async def test_the_answer_does_not_say_any_more_that_it_is_packed() -> None:
-    packed = gzip.compress(WORDS)
+async def test_a_decompressed_response_names_no_encoding() -> None:
+    compressed = gzip.compress(BODY)
     headers = [("Content-Encoding", "gzip"), ("x-request-id", "7"), ("etag", "a"), ("etag", "b")]
-    response = await with_whole_body(httpx.Response(200, headers=headers, stream=Stream(packed)))
+    response = await with_whole_body(httpx.Response(200, headers=headers, stream=Stream(compressed)))
+    assert response.headers["content-length"] == str(len(BODY))
     assert [(name, value) for name, value in response.headers.multi_items() if name != "content-length"] == [
         ("x-request-id", "7"),
         ("etag", "a"),
@@ -70,72 +88,133 @@ async def test_the_answer_does_not_say_any_more_that_it_is_packed() -> None:
     ]
 
 
-async def test_an_empty_body_needs_no_unpacking() -> None:
+async def test_an_empty_body_is_not_decompressed() -> None:
     assert await body_of(encoding="gzip") == b""
 
 
-async def test_a_packing_that_was_not_asked_for_is_left_alone() -> None:
+async def test_an_encoding_that_was_not_requested_is_left_as_it_is() -> None:
     assert await body_of(b"\x0b\x02\x80", encoding="br") == b"\x0b\x02\x80"
+    twice = gzip.compress(gzip.compress(BODY))
+    assert await body_of(twice, encoding="gzip, gzip") == twice
 
 
-@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(WORDS)[:-9], gzip.compress(WORDS)[:20] + b"garbage"])
-async def test_what_cannot_be_unpacked_is_trouble_on_the_way(body: bytes) -> None:
-    with pytest.raises(httpx.DecodingError, match="the body cannot be unpacked"):
+async def test_everything_but_the_body_stays_the_same() -> None:
+    extensions = {"http_version": b"HTTP/1.1", "network_stream": object()}
+    response = httpx.Response(404, headers={"x-request-id": "7"}, stream=Stream(BODY), extensions=extensions)
+    read = await with_whole_body(response)
+    assert (read.status_code, read.headers["x-request-id"], read.content) == (404, "7", BODY)
+    assert read.extensions == extensions
+
+
+@pytest.mark.parametrize("chunks", [1, 7, 1000])
+async def test_gzip_of_several_members_is_read_whole(chunks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_CHUNK", chunks)
+    for parts in ((BODY[:9], BODY[9:]), (b"", BODY, b"", b""), [bytes([byte]) for byte in BODY]):
+        members = b"".join(map(gzip.compress, parts))
+        assert await body_of(members, encoding="gzip") == BODY
+        # Some programs fill up a block.
+        assert await body_of(members + bytes(600), encoding="gzip") == BODY
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"garbage", b"\0garbage", b"\x1f", gzip.compress(BODY)[:-9], zlib.compress(BODY), bytes(600) + b"\x1f\x8b"],
+)
+@pytest.mark.parametrize("chunks", [1, 7, 1000])
+async def test_only_another_member_may_follow_a_member(
+    behind: bytes, chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "_CHUNK", chunks)
+    with pytest.raises(httpx.DecodingError, match="the body cannot be decompressed"):
+        await body_of(gzip.compress(BODY) + behind, encoding="gzip")
+
+
+async def test_the_number_of_members_is_bounded() -> None:
+    """Three million empty ones fit into a body of the largest size."""
+    assert await body_of(gzip.compress(b"a") * bodies._MOST_MEMBERS, encoding="gzip") == b"a" * bodies._MOST_MEMBERS
+    with pytest.raises(httpx.DecodingError, match="it has more than 10000 members"):
+        await body_of(gzip.compress(b"") * 20_000, encoding="gzip")
+
+
+@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(BODY)[:-9], gzip.compress(BODY)[:20] + b"garbage"])
+async def test_a_body_that_cannot_be_decompressed_is_an_error(body: bytes) -> None:
+    with pytest.raises(httpx.DecodingError, match=r"the body cannot be decompressed: .") as caught:
         await body_of(body, encoding="gzip")
+    assert caught.value.__cause__ is None
 
 
-async def test_trouble_in_the_body_comes_out() -> None:
+async def test_an_error_in_the_body_is_raised() -> None:
     with pytest.raises(httpx.ReadError):
         await body_of(b"{", httpx.ReadError("reset"))
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not() -> None:
+async def test_a_body_of_the_largest_size_is_read_but_no_larger_one() -> None:
     assert len(await body_of(b"a" * (BIG // 2), b"a" * (BIG // 2))) == BIG
-    with pytest.raises(errors.DecodeError, match=r"\$: the body is larger than 1000 bytes, and no more is read"):
+    with pytest.raises(errors.DecodeError, match=r"\$: the body is larger than 1000 bytes, so no more was read"):
         await body_of(b"a" * (BIG // 2), b"a" * (BIG // 2), b"a")
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_stream_is_closed_as_soon_as_it_is_too_long_and_what_breaks_then_does_not_matter() -> None:
+async def test_a_stream_is_closed_as_soon_as_it_is_too_long() -> None:
+    """Its own complaint about that is not what the caller should read."""
+
     class Closing(Stream):
+        sent = 0
+
         async def __aiter__(self) -> AsyncIterator[bytes]:
             for _ in range(10**6):
                 if self.closed:
                     raise httpx.ReadError("closed")
+                self.sent += 1
                 yield b"a" * BIG
 
+    stream = Closing()
     with pytest.raises(errors.DecodeError, match="larger than 1000 bytes"):
-        await with_whole_body(httpx.Response(200, stream=Closing()))
+        await with_whole_body(httpx.Response(200, stream=stream))
+    assert stream.sent == 2
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_stream_that_goes_on_for_ever_is_left() -> None:
-    class Endless(httpx.AsyncByteStream):
-        read = 0
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            self.read += 1
-            return b"a"
-
-    stream = Endless()
+async def test_a_stream_without_an_end_is_left() -> None:
+    stream = Endless(b"a")
     with pytest.raises(errors.DecodeError, match="larger than 1000 bytes"):
         await with_whole_body(httpx.Response(200, stream=stream))
     assert stream.read == 2 * BIG + 1
 
 
+async def test_a_stream_that_ignores_its_closing_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may go on for a while, but what was received so far is dropped."""
+    monkeypatch.setattr(bodies, "LARGEST_BODY", 2**20)
+    response = httpx.Response(200, stream=Endless(b"a" * 2**16))
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.DecodeError):
+            await with_whole_body(response)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 2**20
+
+
 @pytest.mark.usefixtures("small")
-async def test_the_same_goes_for_what_comes_out_of_a_packed_body() -> None:
+async def test_a_decompressed_body_has_the_same_limit() -> None:
     assert len(await body_of(gzip.compress(b"a" * BIG), encoding="gzip")) == BIG
     with pytest.raises(errors.DecodeError, match="larger than 1000 bytes"):
         await body_of(gzip.compress(b"a" * (BIG + 1)), encoding="gzip")
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_caller_gets_one_error_and_the_request_is_not_repeated() -> None:
+async def test_all_members_together_have_the_same_limit() -> None:
+    half = gzip.compress(b"a" * (BIG // 2))
+    assert len(await body_of(half * 2, encoding="gzip")) == BIG
+    assert len(await body_of(half * 2 + gzip.compress(b""), encoding="gzip")) == BIG
+    with pytest.raises(errors.DecodeError, match="larger than 1000 bytes"):
+        await body_of(half * 2 + gzip.compress(b"a"), encoding="gzip")
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_body_that_is_too_large_is_one_error_and_no_retry() -> None:
     sent = 0
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -143,17 +222,19 @@ async def test_a_caller_gets_one_error_and_the_request_is_not_repeated() -> None
         sent += 1
         return httpx.Response(200, headers={"x-request-id": "r7"}, content=b"a" * (BIG + 1))
 
-    attempts: list[Attempt] = []
-    async with client_of(handler, on_attempt=attempts.append) as client:
+    events: list[Event] = []
+    async with client_of(handler, on_event=events.append) as client:
         with pytest.raises(errors.DecodeError) as caught:
             await client.ping()
     error = caught.value
-    assert str(error) == "GET /v1/ping: $: the body is larger than 1000 bytes, and no more is read (request id r7)"
+    problem = "$: the body is larger than 1000 bytes, so no more was read"
+    assert str(error) == f"GET https://api.chartmogul.com/v1/ping: {problem} (request id r7)"
     assert error.status == 200
-    assert error.problems == ("$: the body is larger than 1000 bytes, and no more is read",)
+    assert error.problems == (error.message,) == (problem,)
     assert (sent, error.attempts, error.__cause__) == (1, 1, None)
+    attempts = [event for event in events if isinstance(event, Attempt)]
     assert [(attempt.error, attempt.retry_in) for attempt in attempts] == [("DecodeError", None)]
 
 
-def test_the_bound_leaves_room_for_a_hundred_thousand_days_of_all_metrics() -> None:
+def test_a_hundred_thousand_days_of_all_metrics_fit() -> None:
     assert LARGEST_BODY > 100_000 * 450

@@ -1,20 +1,22 @@
-"""The compiled loop makes the same records as the general way, and hands it whatever is unusual."""
+"""The compiled loop makes the same records as the general structurer, and passes unusual values to it."""
 
 from __future__ import annotations
 
 import pickle
+import traceback
 from datetime import date
 from typing import Any
 
 import attrs
 import pytest
-from attrs import frozen
+from attrs import field, frozen, validators
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chartmogul_async.bulk import EXACT_BELOW, bulk_structurer
+from chartmogul_async.errors import DecodeError
 from chartmogul_async.metrics.records import KeyMetricsEntry, MRREntry
-from chartmogul_async.structuring import structure
+from chartmogul_async.structuring.bulk import EXACT_BELOW, bulk_structurer
+from chartmogul_async.structuring.converter import structure
 
 MRR: dict[str, Any] = {
     "date": "2023-07-31",
@@ -37,7 +39,7 @@ def structurer_of_mrr(unusual: list[Any]) -> Any:
     return bulk_structurer(MRREntry, list(MRR), exact)
 
 
-def test_the_usual_is_filled_in_by_the_loop() -> None:
+def test_usual_values_are_structured_by_the_loop() -> None:
     unusual: list[Any] = []
     (record,) = structurer_of_mrr(unusual)([MRR])
     assert record == MRREntry(date(2023, 7, 31), 363819722, 0.5, 1, 2, -3, -4, 0)
@@ -45,7 +47,7 @@ def test_the_usual_is_filled_in_by_the_loop() -> None:
     assert unusual == []
     assert pickle.loads(pickle.dumps(record)) == record
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        record.mrr = 1  # type: ignore[misc]  # that is the point
+        record.mrr = 1  # type: ignore[misc]  # the record is frozen
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,10 @@ def test_the_usual_is_filled_in_by_the_loop() -> None:
         {"percentage-change": float("inf")},
         {"percentage-change": -float(EXACT_BELOW)},
         {"date": "20230731"},
+        {"date": "1712102400"},
         {"date": "2023-W31-1"},
+        {"date": "2023W31-11"},
+        {"date": "2023073-11"},
         {"date": "2023-07-32"},
         {"date": "2023-07-31T00:00:00"},
         {"date": 20230731},
@@ -69,7 +74,7 @@ def test_the_usual_is_filled_in_by_the_loop() -> None:
     ],
     ids=str,
 )
-def test_anything_unusual_goes_the_exact_way_alone(changed: dict[str, Any]) -> None:
+def test_only_the_unusual_object_goes_to_the_exact_structurer(changed: dict[str, Any]) -> None:
     unusual: list[Any] = []
     entry = MRR | changed
     records = structurer_of_mrr(unusual)([MRR, entry, MRR])
@@ -78,18 +83,31 @@ def test_anything_unusual_goes_the_exact_way_alone(changed: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("entry", [{}, [], None, "2023-07-31", {"date": "2023-07-31"}])
-def test_what_is_no_whole_object_goes_the_exact_way(entry: Any) -> None:
+def test_incomplete_objects_go_to_the_exact_structurer(entry: Any) -> None:
     unusual: list[Any] = []
     assert structurer_of_mrr(unusual)([entry]) == ["unusual"]
     assert unusual == [entry]
 
 
-def test_what_the_exact_way_raises_comes_out() -> None:
+def test_errors_of_the_exact_structurer_propagate() -> None:
     def refuse(value: Any, _: Any) -> Any:
         raise TypeError("expected object")
 
     with pytest.raises(TypeError, match="expected object"):
-        bulk_structurer(MRREntry, list(MRR), refuse)([None])  # type: ignore[misc]  # it is a function here
+        bulk_structurer(MRREntry, list(MRR), refuse)([None])  # type: ignore[misc]  # a function
+
+
+def test_a_traceback_shows_the_line_of_the_loop() -> None:
+    def refuse(value: Any, _: Any) -> Any:
+        raise TypeError("expected object")
+
+    with pytest.raises(TypeError) as refused:
+        bulk_structurer(MRREntry, list(MRR), refuse)([MRR, None])  # type: ignore[misc]  # a function
+    text = "".join(traceback.format_exception(refused.value))
+    assert 'File "<chartmogul_async bulk structurer of MRREntry>", line ' in text
+    assert "    record = exact(each, cls)\n" in text
+    # The value that the loop did not accept is in the chained exception.
+    assert "    value = each['date']\n" in text
 
 
 numbers = st.integers() | st.floats() | st.none() | st.booleans()
@@ -99,9 +117,7 @@ entries = st.fixed_dictionaries(
 
 
 @given(entries)
-def test_the_loop_and_the_general_way_agree(entry: dict[str, Any]) -> None:
-    from chartmogul_async.errors import DecodeError
-
+def test_the_loop_and_the_general_structurer_agree(entry: dict[str, Any]) -> None:
     def general(value: Any, _: Any) -> Any:
         try:
             return structure(value, MRREntry)
@@ -112,23 +128,76 @@ def test_the_loop_and_the_general_way_agree(entry: dict[str, Any]) -> None:
     assert repr(record) == repr(general(entry, None))
 
 
-def test_only_flat_records_without_weak_references_are_filled_in_bulk() -> None:
-    @frozen(weakref_slot=False)
-    class Nested:
-        inner: MRREntry
+@given(st.text("0123456789-W", min_size=10, max_size=10))
+def test_no_other_ten_characters_are_a_date(day: str) -> None:
+    (record,) = structurer_of_mrr([])([MRR | {"date": day}])
+    assert record == "unusual" or record.date.isoformat() == day
 
-    @frozen
-    class Referable:
-        number: int
 
-    @frozen(slots=False)
-    class Open:
-        number: int
+@frozen
+class Nested:
+    inner: MRREntry
 
-    for cls in (Nested, Referable, Open):
-        attrs.resolve_types(cls, globals(), locals())
-        keys = [field.name for field in attrs.fields(cls)]
-        assert bulk_structurer(cls, keys, lambda value, _: value) is None
-    attrs.resolve_types(KeyMetricsEntry)
-    keys = [field.name for field in attrs.fields(KeyMetricsEntry)]
-    assert bulk_structurer(KeyMetricsEntry, keys, lambda value, _: value) is not None
+
+@frozen
+class Converted:
+    number: int = field(converter=int)
+
+
+@frozen
+class Validated:
+    number: int = field(validator=validators.gt(0))
+
+
+@frozen
+class Derived:
+    number: int = field(init=False, default=7)
+
+
+@frozen
+class Completed:
+    number: int
+
+    def __attrs_post_init__(self) -> None:
+        raise ValueError
+
+
+@frozen(weakref_slot=False)
+class Small:
+    number: int
+
+
+@frozen
+class Referable:
+    number: int
+
+
+@frozen(slots=False)
+class Open:
+    number: int
+
+
+def structurer_of(cls: type) -> Any:
+    attrs.resolve_types(cls, globals())
+    return bulk_structurer(cls, [field.name for field in attrs.fields(cls)], lambda value, _: "unusual")
+
+
+@pytest.mark.parametrize("cls", [Nested, Converted, Validated, Derived, Completed])
+def test_only_flat_records_are_structured_in_bulk(cls: type) -> None:
+    """The loop assigns numbers and dates; it would skip whatever else a class does with its fields."""
+    assert structurer_of(cls) is None
+
+
+@pytest.mark.parametrize("cls", [Small, Referable, Open])
+def test_every_layout_is_structured_in_bulk(cls: Any) -> None:
+    (record,) = structurer_of(cls)([{"number": 1}])
+    assert type(record) is cls
+    assert record == cls(1)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        record.number = 2
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del record.number
+
+
+def test_key_metrics_are_structured_in_bulk() -> None:
+    assert structurer_of(KeyMetricsEntry) is not None

@@ -1,157 +1,277 @@
-"""Customers by e-mail: one page or many, none at all, and what is refused before any call."""
+"""Customers by e-mail address: one page or many, none at all, and what is refused before any request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import pickle
+from datetime import date
+from typing import Any, get_type_hints
 
 import anyio
+import httpx
 import pytest
 
-from chartmogul_async.customers import Customer, CustomerAttributes, Customers
+from chartmogul_async import Account, AsyncClient, Customer, RetryPolicy
 from chartmogul_async.errors import (
+    ArgumentError,
     AuthenticationError,
     ChartMogulError,
     DecodeError,
     NotFoundError,
     ServerError,
-    UsageError,
 )
-from chartmogul_async.structuring import structure
-
-T = TypeVar("T")
+from chartmogul_async.resources.account import SETTINGS
+from chartmogul_async.resources.customers import Address, CustomerAttributes
+from chartmogul_async.sandbox import Company, Sandbox
+from chartmogul_async.sandbox import customers as sandbox_customers
+from tests.clients import ACCOUNT, KEY, client_of
 
 
 class Pages:
-    """Answers a search with one page after the other, and remembers what it was asked."""
+    """Responds to each request with the next page or status, and records the queries of the requests."""
 
-    def __init__(self, *answers: dict[str, Any] | ChartMogulError) -> None:
-        self._answers = list(answers)
-        self.asked: list[tuple[str, dict[str, str]]] = []
+    def __init__(self, *responses: dict[str, Any] | int) -> None:
+        self._responses = list(responses)
+        self.requested: list[dict[str, str]] = []
 
-    async def __call__(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-        self.asked.append((path, dict(params)))
-        answer = self._answers.pop(0)
-        if isinstance(answer, ChartMogulError):
-            raise answer
-        return structure(answer, into)
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/customers/search"
+        self.requested.append(dict(request.url.params))
+        response = self._responses.pop(0)
+        if isinstance(response, int):
+            return httpx.Response(response, json={"error": f"message of {response}"})
+        return httpx.Response(200, json=response)
+
+
+async def search(pages: Pages, email: Any = "anna@example.com", **more: Any) -> tuple[Customer, ...]:
+    async with client_of(pages, retry=RetryPolicy(attempts=1)) as client:
+        return await client.customers.search(email, **more)
 
 
 def page(*uuids: str, has_more: bool = False, cursor: str | None = None) -> dict[str, Any]:
     return {"entries": [{"uuid": uuid} for uuid in uuids], "has_more": has_more, "cursor": cursor}
 
 
-async def test_one_page_is_the_result_though_it_has_a_cursor() -> None:
-    """The last page has a cursor as well; only ``has_more`` tells."""
+async def test_one_page_is_the_result_although_it_has_a_cursor() -> None:
+    """The last page has a cursor as well, so ``has_more`` decides."""
     pages = Pages(page("cus_1", "cus_2", cursor="on"))
-    assert await Customers(pages).search("anna@example.com") == (Customer(uuid="cus_1"), Customer(uuid="cus_2"))
-    assert pages.asked == [("/customers/search", {"email": "anna@example.com"})]
+    assert await search(pages) == (Customer(uuid="cus_1"), Customer(uuid="cus_2"))
+    assert pages.requested == [{"email": "anna@example.com"}]
 
 
-async def test_all_pages_are_read_in_order_and_every_question_repeats_the_address() -> None:
+async def test_all_pages_are_read_in_order_and_repeat_the_address() -> None:
     pages = Pages(
         page("cus_1", has_more=True, cursor="one"),
         page("cus_2", "cus_3", has_more=True, cursor="two"),
         page("cus_4", cursor="three"),
     )
-    found = await Customers(pages).search("anna@example.com")
-    assert [customer.uuid for customer in found] == ["cus_1", "cus_2", "cus_3", "cus_4"]
-    assert pages.asked == [
-        ("/customers/search", {"email": "anna@example.com"}),
-        ("/customers/search", {"email": "anna@example.com", "cursor": "one"}),
-        ("/customers/search", {"email": "anna@example.com", "cursor": "two"}),
+    assert [customer.uuid for customer in await search(pages)] == ["cus_1", "cus_2", "cus_3", "cus_4"]
+    assert pages.requested == [
+        {"email": "anna@example.com"},
+        {"email": "anna@example.com", "cursor": "one"},
+        {"email": "anna@example.com", "cursor": "two"},
     ]
 
 
-async def test_an_answer_without_paging_as_in_the_closed_beta_is_one_page() -> None:
-    pages = Pages({"entries": [{"company": "Healthy Foodboxes inc.", "mrr": "269"}]})
-    (customer,) = await Customers(pages).search("john@example.com")
+async def test_a_response_of_the_closed_beta_is_one_page() -> None:
+    (customer,) = await search(Pages({"entries": [{"company": "Healthy Foodboxes inc.", "mrr": "269"}]}))
     assert (customer.company, customer.mrr) == ("Healthy Foodboxes inc.", 269)
 
 
-async def test_the_envelope_of_today_with_all_that_is_deprecated_in_it_is_read() -> None:
+async def test_the_deprecated_fields_of_a_page_are_accepted() -> None:
     envelope = {"current_page": 1, "total_pages": None, "has_more": False, "per_page": 200, "page": 1, "cursor": "c"}
-    assert await Customers(Pages({"entries": [], **envelope})).search("a@b") == ()
+    assert await search(Pages({"entries": [], **envelope})) == ()
 
 
-async def test_nobody_with_this_address_is_an_empty_result() -> None:
-    pages = Pages(NotFoundError("Can't find any customers with email", 404, "email"))
-    assert await Customers(pages).search("nobody@example.com") == ()
-    assert len(pages.asked) == 1
+async def test_404_on_the_first_page_is_an_empty_result() -> None:
+    pages = Pages(404)
+    assert await search(pages, "nobody@example.com") == ()
+    assert len(pages.requested) == 1
 
 
-@pytest.mark.parametrize(
-    "error", [AuthenticationError("no key", 401), ServerError("down", 503), NotFoundError("the page is gone", 404)]
-)
-async def test_every_other_error_comes_out_as_it_is(error: ChartMogulError) -> None:
-    with pytest.raises(type(error)) as caught:
-        await Customers(Pages(page("cus_1", has_more=True, cursor="one"), error)).search("anna@example.com")
-    assert caught.value is error
+@pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (503, ServerError), (404, NotFoundError)])
+async def test_any_error_on_a_later_page_is_raised(status: int, error: type[ChartMogulError]) -> None:
+    pages = Pages(page("cus_1", has_more=True, cursor="one"), status)
+    with pytest.raises(error, match=f"message of {status}"):
+        await search(pages)
+    assert len(pages.requested) == 2
 
 
-async def test_a_server_that_leads_in_a_circle_is_left() -> None:
+async def test_cursors_that_go_in_a_circle_end_with_an_error() -> None:
     circle = [page("cus_1", has_more=True, cursor="one"), page("cus_2", has_more=True, cursor="two")]
     pages = Pages(*circle, *circle, *circle)
-    with pytest.raises(DecodeError, match="cursor does not lead to it"):
-        await Customers(pages).search("anna@example.com")
-    assert len(pages.asked) == 3
+    with pytest.raises(DecodeError, match="has_more is true, but the cursor is missing or repeats"):
+        await search(pages)
+    assert len(pages.requested) == 3
 
 
-async def test_null_is_nothing_where_a_field_may_be_left_out() -> None:
+async def test_has_more_without_a_cursor_is_an_error() -> None:
+    with pytest.raises(DecodeError, match="has_more is true, but the cursor is missing or repeats"):
+        await search(Pages({"entries": [], "has_more": True, "cursor": None}))
+
+
+async def test_null_stands_for_the_default_of_an_optional_field() -> None:
     entry = {"external_ids": None, "subscriptions": None, "attributes": {"tags": None, "custom": None, "stripe": None}}
-    (customer,) = await Customers(Pages({"entries": [entry], "has_more": None})).search("anna@example.com")
+    (customer,) = await search(Pages({"entries": [entry], "has_more": None}))
     assert (customer.external_ids, customer.subscriptions, customer.name) == ((), (), None)
     assert customer.attributes == CustomerAttributes()
 
 
-async def test_more_without_a_cursor_to_it_is_an_error() -> None:
-    with pytest.raises(DecodeError, match="cursor does not lead to it"):
-        await Customers(Pages({"entries": [], "has_more": True, "cursor": None})).search("anna@example.com")
-
-
-async def test_an_answer_that_does_not_fit_is_a_decode_error() -> None:
-    with pytest.raises(DecodeError) as caught:
-        await Customers(Pages({"entries": None})).search("anna@example.com")
-    assert caught.value.problems == ("$.entries: expected list, got null",)
+async def test_a_response_of_another_shape_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError) as raised:
+        await search(Pages({"entries": None}))
+    assert raised.value.problems == ("$.entries: expected list, got null",)
 
 
 @pytest.mark.parametrize(
     "email", ["anna@example.com", " anna@example.com\n", "anna+tag@example.com", "ünï@exämple.com", "o'x@example.com"]
 )
-async def test_an_address_is_sent_as_it_is_but_for_the_blanks_around_it(email: str) -> None:
+async def test_an_address_is_sent_without_surrounding_spaces(email: str) -> None:
     pages = Pages(page())
-    await Customers(pages).search(email)
-    assert pages.asked == [("/customers/search", {"email": email.strip()})]
+    await search(pages, email)
+    assert pages.requested == [{"email": email.strip()}]
 
 
 @pytest.mark.parametrize(
-    "email", ["", " ", "anna", "@", "@example.com", "anna@", " @ ", "@@", None, 5, b"a@b", ["a@b"]]
+    "email",
+    ["", " ", "anna", "@", "@example.com", "anna@", " @ ", "@@", None, 5, b"a@b", ["a@b"], 10**5000, "x" * 1_000_000],
+    ids=range(14),
 )
-async def test_what_is_no_address_is_refused_before_any_call(email: Any) -> None:
+async def test_a_malformed_address_is_refused_before_any_request(email: Any) -> None:
     pages = Pages()
-    with pytest.raises(UsageError, match=r"an address such as 'anna@example\.com'") as refused:
-        await Customers(pages).search(email)
-    assert refused.value.message.startswith(f"email is {email!r}")
-    assert pages.asked == []
+    with pytest.raises(ArgumentError, match=r"^email must be an address such as 'anna@example\.com', not ") as raised:
+        await search(pages, email)
+    assert len(str(raised.value)) < 300
+    assert pages.requested == []
 
 
-async def test_two_searches_at_once_do_not_mix() -> None:
-    found: dict[str, tuple[Customer, ...]] = {}
+@pytest.mark.parametrize("email", ["\ud800@example.com", "anna@\udfff"], ids=ascii)
+async def test_an_address_with_a_lone_surrogate_is_refused(email: str) -> None:
+    pages = Pages()
+    with pytest.raises(ArgumentError, match=r"^email must be valid Unicode, without lone surrogates, not '"):
+        await search(pages, email)
+    assert pages.requested == []
 
-    class Slow(Pages):
-        async def __call__(self, path: str, params: Mapping[str, str], into: type[T]) -> T:
-            await anyio.sleep(1)
-            uuid = f"cus of {params['email']} {params.get('cursor')}"
-            return structure(page(uuid, has_more="cursor" not in params, cursor="next"), into)
 
-    customers = Customers(Slow())
+async def test_an_address_too_long_for_a_url_is_refused() -> None:
+    pages = Pages()
+    with pytest.raises(ArgumentError, match=r"^email must be shorter: 70\d{3} characters of the URL are too many, "):
+        await search(pages, "anna@" + "x" * 70_000)
+    assert pages.requested == []
 
-    async def search(email: str) -> None:
-        found[email] = await customers.search(email)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(search, "a@x")
-        group.start_soon(search, "b@x")
-    for email, result in found.items():
-        assert [customer.uuid for customer in result] == [f"cus of {email} None", f"cus of {email} next"]
-    assert len(found) == 2
+async def test_associated_addresses_are_searched_on_every_page() -> None:
+    pages = Pages(page("cus_1", has_more=True, cursor="one"), page("cus_2"))
+    assert len(await search(pages, with_associated_emails=True)) == 2
+    first = {"email": "anna@example.com", "with_associated_emails": "true"}
+    assert pages.requested == [first, first | {"cursor": "one"}]
+
+
+async def test_associated_addresses_are_not_searched_by_default() -> None:
+    pages = Pages(page(), page())
+    await search(pages)
+    await search(pages, with_associated_emails=False)
+    assert pages.requested == [{"email": "anna@example.com"}] * 2
+
+
+@pytest.mark.parametrize("value", ["true", 1, None])
+async def test_with_associated_emails_must_be_a_bool(value: object) -> None:
+    pages = Pages()
+    with pytest.raises(ArgumentError, match=rf"^with_associated_emails must be a bool, not {value!r}$"):
+        await search(pages, with_associated_emails=value)
+    assert pages.requested == []
+
+
+async def test_the_sandbox_finds_associated_addresses() -> None:
+    sandbox = Sandbox(Company(customers=20, today=date(2023, 8, 17)))
+    first = sandbox.company.customers[0]
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        assert await client.customers.search(first.contact_email) == ()
+        (found,) = await client.customers.search(first.contact_email, with_associated_emails=True)
+    assert found.email == first.email
+    assert (found.lead_status, found.free_subscriber_status) == ("New Lead", "Never a Free Subscriber")
+    assert (found.trial_subscriber_status, found.last_seen) == ("Never had Trial", None)
+
+
+# --- the account ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("include", "sent"),
+    [
+        (None, {}),
+        ("refund_handling", {"include": "refund_handling"}),
+        ("refund_handling, churn_recognition", {"include": "refund_handling,churn_recognition"}),
+        (["churn_recognition"], {"include": "churn_recognition"}),
+        (SETTINGS, {"include": ",".join(SETTINGS)}),
+    ],
+    ids=str,
+)
+async def test_settings_of_the_account_are_included_on_request(include: Any, sent: dict[str, str]) -> None:
+    requested: list[dict[str, str]] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        requested.append(dict(request.url.params))
+        return httpx.Response(200, json=ACCOUNT | {"refund_handling": "refund_ignore"})
+
+    async with client_of(respond) as client:
+        assert (await client.account(include=include)).refund_handling == "refund_ignore"
+    assert requested == [sent]
+
+
+@pytest.mark.parametrize(
+    ("include", "message"),
+    [
+        ("colour", rf"include must be one of {', '.join(SETTINGS)}, not 'colour'"),
+        (["id"], rf"include must be one of {', '.join(SETTINGS)}, not 'id'"),
+        ("", r"include must contain only non-blank strings, not ''"),
+        ([], r"include must not be empty: omit it for no settings"),
+        (5, r"include must be a string or a list of strings, not 5"),
+    ],
+    ids=repr,
+)
+async def test_an_unknown_setting_is_refused_before_any_request(include: Any, message: str) -> None:
+    async with client_of(Pages()) as client:
+        with pytest.raises(ArgumentError) as raised:
+            await client.account(include=include)
+    assert str(raised.value) == message
+
+
+async def test_the_sandbox_includes_the_settings() -> None:
+    sandbox = Sandbox(Company(customers=0, today=date(2023, 8, 17)))
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        plain, full = await client.account(), await client.account(include=SETTINGS)
+    assert {name: getattr(full, name) for name in SETTINGS} == sandbox_customers.SETTINGS
+    assert {getattr(plain, name) for name in SETTINGS} == {None}
+
+
+async def test_two_concurrent_searches_do_not_mix() -> None:
+    found: dict[str, list[str | None]] = {}
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1)
+        params = request.url.params
+        uuid = f"cus of {params['email']} {params.get('cursor')}"
+        return httpx.Response(200, json=page(uuid, has_more="cursor" not in params, cursor="next"))
+
+    async with AsyncClient(KEY, transport=httpx.MockTransport(respond)) as client:
+
+        async def collect(email: str) -> None:
+            found[email] = [customer.uuid for customer in await client.customers.search(email)]
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(collect, "a@x")
+            group.start_soon(collect, "b@x")
+    assert found == {email: [f"cus of {email} None", f"cus of {email} next"] for email in ("a@x", "b@x")}
+
+
+@pytest.mark.parametrize("record", [Customer(uuid="cus_1"), Account("Acme", "USD", "UTC", "monday")])
+def test_a_pickled_record_names_the_package_and_not_the_module(record: object) -> None:
+    pickled = pickle.dumps(record, protocol=0)
+    assert pickle.loads(pickled) == record
+    assert b"resources" not in pickled
+
+
+def test_type_hints_can_be_resolved() -> None:
+    assert get_type_hints(Customer)["address"] == Address | None
+    assert get_type_hints(Customer.__init__)["mrr"] == int | float | None
+    assert get_type_hints(Account)["id"] == str | None

@@ -1,23 +1,32 @@
-"""What an error answer says, in each of the shapes in which the API was seen to say it."""
+"""The message of an error response, in each of the shapes that the API was seen to send."""
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chartmogul_async.error_bodies import ErrorBody, read_error_body
 from chartmogul_async.errors import ErrorDetail
+from chartmogul_async.structuring.error_bodies import (
+    ErrorBody,
+    error_in_success,
+    forms_of,
+    masked,
+    read_error_body,
+)
 
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         pytest.param(
             401,
@@ -90,19 +99,19 @@ TEXT = "text/plain; charset=utf-8"
         ),
     ],
 )
-def test_every_json_shape_is_read(status: int, body: str, said: ErrorBody) -> None:
-    assert read_error_body(status, body.encode(), JSON) == said
+def test_every_json_shape_is_read(status: int, body: str, expected: ErrorBody) -> None:
+    assert read_error_body(status, body.encode(), JSON) == expected
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         pytest.param(500, b"500 Internal Server Error", "500 Internal Server Error", id="E9"),
         pytest.param(504, b"504 Gateway Timeout Error\n", "504 Gateway Timeout Error", id="E10"),
     ],
 )
-def test_a_short_plain_text_is_the_message(status: int, body: bytes, said: str) -> None:
-    assert read_error_body(status, body, TEXT) == ErrorBody(said)
+def test_a_short_plain_text_is_the_message(status: int, body: bytes, expected: str) -> None:
+    assert read_error_body(status, body, TEXT) == ErrorBody(expected)
 
 
 @pytest.mark.parametrize(
@@ -113,17 +122,17 @@ def test_a_short_plain_text_is_the_message(status: int, body: bytes, said: str) 
         {"uuid": "inv_1", "errors": {"due_date": ["is before the date"]}},
     ],
 )
-def test_a_success_with_errors_inside_does_no_harm_when_it_is_read_as_an_error(success: dict[str, Any]) -> None:
-    """E12: an object that was stored, with what is wrong with it."""
-    said = read_error_body(200, json.dumps(success).encode(), JSON)
+def test_a_success_with_errors_can_be_read_as_an_error(success: dict[str, Any]) -> None:
+    """E12: an object that was stored, with its errors."""
+    body = read_error_body(200, json.dumps(success).encode(), JSON)
     if success.get("errors"):
-        assert said == ErrorBody("is before the date", "due_date", (ErrorDetail("is before the date", "due_date"),))
+        assert body == ErrorBody("is before the date", "due_date", (ErrorDetail("is before the date", "due_date"),))
     else:
-        assert said == ErrorBody("OK")
+        assert body == ErrorBody("OK")
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ('{"message":"the message","error":"the error"}', "the message"),
         ('{"message":"  ","error":" the error "}', "the error"),
@@ -132,32 +141,32 @@ def test_a_success_with_errors_inside_does_no_harm_when_it_is_read_as_an_error(s
         ('{"name":["is blank",7,null,"  "],"uuid":"x"}', "is blank"),
     ],
 )
-def test_of_several_sentences_the_plainest_is_the_message(body: str, said: str) -> None:
-    assert read_error_body(422, body.encode(), JSON).message == said
+def test_the_most_direct_of_several_texts_is_the_message(body: str, expected: str) -> None:
+    assert read_error_body(422, body.encode(), JSON).message == expected
 
 
-def test_all_complaints_about_a_field_are_kept_with_its_name() -> None:
-    said = read_error_body(422, b'{"errors":{"name":["is short","is plain"],"email":"is missing"}}', JSON)
-    assert said.details == (
+def test_all_errors_about_a_field_are_kept_with_its_name() -> None:
+    body = read_error_body(422, b'{"errors":{"name":["is short","is plain"],"email":"is missing"}}', JSON)
+    assert body.details == (
         ErrorDetail("is short", "name"),
         ErrorDetail("is plain", "name"),
         ErrorDetail("is missing", "email"),
     )
-    assert said.param == "name"
+    assert body.param == "name"
 
 
-def test_the_answer_s_own_param_counts_more_than_that_of_a_detail() -> None:
+def test_param_at_the_top_takes_precedence_over_details() -> None:
     body = b'{"message":"m","param":"top","error_details":[{"param":"deep","message":"d"}, "stray"]}'
     assert read_error_body(422, body, JSON) == ErrorBody("m", "top", (ErrorDetail("d", "deep"), ErrorDetail("stray")))
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "phrase"),
     [(400, "Bad Request"), (429, "Too Many Requests"), (503, "Service Unavailable"), (520, "status 520")],
 )
 @pytest.mark.parametrize("body", [b"", b"  \n", b"{}", b"[]", b"null", b"7", b"true", b'""', b'" "', b'{"errors":{}}'])
-def test_a_body_that_says_nothing_gives_the_words_of_the_status(status: int, words: str, body: bytes) -> None:
-    assert read_error_body(status, body, JSON) == ErrorBody(words)
+def test_a_body_without_a_message_gives_the_status_phrase(status: int, phrase: str, body: bytes) -> None:
+    assert read_error_body(status, body, JSON) == ErrorBody(phrase)
 
 
 def test_a_json_string_is_a_message() -> None:
@@ -165,7 +174,7 @@ def test_a_json_string_is_a_message() -> None:
 
 
 @pytest.mark.parametrize("quote", [b"", b'"'], ids=["plain text", "JSON string"])
-def test_no_message_of_a_bare_text_is_endless(quote: bytes) -> None:
+def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
     assert len(read_error_body(500, quote + b"x" * 100_000 + quote, TEXT).message) <= 200
 
 
@@ -181,22 +190,20 @@ def test_no_message_of_a_bare_text_is_endless(quote: bytes) -> None:
     ],
     ids=["html", "doctype", "truncated", "deep", "lines", "a number too long to be one"],
 )
-def test_a_page_or_garbage_is_told_by_its_size_and_type_but_not_shown(
-    body: bytes, content_type: str, kind: str
-) -> None:
+def test_a_page_is_reported_by_size_and_type_and_not_quoted(body: bytes, content_type: str, kind: str) -> None:
     expected = f"Bad Gateway (a body of {len(body)} characters, {kind}, that is not JSON)"
     assert read_error_body(502, body, content_type) == ErrorBody(expected)
 
 
-def assert_is_an_error_body(said: ErrorBody) -> None:
-    assert isinstance(said.message, str)
-    assert said.message.strip()
-    assert said.param is None or isinstance(said.param, str)
-    for detail in said.details:
+def assert_is_an_error_body(body: ErrorBody) -> None:
+    assert isinstance(body.message, str)
+    assert body.message.strip()
+    assert body.param is None or isinstance(body.param, str)
+    for detail in body.details:
         assert isinstance(detail, ErrorDetail)
         assert isinstance(detail.message, str)
-        for word in (detail.param, detail.code):
-            assert word is None or isinstance(word, str)
+        for text in (detail.param, detail.code):
+            assert text is None or isinstance(text, str)
 
 
 @given(st.integers(100, 599), st.binary(max_size=300), st.text(max_size=30))
@@ -205,22 +212,22 @@ def test_no_bytes_are_too_strange(status: int, body: bytes, content_type: str) -
     assert_is_an_error_body(read_error_body(status, body, content_type))
 
 
-words = st.sampled_from(["message", "error", "errors", "error_details", "param", "code", "name"]) | st.text(max_size=5)
+keys = st.sampled_from(["message", "error", "errors", "error_details", "param", "code", "name"]) | st.text(max_size=5)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(words, json_values, max_size=5) | json_values)
+@given(st.dictionaries(keys, json_values, max_size=5) | json_values)
 @settings(max_examples=100, deadline=None)
 def test_no_json_is_too_strange(body: Any) -> None:
     assert_is_an_error_body(read_error_body(422, json.dumps(body).encode(), JSON))
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ({"errors": "text"}, ErrorBody("text", None, (ErrorDetail("text"),))),
         ({"errors": [{"message": "m", "param": "p"}]}, ErrorBody("m", "p", (ErrorDetail("m", "p"),))),
@@ -231,10 +238,82 @@ def test_no_json_is_too_strange(body: Any) -> None:
     ],
     ids=str,
 )
-def test_shapes_nobody_has_seen_yet_lose_no_words(body: object, said: ErrorBody) -> None:
+def test_the_message_is_found_in_unknown_shapes(body: object, expected: ErrorBody) -> None:
     read = read_error_body(422, json.dumps(body).encode(), JSON)
-    assert read in (said, ErrorBody("Unprocessable Content", said.param, said.details))  # the name until Python 3.12
+    # Python 3.13 renamed the phrase of this status.
+    assert read in (expected, ErrorBody("Unprocessable Content", expected.param, expected.details))
 
 
-def test_a_byte_order_mark_is_no_part_of_the_message() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert read_error_body(404, b'\xef\xbb\xbf{"message": "gone"}', JSON).message == "gone"
+
+
+# --- secrets -------------------------------------------------------------------------------------------------
+
+
+def hidden(key: str) -> list[Any]:
+    """The key in every form in which a server may repeat it."""
+    forms = {"key": key, "upper case": key.upper()}
+    for name, user in (("credentials", f"{key}:"), ("base64", key)):
+        encoded = base64.b64encode(user.encode()).decode()
+        forms[name] = encoded
+        forms[f"{name} without padding"] = encoded.rstrip("=")
+        forms[f"{name} for URLs"] = base64.urlsafe_b64encode(user.encode()).decode()
+    forms |= {f"{name} in a URL": quote(form, safe="") for name, form in forms.items()}
+    forms |= {f"{name}, twice": quote(form, safe="") for name, form in forms.items() if name.endswith("in a URL")}
+    forms["key in lower-case escapes"] = "".join(f"%{ord(char):02x}" for char in key)
+    forms["key in upper-case escapes"] = "".join(f"%{ord(char):02X}" for char in key)
+    forms["key in JSON escapes"] = "".join(f"\\u{ord(char):04x}" for char in key)
+    forms["credentials of a decoded form"] = base64.b64encode(f"{key}:".encode()).decode().replace("+", " ")
+    return [pytest.param(key, form, id=f"{name} of {len(key)}") for name, form in forms.items()]
+
+
+# Of each remainder of three, on which the padding of base64 depends; the last one has + and / in its base64.
+KEYS = ["0123456789abcdef-secret", "0123456789abcdef-secret1", "0123456789abcdef-secret12", "~~~???>>>~~~???>>>+/=%"]
+HIDDEN = [param for key in KEYS for param in hidden(key)]
+
+
+@pytest.mark.parametrize(("key", "form"), HIDDEN)
+def test_a_secret_is_masked_in_every_form(key: str, form: str) -> None:
+    assert masked(f"who is {form}?", forms_of(key)) == "who is ***?"
+
+
+@pytest.mark.parametrize(("key", "form"), HIDDEN)
+@pytest.mark.parametrize("wrap", [json.dumps, lambda text: json.dumps(text).replace("/", r"\/")], ids=["JSON", "PHP"])
+def test_a_secret_is_masked_wherever_json_has_it(key: str, form: str, wrap: Any) -> None:
+    text = wrap(f"who is {form}?")
+    content = (
+        f'{{"message": {text}, "error_details": [{{"message": {text}, "param": {text}, "code": {text}}}]}}'.encode()
+    )
+    detail = ErrorDetail("who is ***?", "who is ***?", "who is ***?")
+    assert read_error_body(422, content, JSON, forms_of(key)) == ErrorBody("who is ***?", "who is ***?", (detail,))
+    assert error_in_success(content, forms_of(key)) == "who is ***?"
+
+
+@pytest.mark.parametrize(("key", "form"), HIDDEN)
+def test_a_secret_is_masked_in_plain_text_and_type(key: str, form: str) -> None:
+    assert read_error_body(422, f"who is {form}?".encode(), TEXT, forms_of(key)).message == "who is ***?"
+    page = read_error_body(502, b"<html>", f"text/{form}; charset=utf-8", forms_of(key)).message
+    assert page == "Bad Gateway (a body of 6 characters, text/***, that is not JSON)"
+
+
+def test_a_content_type_stays_on_one_line() -> None:
+    assert read_error_body(502, b"<", "text/\x1b[31m\nhtml").message == (
+        "Bad Gateway (a body of 1 characters, text/ [31m html, that is not JSON)"
+    )
+
+
+def test_texts_beside_a_secret_are_kept() -> None:
+    key = KEYS[0]
+    assert masked(f"{key[:-1]} {key}{key} x{key}y %20", forms_of(key)) == f"{key[:-1]} ****** x***y %20"
+    assert masked(key, ()) == key
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_masking_changes_nothing_else(before: str, after: str) -> None:
+    key = "0123456789abcdef-secret"
+    assert masked(before + after, forms_of(key)) == before + after
+    shown = masked(f"{before}{key}{after}", forms_of(key))
+    # Padding of base64 is part of the secret.
+    assert re.fullmatch(rf"{re.escape(before)}\*\*\*", shown[: len(before) + 3])
+    assert shown[len(before) + 3 :] == re.sub("^(=|%(25)*3d)+", "", after, flags=re.IGNORECASE)

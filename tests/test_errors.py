@@ -1,4 +1,4 @@
-"""The tree of errors: its shape, its words, and its journey between processes."""
+"""The two trees of errors: their shape, their messages, and their journey between processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from chartmogul_async import errors
 from chartmogul_async.errors import (
+    ArgumentError,
     AuthenticationError,
     BadRequestError,
     ChartMogulError,
@@ -24,6 +25,7 @@ from chartmogul_async.errors import (
     RequestFailedError,
     RequestTimeoutError,
     ServerError,
+    StateError,
     StatusError,
     TransportError,
     UsageError,
@@ -31,24 +33,27 @@ from chartmogul_async.errors import (
     for_status,
 )
 
-PARENTS: dict[type[BaseException], type[BaseException]] = {
-    ChartMogulError: Exception,
-    UsageError: ChartMogulError,
-    TransportError: ChartMogulError,
-    NetworkError: TransportError,
-    RequestTimeoutError: TransportError,
-    DecodeError: ChartMogulError,
-    StatusError: ChartMogulError,
-    BadRequestError: StatusError,
-    AuthenticationError: StatusError,
-    RequestFailedError: StatusError,
-    ForbiddenError: StatusError,
-    NotFoundError: StatusError,
-    ValidationError: StatusError,
-    RateLimitError: StatusError,
-    ServerError: StatusError,
+PARENTS: dict[type[BaseException], tuple[type[BaseException], ...]] = {
+    UsageError: (Exception,),
+    ArgumentError: (UsageError, ValueError),
+    StateError: (UsageError, RuntimeError),
+    ChartMogulError: (Exception,),
+    TransportError: (ChartMogulError,),
+    NetworkError: (TransportError,),
+    RequestTimeoutError: (TransportError,),
+    DecodeError: (ChartMogulError,),
+    StatusError: (ChartMogulError,),
+    BadRequestError: (StatusError,),
+    AuthenticationError: (StatusError,),
+    RequestFailedError: (StatusError,),
+    ForbiddenError: (StatusError,),
+    NotFoundError: (StatusError,),
+    ValidationError: (StatusError,),
+    RateLimitError: (StatusError,),
+    ServerError: (StatusError,),
 }
 CLASSES = [cls for cls in PARENTS if issubclass(cls, ChartMogulError)]
+MISTAKES = [cls for cls in PARENTS if issubclass(cls, UsageError)]
 DETAILS = (ErrorDetail("Name can't be blank", "name", "blank"), ErrorDetail("and more"))
 EVERYTHING: dict[str, Any] = {
     "message": "Name can't be blank",
@@ -58,13 +63,20 @@ EVERYTHING: dict[str, Any] = {
     "request_id": "1f0c9a7e",
     "attempts": 3,
     "waited": 4.25,
+    "method": "GET",
+    "url": "https://api.chartmogul.com/v1/metrics/mrr",
 }
 ONLY_THERE: dict[type, dict[str, Any]] = {
+    TransportError: {"is_permanent": True},
+    NetworkError: {"is_permanent": True},
+    RequestTimeoutError: {"is_permanent": True},
     DecodeError: {"problems": ("$.entries[1].mrr: expected int or float, got str", "$.summary: missing")},
     RateLimitError: {"retry_after": 12.5},
 }
+TRANSIENT = {TransportError, NetworkError, RequestTimeoutError, RateLimitError, ServerError}
 
 every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+every_mistake = pytest.mark.parametrize("cls", MISTAKES, ids=lambda cls: cls.__name__)
 
 
 def full(cls: type[ChartMogulError]) -> ChartMogulError:
@@ -75,38 +87,87 @@ def fields_of(error: ChartMogulError) -> dict[str, Any]:
     return {field.name: getattr(error, field.name) for field in attrs.fields(type(error))}
 
 
-def test_the_tree_is_exactly_this_one() -> None:
+# --- the trees --------------------------------------------------------------------------------------------------
+
+
+def test_trees_are_exactly_these() -> None:
     defined = {
-        cls: cls.__bases__[0]
+        cls: cls.__bases__
         for cls in vars(errors).values()
-        if inspect.isclass(cls) and issubclass(cls, BaseException) and cls.__module__ == errors.__name__
+        if inspect.isclass(cls) and issubclass(cls, BaseException) and cls.__module__ == "chartmogul_async.errors"
     }
     assert defined == PARENTS
 
 
-@every_class
-def test_each_class_is_drawn_in_the_tree_at_the_top_of_the_module_and_says_what_it_means(
-    cls: type[ChartMogulError],
-) -> None:
+def test_mistakes_of_the_program_are_not_exchange_errors() -> None:
+    """``except ChartMogulError`` in a batch never swallows a typo."""
+    assert not set(MISTAKES) & set(CLASSES)
+    assert set(MISTAKES) | set(CLASSES) == set(PARENTS)
+
+
+@pytest.mark.parametrize("cls", PARENTS, ids=lambda cls: cls.__name__)
+def test_class_is_drawn_in_the_tree_and_documented(cls: type[BaseException]) -> None:
     assert errors.__doc__ is not None
-    assert cls.__name__ in errors.__doc__
+    assert f" {cls.__name__}" in errors.__doc__
     assert cls.__doc__
 
 
+# --- the fields -------------------------------------------------------------------------------------------------
+
+
 @every_class
-def test_each_class_has_all_the_fields_and_no_other(cls: type[ChartMogulError]) -> None:
+def test_class_has_all_the_fields_and_no_other(cls: type[ChartMogulError]) -> None:
     assert fields_of(full(cls)) == EVERYTHING | ONLY_THERE.get(cls, {})
 
 
 @every_class
-def test_a_message_is_all_that_an_error_needs(cls: type[ChartMogulError]) -> None:
+def test_message_is_all_that_an_error_needs(cls: type[ChartMogulError]) -> None:
     error = cls("something is wrong")
     assert (error.message, error.status, error.param, error.details) == ("something is wrong", None, None, ())
     assert (error.request_id, error.attempts, error.waited) == (None, 0, 0.0)
+    assert (error.method, error.url, error.path) == (None, None, None)
+    assert str(error) == "something is wrong"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://api.chartmogul.com/v1/metrics/mrr", "/v1/metrics/mrr"),
+        ("http://[::1]:8000/ping", "/ping"),
+        ("https://x.example", ""),
+        (None, None),
+    ],
+)
+def test_path_is_that_of_the_url(url: str | None, path: str | None) -> None:
+    assert NetworkError("reset", url=url).path == path
 
 
 @every_class
-def test_each_class_survives_the_journey_between_processes(cls: type[ChartMogulError]) -> None:
+def test_some_classes_are_transient(cls: type[ChartMogulError]) -> None:
+    error = cls("x")
+    assert error.is_transient is (cls in TRANSIENT)
+    assert pickle.loads(pickle.dumps(error)).is_transient is error.is_transient
+    assert copy.copy(error).is_transient is error.is_transient
+
+
+@pytest.mark.parametrize("cls", [TransportError, NetworkError, RequestTimeoutError], ids=lambda cls: cls.__name__)
+def test_permanent_transport_error_is_not_transient(cls: type[TransportError]) -> None:
+    error = cls("certificate has expired", is_permanent=True)
+    assert error.is_transient is False
+    assert pickle.loads(pickle.dumps(error)).is_transient is False
+
+
+@every_class
+def test_is_transient_cannot_be_set(cls: type[ChartMogulError]) -> None:
+    with pytest.raises(AttributeError):
+        cls("x").is_transient = True  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# --- the journey ------------------------------------------------------------------------------------------------
+
+
+@every_class
+def test_class_survives_pickling(cls: type[ChartMogulError]) -> None:
     error = full(cls)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(error, protocol))
@@ -116,29 +177,39 @@ def test_each_class_survives_the_journey_between_processes(cls: type[ChartMogulE
         assert repr(twin) == repr(error)
 
 
+@every_mistake
+def test_mistake_survives_pickling(cls: type[UsageError]) -> None:
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(cls("slices must be a positive integer"), protocol))
+        assert type(twin) is cls
+        assert str(twin) == "slices must be a positive integer"
+
+
 @every_class
-def test_each_class_can_be_copied(cls: type[ChartMogulError]) -> None:
+def test_class_can_be_copied(cls: type[ChartMogulError]) -> None:
     error = full(cls)
     for twin in (copy.copy(error), copy.deepcopy(error)):
         assert type(twin) is cls
         assert fields_of(twin) == fields_of(error)
 
 
-def test_what_was_set_after_the_making_survives_the_journey() -> None:
+def test_changes_after_creation_survive_pickling() -> None:
     error = RateLimitError("slow down", 429)
     error.retry_after = 7.0
     error.message = "slow down, please"
-    error.add_note("while pulling plan 3 of 12")
+    error.method, error.url = "GET", "https://api.chartmogul.com/v1/ping"
+    error.add_note("while fetching plan 3 of 12")
     twin = pickle.loads(pickle.dumps(error))
-    assert (twin.retry_after, twin.message, twin.__notes__) == (
+    assert (twin.retry_after, twin.message, twin.path, twin.__notes__) == (
         7.0,
         "slow down, please",
-        ["while pulling plan 3 of 12"],
+        "/v1/ping",
+        ["while fetching plan 3 of 12"],
     )
 
 
 @every_class
-def test_each_class_can_be_raised_chained_grouped_and_put_in_a_set(cls: type[ChartMogulError]) -> None:
+def test_class_can_be_raised_chained_and_grouped(cls: type[ChartMogulError]) -> None:
     cause = OSError("reset")
     with pytest.raises(ChartMogulError) as caught:
         raise full(cls) from cause
@@ -147,29 +218,46 @@ def test_each_class_can_be_raised_chained_grouped_and_put_in_a_set(cls: type[Cha
     assert ExceptionGroup("several", [caught.value]).subgroup(cls) is not None
 
 
-def test_two_errors_with_the_same_words_are_still_two() -> None:
-    assert UsageError("no") != UsageError("no")
-    assert len({UsageError("no"), UsageError("no")}) == 2
+@pytest.mark.parametrize("cls", PARENTS, ids=lambda cls: cls.__name__)
+def test_errors_with_the_same_message_are_not_equal(cls: type[BaseException]) -> None:
+    assert cls("no") != cls("no")
+    assert len({cls("no"), cls("no")}) == 2
+
+
+# --- the sentence -----------------------------------------------------------------------------------------------
+
+MRR = ("GET", "https://api.chartmogul.com/v1/metrics/mrr")
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (UsageError("bad argument"), "bad argument"),
+        (ArgumentError("bad argument"), "bad argument"),
         (NetworkError("reset", attempts=1), "reset"),
-        (NetworkError("reset", attempts=6, waited=41.26), "reset (6 attempts, 41.3 s waited between them)"),
+        (NetworkError("reset", attempts=6, waited=41.26), "reset (6 attempts, waited 41.3 s)"),
+        (
+            NetworkError("ReadError: reset", None, None, (), None, 2, 1.0, *MRR),
+            "GET https://api.chartmogul.com/v1/metrics/mrr: ReadError: reset (2 attempts, waited 1.0 s)",
+        ),
         (ValidationError("is blank", 422, "name"), "422: is blank (parameter name)"),
         (NotFoundError("Not Found", 404, request_id="r-1"), "404: Not Found (request id r-1)"),
         (ServerError("500 Internal Server Error", 500), "500 Internal Server Error"),
         (
-            RateLimitError("too fast", 429, "x", (), "r-1", 2, 0.04, 3.0),
-            "429: too fast (parameter x; 2 attempts, 0.0 s waited between them; request id r-1)",
+            ServerError("500 Internal Server Error", 500, None, (), None, 1, 0.0, *MRR),
+            "GET https://api.chartmogul.com/v1/metrics/mrr: 500 Internal Server Error",
+        ),
+        (
+            RateLimitError("too fast", 429, "x", (), "r-1", 2, 0.04, *MRR, 3.0),
+            "GET https://api.chartmogul.com/v1/metrics/mrr: 429: too fast "
+            "(parameter x; 2 attempts, waited 0.0 s; request id r-1)",
         ),
         (DecodeError("$: the body is not JSON", 200), "$: the body is not JSON"),
+        (StatusError("x"), "x"),
+        (NotFoundError("4040 things", 404), "404: 4040 things"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_error_says_its_message_and_whatever_helps_to_find_it_again(error: ChartMogulError, text: str) -> None:
+def test_error_is_its_message_and_its_context(error: Exception, text: str) -> None:
     assert str(error) == text
 
 
@@ -184,30 +272,24 @@ BY_STATUS = {
 }
 
 
-def test_every_status_of_the_client_has_its_class_or_the_general_one() -> None:
+def test_every_4xx_has_its_class_or_the_general_one() -> None:
     assert {status: for_status(status) for status in range(400, 500)} == {
         status: BY_STATUS.get(status, StatusError) for status in range(400, 500)
     }
 
 
-def test_every_status_of_the_server_is_a_server_error() -> None:
+def test_every_5xx_is_a_server_error() -> None:
     assert {for_status(status) for status in range(500, 600)} == {ServerError}
 
 
-def test_a_status_that_is_neither_success_nor_error_is_a_plain_status_error() -> None:
+def test_any_other_status_is_a_status_error() -> None:
     assert {for_status(status) for status in (100, 301, 302, 304)} == {StatusError}
 
 
-def test_a_detail_is_a_value() -> None:
+def test_detail_is_a_value() -> None:
     detail = DETAILS[0]
     assert detail == ErrorDetail("Name can't be blank", "name", "blank")
     assert hash(detail) == hash(ErrorDetail("Name can't be blank", "name", "blank"))
     assert pickle.loads(pickle.dumps(detail)) == detail
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         detail.message = "other"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
-
-
-def test_an_error_without_a_status_or_with_a_number_in_its_words_reads_well() -> None:
-    assert str(errors.StatusError("x")) == "x"
-    assert str(errors.StatusError("4040 things", 404)) == "404: 4040 things"
-    assert str(errors.ServerError("500 Internal Server Error", 500)) == "500 Internal Server Error"

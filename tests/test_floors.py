@@ -1,19 +1,24 @@
-"""Imports point down only: the floors of CONTRIBUTING.md, read from the source of every module.
+"""Imports and calls point down only: the floors of CONTRIBUTING.md.
 
-Imports inside functions and under ``TYPE_CHECKING`` count as well.
+Imports are read from the source of every module, those inside functions and under ``TYPE_CHECKING`` included. Calls are
+recorded while one metric is fetched.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
 from pathlib import Path
+from types import FrameType
 
+import httpx
 import pytest
 
 import chartmogul_async
@@ -21,30 +26,52 @@ import chartmogul_async
 PACKAGE = "chartmogul_async"
 ROOT = Path(chartmogul_async.__file__).parent
 
-# A name with a star stands for the package and all that is in it; every other name for that one module.
+# A name with a star stands for the package and everything in it; any other name for that one module.
 FLOORS = {
     f"{PACKAGE}._version": 0,
     f"{PACKAGE}.errors": 0,
-    f"{PACKAGE}.error_bodies": 0,
-    f"{PACKAGE}.bulk": 0,
+    f"{PACKAGE}.events": 0,
+    f"{PACKAGE}.checks": 0,
+    f"{PACKAGE}.intervals": 0,
     f"{PACKAGE}.cfl": 0,
-    f"{PACKAGE}.metrics": 0,  # its __init__ holds a docstring only
-    f"{PACKAGE}.metrics.intervals": 0,
-    f"{PACKAGE}.account": 1,
-    f"{PACKAGE}.fetch": 1,
+    f"{PACKAGE}.countries": 0,
+    # The __init__ of these three holds a docstring only.
+    f"{PACKAGE}.metrics": 0,
+    f"{PACKAGE}.resources": 0,
+    f"{PACKAGE}.transport": 0,
     f"{PACKAGE}.metrics.query": 1,
     f"{PACKAGE}.metrics.records": 1,
-    f"{PACKAGE}.structuring": 2,
-    f"{PACKAGE}.transport.*": 3,
-    f"{PACKAGE}.metrics.fan_out": 4,
+    f"{PACKAGE}.metrics.joining": 1,
+    f"{PACKAGE}.transport.window": 1,
+    f"{PACKAGE}.transport.limits": 1,
+    f"{PACKAGE}.transport.pace": 1,
+    f"{PACKAGE}.transport.snapshots": 1,
+    f"{PACKAGE}.structuring.*": 2,
+    f"{PACKAGE}.transport.bodies": 2,
+    f"{PACKAGE}.transport.connections": 2,
+    f"{PACKAGE}.transport.failures": 2,
+    f"{PACKAGE}.transport.network": 2,
+    f"{PACKAGE}.transport.permits": 2,
+    f"{PACKAGE}.transport.queue": 2,
+    f"{PACKAGE}.transport.retry": 2,
+    f"{PACKAGE}.transport.retry_after": 2,
+    f"{PACKAGE}.transport.throttle": 2,
+    f"{PACKAGE}.transport.unsolicited": 2,
+    f"{PACKAGE}.transport.session": 3,
     f"{PACKAGE}.metrics.resource": 4,
-    f"{PACKAGE}.customers": 4,
+    f"{PACKAGE}.metrics.slices": 4,
+    f"{PACKAGE}.metrics.stream": 4,
+    f"{PACKAGE}.metrics.tasks": 4,
+    f"{PACKAGE}.metrics.weeks": 4,
+    f"{PACKAGE}.resources.account": 4,
+    f"{PACKAGE}.resources.customers": 4,
     f"{PACKAGE}.client": 5,
     PACKAGE: 6,
     f"{PACKAGE}.sandbox.*": 7,
     f"{PACKAGE}.cli.*": 8,
 }
-TOP = 6  # the house ends here; what stands above are users of it
+# The house ends here; what stands above are its users.
+TOP = 6
 
 # Who may import what from outside.
 EVERYWHERE = {"attrs", "attr"}
@@ -52,15 +79,16 @@ USERS = {f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
 OUTSIDE = {
     "anyio": {
         f"{PACKAGE}.transport.*",
-        f"{PACKAGE}.metrics.fan_out",
-        f"{PACKAGE}.metrics.resource",
-        f"{PACKAGE}.client",
+        f"{PACKAGE}.metrics.slices",
+        f"{PACKAGE}.metrics.stream",
+        f"{PACKAGE}.metrics.tasks",
+        f"{PACKAGE}.metrics.weeks",
     }
     | USERS,
     "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
     "tenacity": {f"{PACKAGE}.transport.retry"},
-    "cattrs": {f"{PACKAGE}.structuring"},
-    "orjson": {f"{PACKAGE}.structuring"},
+    "cattrs": {f"{PACKAGE}.structuring.converter"},
+    "orjson": {f"{PACKAGE}.structuring.converter"},
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
@@ -122,7 +150,7 @@ OUTWARD = [
 ]
 
 
-def test_the_reader_of_imports_sees_every_kind_of_import() -> None:
+def test_every_kind_of_import_is_found() -> None:
     source = """
 import a.b, c as d
 from typing import TYPE_CHECKING
@@ -155,8 +183,8 @@ def f():
 
 
 def test_all_modules_were_read() -> None:
-    assert {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.transport", f"{PACKAGE}.metrics.intervals"} <= set(SOURCES)
-    assert IMPORTS[f"{PACKAGE}.client"] >= {"httpx", f"{PACKAGE}.structuring", f"{PACKAGE}.transport.throttle"}
+    assert {PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.transport", f"{PACKAGE}.metrics.slices"} <= set(SOURCES)
+    assert IMPORTS[f"{PACKAGE}.client"] >= {"httpx", f"{PACKAGE}.errors", f"{PACKAGE}.transport.session"}
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -165,7 +193,7 @@ def test_every_module_has_a_floor(module: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", [name for name in FLOORS if name != f"{PACKAGE}.cli.*"])
-def test_every_floor_is_lived_on(pattern: str) -> None:
+def test_every_floor_has_a_module(pattern: str) -> None:
     assert any(matches(module, pattern) for module in SOURCES)
 
 
@@ -173,11 +201,11 @@ def test_imports_point_down_or_stay_on_the_floor() -> None:
     assert not [f"{one} imports {other}" for one, other in INSIDE if floor_of(other) > floor_of(one)]
 
 
-def test_nothing_in_the_house_knows_its_users() -> None:
+def test_nothing_in_the_house_imports_its_users() -> None:
     assert not [f"{one} imports {other}" for one, other in INSIDE if floor_of(one) <= TOP < floor_of(other)]
 
 
-def test_imports_from_inside_are_of_modules_that_exist() -> None:
+def test_imports_from_inside_exist() -> None:
     assert not [f"{one} imports {other}" for one, other in INSIDE if other not in SOURCES]
 
 
@@ -191,13 +219,60 @@ def test_no_imports_go_in_circles() -> None:
         pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
 
 
-def test_imports_from_outside_are_made_only_where_they_belong() -> None:
+def calls_of_one_metric() -> list[tuple[str, str]]:
+    """The modules of caller and callee of every call inside the package, in order; resumed coroutines are not calls."""
+    modules = {str(path): module for module, path in SOURCES.items()}
+    calls: list[tuple[str, str]] = []
+    seen: dict[int, FrameType] = {}
+
+    def module_above(frame: FrameType) -> str:
+        above = frame.f_back
+        while above is not None and above.f_code.co_filename not in modules:
+            above = above.f_back
+        return modules[above.f_code.co_filename] if above else PACKAGE
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename in modules and id(frame) not in seen:
+            seen[id(frame)] = frame
+            calls.append((module_above(frame), modules[frame.f_code.co_filename]))
+
+    async def fetch() -> None:
+        body = b'{"entries": [], "summary": {"current": 1, "previous": 1, "percentage-change": 0.0}}'
+        respond = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
+        async with chartmogul_async.AsyncClient("key", transport=respond) as client:
+            await client.metrics.mrr("2025-01-01", "2025-06-30")
+            before = sys.getprofile()
+            sys.setprofile(profile)
+            try:
+                await client.metrics.mrr("2025-01-01", "2025-06-30")
+            finally:
+                sys.setprofile(before)
+
+    asyncio.run(fetch())
+    return calls
+
+
+def test_calls_point_down_or_stay_on_the_floor() -> None:
+    calls = calls_of_one_metric()
+    assert (f"{PACKAGE}.metrics.slices", f"{PACKAGE}.transport.session") in calls
+    assert not [f"{caller} calls {callee}" for caller, callee in calls if floor_of(callee) > min(floor_of(caller), TOP)]
+
+
+def test_one_metric_visits_few_modules() -> None:
+    """In the order of the calls, so that a detour of every request is noticed; the checks of arguments do not count."""
+    callees = [callee for _, callee in calls_of_one_metric() if callee != f"{PACKAGE}.checks"]
+    visits = [callee for callee, _ in groupby(callees)]
+    assert len(visits) <= 17, " -> ".join(visits)
+
+
+def test_outside_packages_are_imported_only_where_allowed() -> None:
     for module, name in OUTWARD:
         allowed = OUTSIDE.get(name.partition(".")[0], set())
         assert any(matches(module, pattern) for pattern in allowed), f"{module} imports {name}"
 
 
-def test_the_ground_floor_knows_the_standard_library_and_attrs_and_does_no_io() -> None:
+def test_the_ground_floor_does_no_io() -> None:
+    """It imports the standard library and attrs only."""
     ground = {module for module in SOURCES if floor_of(module) == 0}
     assert not [f"{module} imports {name}" for module, name in OUTWARD if module in ground]
     for module in ground:
@@ -205,13 +280,15 @@ def test_the_ground_floor_knows_the_standard_library_and_attrs_and_does_no_io() 
         assert not io, f"{module} imports {io}"
 
 
-def test_the_sandbox_does_its_own_calendar_and_so_stays_an_independent_referee() -> None:
+def test_the_sandbox_has_a_calendar_of_its_own() -> None:
+    """So it stays an independent referee."""
     borrowed = {other for one, other in INSIDE if matches(one, f"{PACKAGE}.sandbox.*")}
     assert any(matches(name, f"{PACKAGE}.sandbox.*") for name in borrowed)
-    assert not {name for name in borrowed if matches(name, f"{PACKAGE}.metrics.*")}
+    calendars = (f"{PACKAGE}.metrics.*", f"{PACKAGE}.intervals")
+    assert not {name for name in borrowed if any(matches(name, pattern) for pattern in calendars)}
 
 
-def test_the_public_surface_is_names_and_where_they_live_and_nothing_else() -> None:
+def test_the_public_surface_is_names_and_their_modules() -> None:
     body = ast.parse(SOURCES[PACKAGE].read_text("utf-8")).body
     docstring, *imports, for_type_checkers, names, homes, for_users = body
     assert isinstance(docstring, ast.Expr)
@@ -224,26 +301,27 @@ def test_the_public_surface_is_names_and_where_they_live_and_nothing_else() -> N
     assert all(isinstance(node, ast.FunctionDef) for node in for_users.body)
 
 
-def test_what_type_checkers_are_told_of_the_public_surface_is_what_is_loaded() -> None:
-    told = {
+def test_type_checkers_see_the_surface_that_is_loaded() -> None:
+    seen = {
         alias.name: getattr(importlib.import_module(node.module), alias.name)
         for node in ast.walk(ast.parse(SOURCES[PACKAGE].read_text("utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module and is_inside(node.module)
         for alias in node.names
     }
-    assert told == {name: getattr(chartmogul_async, name) for name in chartmogul_async.__all__}
+    assert seen == {name: getattr(chartmogul_async, name) for name in chartmogul_async.__all__}
     assert dir(chartmogul_async) == chartmogul_async.__all__
     with pytest.raises(AttributeError, match="'chartmogul_async' has no attribute 'Client'"):
         chartmogul_async.Client  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_the_import_alone_loads_nothing_and_a_first_use_loads_what_it_needs() -> None:
+def test_a_first_use_loads_only_what_it_needs() -> None:
     code = f"""
 import sys
 import {PACKAGE}
 print(sorted(name for name in sys.modules if name.startswith("{PACKAGE}")), "httpx" in sys.modules)
 {PACKAGE}.AsyncClient
-print("httpx" in sys.modules, "{PACKAGE}.customers" in sys.modules, "{PACKAGE}.metrics.records" in sys.modules)
+lazy = ["{PACKAGE}.resources.customers", "{PACKAGE}.metrics.records"]
+print("httpx" in sys.modules, *(name in sys.modules for name in lazy))
 """
     assert in_a_fresh_interpreter(code).splitlines() == ["['chartmogul_async'] False", "True False False"]
 
@@ -255,7 +333,7 @@ def in_a_fresh_interpreter(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_import_brings_none_of_the_optional_packages() -> None:
+def test_the_import_loads_no_optional_package() -> None:
     """What the packages it depends on import by themselves does not count."""
     code = f"""
 import sys
@@ -284,6 +362,7 @@ socket.socket.connect = lambda *arguments: made.append("connection") or connect(
 from {PACKAGE} import *
 assert made == [], made
 Context(ssl.PROTOCOL_TLS_CLIENT)
-print(made)  # the trap works
+print(made)
 """
+    # The one that the code makes at its end shows that the trap works.
     assert in_a_fresh_interpreter(code) == "['context']"

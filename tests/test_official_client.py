@@ -1,4 +1,4 @@
-"""The official client from PyPI and ours ask one sandbox the same, and every number is the same."""
+"""The official client from PyPI and ours send one sandbox the same queries, and every number is the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from chartmogul_async.sandbox import Company, Limits, Sandbox
 
 pytestmark = pytest.mark.sockets
 
-chartmogul: Any = untyped  # its methods are made at run time, so no type checker sees them
+# Its methods are made at run time, so no type checker sees them.
+chartmogul: Any = untyped
 
 START, END = "2022-11-15", "2024-10-31"
 

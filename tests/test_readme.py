@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import warnings
 from datetime import date
@@ -14,12 +15,16 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import MetricQuery, client, transport
+from chartmogul_async import MetricQuery, client
+from chartmogul_async.errors import RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
+from chartmogul_async.transport.connections import Borrowed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python[a-z ]*)\n(.*?)```", README, re.DOTALL)
+
+OUTPUTS = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
 
 
 def block_with(text: str) -> CodeType:
@@ -33,12 +38,7 @@ def block_with(text: str) -> CodeType:
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client without a transport of its own talks to this sandbox."""
     sandbox = Sandbox(Company(today=date(2026, 1, 31)), api_key="sandbox", limits=Limits(per_second=None))
-    build = transport.build_transport
-
-    def build_on_sandbox(*args: Any, **options: Any) -> Any:
-        return build(*args, **{**options, "innermost": options["innermost"] or sandbox.transport()})
-
-    monkeypatch.setattr(client, "build_transport", build_on_sandbox)
+    monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(sandbox.transport()))
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
 
 
@@ -48,28 +48,36 @@ def run(code: CodeType) -> dict[str, Any]:
     return names
 
 
-def test_the_first_example_prints_what_is_written_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_example_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
     run(block_with("churned"))
-    (output,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
-    assert capsys.readouterr().out == output
+    assert capsys.readouterr().out == OUTPUTS[0]
+
+
+def test_the_error_reads_as_the_readme_shows() -> None:
+    url = "https://api.chartmogul.com/v1/metrics/mrr"
+    error = RateLimitError(
+        "Rate limit exceeded", 429, request_id="5f3c…", attempts=6, waited=61.2, method="GET", url=url
+    )
+    assert OUTPUTS[1] == f"{error}\n"
 
 
 def test_the_web_app_answers() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it would rather use httpx2, which may be missing here
+        # It would rather use httpx2, which may be missing here.
+        warnings.simplefilter("ignore")
         from starlette.testclient import TestClient
     with TestClient(run(block_with("FastAPI"))["app"]) as web:
         assert web.get("/mrr").json()["mrr"] > 0
 
 
-def test_the_batch_pulls_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_batch_fetches_everything(capsys: pytest.CaptureFixture[str]) -> None:
     run(block_with("MetricQuery(metric"))
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 8
     assert all(line.endswith("731 days") for line in printed)
 
 
-async def test_the_worker_pulls_a_query() -> None:
+async def test_the_worker_fetches_a_query() -> None:
     worker, ctx = run(block_with("ctx")), dict[str, Any]()
     await worker["startup"](ctx)
     assert len(await worker["pull"](ctx, MetricQuery("mrr", "2025-01-01", "2025-12-31"))) == 12
@@ -93,10 +101,29 @@ async def test_the_test_of_the_user_passes() -> None:
 
 
 @pytest.mark.parametrize("page", ["limits.md", "sandbox.md"])
-def test_the_other_pages_hold_code_that_runs(page: str) -> None:
+def test_the_code_of_the_other_pages_runs(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     run(compile(block, page, "exec"))
+
+
+def test_outcomes_are_streamed_from_a_web_handler() -> None:
+    with warnings.catch_warnings():
+        # It would rather use httpx2, which may be missing here.
+        warnings.simplefilter("ignore")
+        from starlette.testclient import TestClient
+    text = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
+    parts = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(parts) == 2
+    names = run(compile("\n".join(parts), "streaming.md", "exec"))
+    with TestClient(names["app"]) as web:
+        ordered = web.get("/mrr-by-country")
+        unordered = web.get("/mrr-by-country/unordered")
+    assert ordered.headers["content-type"] == unordered.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in ordered.text.splitlines()]
+    assert [line["geo"] for line in lines] == [[country] for country in names["COUNTRIES"]]
+    assert all(line["mrr"] >= 0 for line in lines)
+    assert sorted(unordered.text.splitlines()) == sorted(ordered.text.splitlines())
 
 
 def test_every_block_is_tested() -> None:

@@ -1,8 +1,9 @@
-"""The records: frozen values with their units, and a series of them that is a sequence."""
+"""The records: frozen values with units, and a series of them, which is a sequence."""
 
 from __future__ import annotations
 
 import pickle
+import pickletools
 import types
 from collections.abc import Sequence
 from datetime import date
@@ -11,25 +12,26 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import attrs
 import pytest
 
+import chartmogul_async
 from chartmogul_async import MetricQuery
-from chartmogul_async.account import Account
-from chartmogul_async.customers import Address, BetaActivity, BetaSubscription, Customer, CustomerAttributes
 from chartmogul_async.metrics.records import (
-    Answer,
     ARPAEntry,
     ARREntry,
     ASPEntry,
     CustomerChurnRateEntry,
     CustomerCountEntry,
-    KeyMetricsAnswer,
     KeyMetricsEntry,
+    KeyMetricsResponse,
     KeyMetricsSummary,
     LTVEntry,
+    MetricResponse,
     MRRChurnRateEntry,
     MRREntry,
     Series,
     Summary,
 )
+from chartmogul_async.resources.account import Account
+from chartmogul_async.resources.customers import Address, BetaActivity, BetaSubscription, Customer, CustomerAttributes
 
 DAY = date(2023, 7, 31)
 ENTRIES: list[type] = [
@@ -65,7 +67,7 @@ UNITS = {
 
 
 def numbers_of(kind: Any) -> set[type]:
-    """The kinds of number that a field may hold."""
+    """The types of number that a field may contain."""
     members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     return {member for member in members if member in (int, float)}
 
@@ -93,7 +95,7 @@ numeric_fields = [
 ]
 
 
-def test_there_are_as_many_numbers_as_the_api_documents() -> None:
+def test_the_number_of_fields_matches_the_documents() -> None:
     counted = {cls: sum(param.values[0] is cls for param in numeric_fields) for cls in RECORDS}
     assert counted[MRREntry] == 7
     assert counted[KeyMetricsEntry] == 16
@@ -107,7 +109,7 @@ with_a_unit = [param for param in numeric_fields if param.values[0] is not Summa
 
 
 @pytest.mark.parametrize(("cls", "name"), with_a_unit)
-def test_every_number_says_its_unit_and_its_kind(cls: type, name: str) -> None:
+def test_every_number_has_a_unit_and_a_kind(cls: type, name: str) -> None:
     metadata = attrs.fields_dict(cls)[name].metadata
     key = name.removeprefix("current_").removeprefix("previous_")
     key = "percentage_change" if key.endswith("percentage_change") else key
@@ -115,7 +117,7 @@ def test_every_number_says_its_unit_and_its_kind(cls: type, name: str) -> None:
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
-def test_money_may_have_a_fraction_and_counts_may_not_and_rates_always_do(cls: type) -> None:
+def test_the_unit_determines_the_types_of_a_number(cls: type) -> None:
     hints = get_type_hints(cls)
     for field in attrs.fields(cls):
         unit = field.metadata.get("unit")
@@ -137,7 +139,8 @@ def test_records_are_frozen_slotted_comparable_hashable_values(cls: type) -> Non
     assert record == twin
     assert hash(record) == hash(twin)
     assert {record, twin} == {record}
-    if cls is not CustomerAttributes:  # which holds neither numbers nor texts
+    # CustomerAttributes has neither numbers nor texts, so its two examples are equal.
+    if cls is not CustomerAttributes:
         assert record != other
     assert not hasattr(record, "__dict__")
     for field in attrs.fields(cls):
@@ -146,7 +149,7 @@ def test_records_are_frozen_slotted_comparable_hashable_values(cls: type) -> Non
 
 
 @pytest.mark.parametrize("cls", RECORDS + OTHERS, ids=lambda cls: cls.__name__)
-def test_records_travel_between_processes(cls: type) -> None:
+def test_records_can_be_pickled(cls: type) -> None:
     record = example(cls)
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(record, protocol))
@@ -154,8 +157,45 @@ def test_records_travel_between_processes(cls: type) -> None:
         assert hash(twin) == hash(record)
 
 
+@pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
+def test_a_pickle_names_the_public_address(cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle survives a move of the record's file, and loads where the record was not used before."""
+    record = example(cls)
+    content = pickle.dumps(record)
+    assert_names_only_the_package(content)
+    monkeypatch.delitem(vars(chartmogul_async), cls.__name__, raising=False)
+    assert pickle.loads(content) == record
+
+
+def assert_names_only_the_package(content: bytes) -> None:
+    """The only module of a pickle that contains records is the package itself."""
+    modules = {text for _, text, _ in pickletools.genops(content) if str(text).startswith("chartmogul_async")}
+    assert modules - {"chartmogul_async.metrics.query"} == {"chartmogul_async"}
+
+
+@pytest.mark.parametrize("cls", [*RECORDS, Series], ids=lambda cls: cls.__name__)
+def test_a_record_has_its_public_address(cls: type) -> None:
+    assert cls.__module__ == "chartmogul_async"
+    assert getattr(chartmogul_async, cls.__name__) is cls
+
+
+@pytest.mark.parametrize("cls", [*RECORDS, MetricResponse, Series], ids=lambda cls: cls.__name__)
+def test_annotations_are_types(cls: type) -> None:
+    """``get_type_hints`` needs no names that the top of the package does not have, and gives what attrs has."""
+    hints = get_type_hints(cls)
+    for field in attrs.fields(cls):
+        assert not isinstance(field.type, str)
+        assert hints[field.name] == field.type
+
+
+def test_annotations_by_hand() -> None:
+    assert get_type_hints(ARREntry) == {"date": date, "arr": int | float, "percentage_change": float | None}
+    assert get_type_hints(Series)["query"] is MetricQuery
+    assert get_type_hints(KeyMetricsResponse)["summary"] == KeyMetricsSummary | None
+
+
 @pytest.mark.parametrize("cls", RECORDS + OTHERS, ids=lambda cls: cls.__name__)
-def test_a_copy_with_a_change_can_be_made_of_every_record(cls: type) -> None:
+def test_every_record_can_be_evolved(cls: type) -> None:
     record = example(cls)
     assert attrs.evolve(record) == record
 
@@ -165,7 +205,7 @@ def test_records_of_two_metrics_are_never_equal() -> None:
     assert arr != ARPAEntry(DAY, 1)
 
 
-def test_attributes_of_customers_compare_by_all_they_hold_and_can_still_be_hashed() -> None:
+def test_customer_attributes_compare_fully_and_are_hashable() -> None:
     one, two = CustomerAttributes(custom={"seats": 1}), CustomerAttributes(custom={"seats": 2})
     assert one != two
     assert len({one, two, CustomerAttributes(custom={"seats": 1})}) == 2
@@ -207,7 +247,7 @@ def test_an_index_beyond_the_end_is_an_index_error(index: int) -> None:
 
 
 @pytest.mark.parametrize("index", ["0", None, 0.0])
-def test_an_index_that_is_no_number_is_a_type_error(index: Any) -> None:
+def test_an_index_that_is_not_an_integer_is_a_type_error(index: Any) -> None:
     with pytest.raises(TypeError):
         SERIES[index]
 
@@ -231,14 +271,20 @@ def test_a_series_is_a_frozen_hashable_value() -> None:
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_a_series_travels_between_processes(protocol: int) -> None:
-    twin = pickle.loads(pickle.dumps(SERIES, protocol))
+def test_a_series_can_be_pickled(protocol: int) -> None:
+    content = pickle.dumps(SERIES, protocol)
+    twin = pickle.loads(content)
     assert twin == SERIES
     assert hash(twin) == hash(SERIES)
+    assert b"metrics.records" not in content
 
 
-def test_answers_are_values_too() -> None:
-    answer = Answer((FIRST,), SUMMARY)
-    assert pickle.loads(pickle.dumps(answer)) == answer
-    assert KeyMetricsAnswer(()).summary is None
-    assert hash(KeyMetricsAnswer(())) == hash(KeyMetricsAnswer(()))
+def test_a_pickled_series_names_the_public_address() -> None:
+    assert_names_only_the_package(pickle.dumps(SERIES))
+
+
+def test_responses_are_hashable_values() -> None:
+    response = MetricResponse((FIRST,), SUMMARY)
+    assert pickle.loads(pickle.dumps(response)) == response
+    assert KeyMetricsResponse(()).summary is None
+    assert hash(KeyMetricsResponse(())) == hash(KeyMetricsResponse(()))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import ssl
 from collections.abc import AsyncIterator
+from datetime import date
 
 import anyio
 import httpx
@@ -13,33 +13,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chartmogul_async import Attempt, RetryPolicy, Series, Throttle, errors
-from chartmogul_async.transport import build_transport
-from tests.clients import KEY, MRR, Handler, client_of, in_turn, ok
+from chartmogul_async import Attempt, Event, MRREntry, RetryPolicy, Series, Summary, Throttle, errors
+from chartmogul_async.transport.retry import Attempts, Outcome
+from tests.clients import MRR, AsyncHandler, Handler, attempts_in, client_of, in_turn, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
 DEFAULT = RetryPolicy()
 
 
-async def ask(handler: Handler, policy: RetryPolicy = DEFAULT) -> tuple[Series | None, list[Attempt], float]:  # type: ignore[type-arg]
-    """The result, the attempts, and the seconds it took; an error of the tree is raised as it is."""
-    attempts: list[Attempt] = []
-    async with client_of(handler, on_attempt=attempts.append, retry=policy) as client:
+async def fetch(
+    handler: Handler | AsyncHandler, policy: RetryPolicy = DEFAULT
+) -> tuple[Series[MRREntry, Summary], list[Attempt], float]:
+    """The result, the attempts, and the seconds it took; an error is raised as it is."""
+    events: list[Event] = []
+    async with client_of(handler, on_event=events.append, retry=policy) as client:
         start = anyio.current_time()
         series = await client.metrics.mrr(*RANGE)
-        return series, attempts, anyio.current_time() - start
+        return series, attempts_in(events), anyio.current_time() - start
+
+
+# --- what is retried --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 520, 524])
-async def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
-    _, attempts, _ = await ask(in_turn(status, status, 200))
+async def test_retryable_status_is_retried(status: int) -> None:
+    _, attempts, _ = await fetch(in_turn(status, status, 200))
     assert [attempt.status for attempt in attempts] == [status, status, 200]
     assert [attempt.number for attempt in attempts] == [1, 2, 3]
     assert attempts[-1].retry_in is None
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         httpx.ConnectError("refused"),
         httpx.ConnectTimeout("slow"),
@@ -50,152 +55,372 @@ async def test_a_status_that_may_pass_is_tried_again(status: int) -> None:
         httpx.ProxyError("refused"),
         httpx.DecodingError("broken gzip"),
         OSError("no route"),
+        UnicodeError("label too long"),
         anyio.BrokenResourceError(),
+        anyio.ClosedResourceError(),
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_trouble_on_the_way_is_tried_again(trouble: Exception) -> None:
-    _, attempts, _ = await ask(in_turn(trouble, 200))
-    assert [(attempt.status, attempt.error) for attempt in attempts] == [(None, type(trouble).__name__), (200, None)]
+async def test_failed_exchange_is_retried(failure: Exception) -> None:
+    _, attempts, _ = await fetch(in_turn(failure, 200))
+    assert [(attempt.status, attempt.error) for attempt in attempts] == [(None, type(failure).__name__), (200, None)]
 
 
-async def test_a_body_that_breaks_off_is_tried_again() -> None:
+async def test_interrupted_body_is_retried() -> None:
     class Broken(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield b'{"entries":'
             raise httpx.ReadError("reset inside the body")
 
-    answers = [httpx.Response(200, stream=Broken()), ok()]
-    _, attempts, _ = await ask(lambda _: answers.pop(0))
+    responses = [httpx.Response(200, stream=Broken()), ok()]
+    _, attempts, _ = await fetch(lambda _: responses.pop(0))
     assert [attempt.error for attempt in attempts] == ["ReadError", None]
 
 
-async def test_a_body_that_cannot_be_unpacked_is_tried_again() -> None:
-    class Packed(httpx.AsyncByteStream):
+async def test_corrupt_compressed_body_is_retried() -> None:
+    class Compressed(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield gzip.compress(b"{}")[:-9] + b"nonsense!"
 
-    answers = [httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Packed()), ok()]
-    _, attempts, _ = await ask(lambda _: answers.pop(0))
+    responses = [httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Compressed()), ok()]
+    _, attempts, _ = await fetch(lambda _: responses.pop(0))
     assert [attempt.error for attempt in attempts] == ["DecodingError", None]
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 422, 501])
-async def test_other_statuses_are_never_tried_again(status: int) -> None:
-    attempts: list[Attempt] = []
-    async with client_of(in_turn(status), on_attempt=attempts.append) as client:
+@pytest.mark.parametrize("status", [301, 304, 400, 401, 402, 403, 404, 405, 422, 501])
+async def test_other_status_is_not_retried(status: int) -> None:
+    events: list[Event] = []
+    async with client_of(in_turn(status), on_event=events.append) as client:
         with pytest.raises(errors.for_status(status)) as caught:
             await client.metrics.mrr(*RANGE)
-    assert len(attempts) == 1
+    (attempt,) = attempts_in(events)
+    assert (attempt.retry_in, attempt.gave_up) == (None, False)
     assert (caught.value.attempts, caught.value.waited) == (1, 0.0)
 
 
-async def test_giving_up_after_six_attempts_tells_how_hard_it_was_tried() -> None:
-    attempts: list[Attempt] = []
-    async with client_of(in_turn(500), on_attempt=attempts.append) as client:
-        with pytest.raises(errors.ServerError) as caught:
-            await client.metrics.mrr(*RANGE)
-    assert len(attempts) == 6
-    assert caught.value.attempts == 6
-    assert caught.value.waited == pytest.approx(sum(attempt.retry_in or 0 for attempt in attempts))
-    assert f"6 attempts, {caught.value.waited:.1f} s waited" in str(caught.value)
+async def test_refused_certificate_is_not_retried() -> None:
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("certificate has expired") from ssl.SSLCertVerificationError("expired")
+
+    with pytest.raises(errors.NetworkError) as caught:
+        await fetch(handler)
+    assert caught.value.attempts == 1
+    assert not caught.value.is_transient
+
+
+async def test_callers_own_certificate_error_is_not_ours() -> None:
+    """A call may be made where the caller handles the error of another one, which becomes the context of ours."""
+    calls = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        raise httpx.ConnectError("")
+
+    try:
+        date.fromisoformat("expired")
+    except ValueError as error:
+        error.__cause__ = ssl.SSLCertVerificationError("expired")
+        with pytest.raises(errors.NetworkError) as caught:
+            await fetch(handler, RetryPolicy(attempts=3))
+        assert caught.value.is_transient
+        assert "expired" not in str(caught.value)
+    assert calls == 3
+
+
+@pytest.mark.parametrize("failure", [httpx.LocalProtocolError("illegal header"), httpx.UnsupportedProtocol("gopher")])
+async def test_request_that_cannot_be_sent_is_not_retried(failure: Exception) -> None:
+    with pytest.raises(errors.NetworkError) as caught:
+        await fetch(in_turn(failure))
+    assert caught.value.attempts == 1
+    assert not caught.value.is_transient
+
+
+async def test_too_large_body_is_not_retried() -> None:
+    failure = errors.DecodeError("$: the body is larger than 10 bytes", 200, request_id="abc")
+    with pytest.raises(errors.DecodeError) as caught:
+        await fetch(in_turn(failure))
+    assert caught.value is failure
+    assert (failure.attempts, failure.status, failure.request_id) == (1, 200, "abc")
+
+
+async def test_other_exceptions_of_a_transport_are_raised_as_they_are() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await fetch(in_turn(500, ZeroDivisionError()))
+
+
+async def retries(method: str, outcome: Outcome) -> bool:
+    """Whether an outcome is followed by another attempt."""
+    throttle, attempts = Throttle(), Attempts(DEFAULT, method, "/v1/plans", None)
+    async for _ in attempts:
+        if attempts.number:
+            return True
+        permit = await throttle.acquire()
+        throttle.release(permit)
+        attempts.end(permit, outcome)
+    return False
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"),
+    ("outcome", "is_retried"),
+    [
+        (httpx.Response(429), True),
+        (httpx.ConnectError("refused"), True),
+        (httpx.ConnectTimeout("slow"), True),
+        (httpx.ReadError("reset"), False),
+        (httpx.ReadTimeout("stalled"), False),
+        (httpx.Response(500), False),
+        (httpx.Response(503), False),
+        (httpx.Response(200), False),
+    ],
+    ids=lambda value: repr(value),
+)
+async def test_unsafe_method_is_retried_only_if_it_never_arrived(outcome: Outcome, is_retried: bool) -> None:
+    assert await retries("POST", outcome) is is_retried
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("outcome", [httpx.Response(500), httpx.ReadError("reset")], ids=repr)
+async def test_safe_methods_are_retried(method: str, outcome: Outcome) -> None:
+    assert await retries(method, outcome)
+
+
+# --- how often and how long -------------------------------------------------------------------------------------
+
+
+async def test_giving_up_after_six_attempts() -> None:
+    events: list[Event] = []
+    async with client_of(in_turn(500), on_event=events.append) as client:
+        start = anyio.current_time()
+        with pytest.raises(errors.ServerError) as caught:
+            await client.metrics.mrr(*RANGE)
+        seconds = anyio.current_time() - start
+    attempts, error = attempts_in(events), caught.value
+    assert [attempt.gave_up for attempt in attempts] == [False] * 5 + [True]
+    assert error.attempts == 6
+    assert error.waited == pytest.approx(sum(attempt.retry_in or 0 for attempt in attempts)) == pytest.approx(seconds)
+    assert f"6 attempts, waited {error.waited:.1f} s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
     [(httpx.ReadTimeout(""), errors.RequestTimeoutError), (httpx.ReadError("reset"), errors.NetworkError)],
 )
-async def test_trouble_to_the_end_becomes_an_error_of_the_tree(
-    trouble: Exception, kind: type[errors.TransportError]
-) -> None:
+async def test_last_failure_becomes_the_error(failure: Exception, kind: type[errors.TransportError]) -> None:
     with pytest.raises(kind, match=r"GET https://api\.chartmogul\.com/v1/metrics/mrr: Read") as caught:
-        await ask(in_turn(trouble), RetryPolicy(attempts=3))
-    assert caught.value.__cause__ is trouble
+        await fetch(in_turn(failure), RetryPolicy(attempts=3))
+    assert caught.value.__cause__ is failure
     assert caught.value.attempts == 3
     assert caught.value.status is None
 
 
-async def test_the_waits_are_fully_jittered_and_doubled_up_to_the_cap() -> None:
+async def test_waits_have_full_jitter_doubled_up_to_the_cap() -> None:
     waits: list[list[float]] = []
     for _ in range(60):
-        attempts: list[Attempt] = []
+        events: list[Event] = []
         policy = RetryPolicy(base=2, cap=10)
-        async with client_of(in_turn(502), retry=policy, on_attempt=attempts.append) as client:
+        async with client_of(in_turn(502), retry=policy, on_event=events.append) as client:
             with pytest.raises(errors.ServerError):
                 await client.metrics.mrr(*RANGE)
-        waits.append([attempt.retry_in for attempt in attempts if attempt.retry_in is not None])
+        waits.append([attempt.retry_in for attempt in attempts_in(events) if attempt.retry_in is not None])
     for column, most in zip(zip(*waits, strict=True), [2, 4, 8, 10, 10], strict=True):
         assert max(column) <= most
-        assert max(column) > most * 0.6  # 60 even draws all below that: one in 10^13
+        # That 60 even draws are all below this happens once in 10^13 runs.
+        assert max(column) > most * 0.6
         assert min(column) < most * 0.4
 
 
-async def test_a_used_up_compute_minute_passes_with_the_defaults() -> None:
+async def test_defaults_outlast_a_used_up_compute_minute() -> None:
     until: list[float] = []
 
     def handler(_: httpx.Request) -> httpx.Response:
         until[:] = until or [anyio.current_time() + 60]
         return httpx.Response(429) if anyio.current_time() < until[0] else ok()
 
-    _, attempts, seconds = await ask(handler)
+    _, attempts, seconds = await fetch(handler)
     assert 60 <= seconds <= 90
-    assert [attempt.retry_in for attempt in attempts] == [1, 4, 16, 30, 30, None]
+    *waits, last = [attempt.retry_in for attempt in attempts]
+    assert last is None
+    for wait, pause, jitter in zip(waits, [0.25, 1, 6, 30, 30], [1, 2, 4, 8, 16], strict=True):
+        assert pause - 1e-9 <= (wait or 0.0) <= max(pause, jitter) + 1e-9
 
 
-async def test_retry_after_is_sat_out_to_the_second() -> None:
-    answer = httpx.Response(429, headers={"retry-after": "20"})
-    _, attempts, seconds = await ask(in_turn(answer, 200))
+async def test_retry_after_is_honoured_to_the_second() -> None:
+    response = httpx.Response(429, headers={"retry-after": "20"})
+    _, attempts, seconds = await fetch(in_turn(response, 200))
     assert attempts[0].retry_in == seconds == 20
 
 
-async def test_retry_after_counts_for_a_503_too() -> None:
-    _, attempts, _ = await ask(in_turn(httpx.Response(503, headers={"retry-after": "12"}), 200))
+async def test_retry_after_of_a_503_is_honoured() -> None:
+    _, attempts, _ = await fetch(in_turn(httpx.Response(503, headers={"retry-after": "12"}), 200))
     assert attempts[0].retry_in == 12
 
 
-async def test_retry_after_as_a_date_is_held_against_the_servers_clock() -> None:
+async def test_retry_after_date_is_compared_with_the_servers_clock() -> None:
     headers = {"date": "Wed, 21 Oct 2015 07:28:00 GMT", "retry-after": "Wed, 21 Oct 2015 07:28:30 GMT"}
-    _, attempts, _ = await ask(in_turn(httpx.Response(429, headers=headers), 200))
+    _, attempts, _ = await fetch(in_turn(httpx.Response(429, headers=headers), 200))
     assert attempts[0].retry_in == 30
 
 
 @pytest.mark.parametrize("nonsense", ["nan", "-5", "1e12", "soon", ""])
-async def test_a_retry_after_that_is_nonsense_is_not_heeded(nonsense: str) -> None:
-    _, attempts, _ = await ask(in_turn(httpx.Response(429, headers={"retry-after": nonsense}), 200))
-    assert attempts[0].retry_in == 1.0
+async def test_malformed_retry_after_is_ignored(nonsense: str) -> None:
+    _, attempts, _ = await fetch(in_turn(httpx.Response(429, headers={"retry-after": nonsense}), 200))
+    # The pause of a 429 that names no duration, or full jitter beyond it.
+    assert 0.25 <= (attempts[0].retry_in or 0.0) <= 1.0
 
 
-async def test_a_wait_that_is_too_long_is_not_sat_out() -> None:
-    attempts: list[Attempt] = []
-    answer = httpx.Response(429, headers={"retry-after": "3600"})
-    async with client_of(in_turn(answer, 200), on_attempt=attempts.append) as client:
+async def test_retry_after_beyond_the_total_is_an_error_at_once() -> None:
+    events: list[Event] = []
+    response = httpx.Response(429, headers={"retry-after": "3600"})
+    async with client_of(in_turn(response, 200), on_event=events.append) as client:
         start = anyio.current_time()
         with pytest.raises(errors.RateLimitError) as caught:
             await client.metrics.mrr(*RANGE)
         assert caught.value.retry_after == 3600
-        with pytest.raises(errors.RateLimitError, match="requests are paused for 3600 s") as second:
-            await client.metrics.mrr(*RANGE)  # not even sent: the server has said when
-        assert second.value.attempts == 0
+        # The next call is not even sent: the server has named the moment.
+        with pytest.raises(errors.RateLimitError, match="not sent: rate limited for another 3600 s") as second:
+            await client.metrics.mrr(*RANGE)
+        assert (second.value.attempts, second.value.waited, second.value.retry_after) == (0, 0.0, 3600)
         assert anyio.current_time() == start
-        assert len(attempts) == 1
+    assert len(attempts_in(events)) == 1
 
 
-async def test_the_budget_counts_slow_exchanges() -> None:
+@pytest.mark.parametrize(("seconds", "attempts"), [("29", 2), ("30", 1), ("31", 1)])
+async def test_retry_after_must_leave_time_for_the_exchange(seconds: str, attempts: int) -> None:
+    with pytest.raises(errors.RateLimitError) as caught:
+        await fetch(in_turn(httpx.Response(429, headers={"retry-after": seconds})), RetryPolicy(total=30))
+    assert caught.value.attempts == attempts
+
+
+async def test_waits_and_pauses_of_a_refused_call_add_up() -> None:
+    """Five seconds between two attempts, then five of a pause in the queue, until that pause becomes too long."""
+    requests = 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        if request.url.path == "/v1/ping":
+            return httpx.Response(503, headers={"retry-after": "5"})
+        slow = request.url.path == "/v1/slow"
+        await anyio.sleep(10 if slow else 4)
+        return httpx.Response(429, headers={"retry-after": "600" if slow else "20"})
+
+    async with client_of(handler, retry=RetryPolicy(total=40)) as client, anyio.create_task_group() as group:
+
+        async def refused_by_the_server(path: str) -> None:
+            with pytest.raises(errors.RateLimitError):
+                await client.get(path)
+
+        group.start_soon(refused_by_the_server, "/slow")
+        group.start_soon(refused_by_the_server, "/fast")
+        start = anyio.current_time()
+        with pytest.raises(errors.RateLimitError, match="not sent") as caught:
+            await client.ping()
+        assert anyio.current_time() - start == pytest.approx(10)
+        assert (caught.value.attempts, requests) == (1, 3)
+        assert caught.value.waited == pytest.approx(10)
+
+
+async def test_pause_that_grows_beyond_the_total_ends_a_call() -> None:
+    """A call that waits for its second attempt is refused, and its error names the first attempt and its wait."""
+    requests = 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        if requests == 1:
+            return httpx.Response(503, headers={"retry-after": "5", "x-request-id": "first"})
+        await anyio.sleep(1)
+        return httpx.Response(429, headers={"retry-after": "600"})
+
+    async with client_of(handler) as client, anyio.create_task_group() as group:
+
+        async def other() -> None:
+            await anyio.sleep(1)
+            with pytest.raises(errors.RateLimitError):
+                await client.ping()
+
+        group.start_soon(other)
+        with pytest.raises(errors.RateLimitError, match="not sent: rate limited for another 597 s") as caught:
+            await client.metrics.mrr(*RANGE)
+        error = caught.value
+        assert (error.attempts, error.waited, error.status, error.request_id) == (1, 5.0, 429, None)
+        assert (error.path, requests) == ("/v1/metrics/mrr", 2)
+
+
+async def test_pauses_in_the_queue_count_towards_the_total() -> None:
+    """A call that was paused for 20 of its 30 seconds, with queueing before, has 10 left for its exchange."""
+    requests = 0
+
+    async def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        await anyio.sleep(5 if requests == 1 else 1000)
+        return httpx.Response(429, headers={"retry-after": "20"})
+
+    options = {"throttle": Throttle(parallel=1), "retry": RetryPolicy(total=30, attempts=1)}
+    async with client_of(handler, **options) as client, anyio.create_task_group() as group:
+
+        async def first() -> None:
+            with pytest.raises(errors.RateLimitError):
+                await client.ping()
+
+        group.start_soon(first)
+        await anyio.wait_all_tasks_blocked()
+        start = anyio.current_time()
+        with pytest.raises(errors.RequestTimeoutError) as caught:
+            await client.ping()
+        assert anyio.current_time() - start == pytest.approx(5 + 30)
+        assert caught.value.waited == pytest.approx(20)
+
+
+async def test_call_is_refused_when_pauses_exceed_the_total() -> None:
+    """A call in the queue, before its first attempt: its error has the request and the seconds it was paused."""
+    requests = 0
+
+    async def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        await anyio.sleep(5)
+        return httpx.Response(429, headers={"retry-after": "20" if requests == 1 else "600"})
+
+    options = {"throttle": Throttle(parallel=1), "retry": RetryPolicy(total=30, attempts=1)}
+    async with client_of(handler, **options) as client, anyio.create_task_group() as group:
+
+        async def refused_by_the_server() -> None:
+            with pytest.raises(errors.RateLimitError) as caught:
+                await client.ping()
+            assert caught.value.attempts == 1
+
+        group.start_soon(refused_by_the_server)
+        group.start_soon(refused_by_the_server)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(errors.RateLimitError, match="not sent: rate limited for 620 s in all") as caught:
+            await client.account()
+        error = caught.value
+        assert (error.attempts, error.method, error.path, error.request_id) == (0, "GET", "/v1/account", None)
+        assert error.waited == pytest.approx(20)
+        assert requests == 2
+
+
+async def test_slow_exchanges_count_towards_the_total() -> None:
     async def stall(request: httpx.Request) -> httpx.Response:
         await anyio.sleep(30)
         raise httpx.ReadTimeout("stalled")
 
-    attempts: list[Attempt] = []
-    async with client_of(stall, on_attempt=attempts.append) as client:  # type: ignore[arg-type]
+    events: list[Event] = []
+    async with client_of(stall, on_event=events.append) as client:
         start = anyio.current_time()
         with pytest.raises(errors.RequestTimeoutError):
             await client.metrics.mrr(*RANGE)
         assert anyio.current_time() - start == pytest.approx(90)
+    attempts = attempts_in(events)
     assert [attempt.error for attempt in attempts] == ["ReadTimeout", "ReadTimeout", "TimeoutError"]
     assert [attempt.elapsed for attempt in attempts[:2]] == pytest.approx([30, 30])
+    assert [attempt.gave_up for attempt in attempts] == [False, False, True]
 
 
-async def test_an_answer_that_trickles_in_for_ever_is_cut_off() -> None:
+async def test_response_that_trickles_in_is_cut_off() -> None:
     class Trickle(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             while True:
@@ -203,18 +428,18 @@ async def test_an_answer_that_trickles_in_for_ever_is_cut_off() -> None:
                 yield b" "
 
     start = anyio.current_time()
-    with pytest.raises(errors.RequestTimeoutError, match="the retry policy's total time is used up"):
-        await ask(lambda _: httpx.Response(200, stream=Trickle()))
+    with pytest.raises(errors.RequestTimeoutError, match=r"TimeoutError: RetryPolicy\.total is used up"):
+        await fetch(lambda _: httpx.Response(200, stream=Trickle()))
     assert anyio.current_time() - start == pytest.approx(90)
 
 
 @pytest.mark.parametrize("calls", [1, 20, 100])
-async def test_a_server_that_refuses_for_ever_is_given_up_in_time_by_every_one_of_many_calls(calls: int) -> None:
+async def test_every_call_gives_up_within_the_total(calls: int) -> None:
     async def refuse(_: httpx.Request) -> httpx.Response:
         await anyio.sleep(0.2)
         return httpx.Response(429)
 
-    async with client_of(refuse) as client, anyio.create_task_group() as group:  # type: ignore[arg-type]
+    async with client_of(refuse) as client, anyio.create_task_group() as group:
 
         async def call() -> None:
             start = anyio.current_time()
@@ -227,8 +452,8 @@ async def test_a_server_that_refuses_for_ever_is_given_up_in_time_by_every_one_o
             group.start_soon(call)
 
 
-async def test_the_budget_does_not_count_our_own_line() -> None:
-    """With a place that is taken for a hundred seconds, a request still gets all its attempts."""
+async def test_queueing_does_not_count_towards_the_total() -> None:
+    """With its slot taken for a hundred seconds, a request still gets all its attempts."""
     first = True
 
     async def handler(request: httpx.Request) -> httpx.Response:
@@ -239,21 +464,20 @@ async def test_the_budget_does_not_count_our_own_line() -> None:
             return ok()
         return httpx.Response(500)
 
-    attempts: list[Attempt] = []
-    options = {"throttle": Throttle(parallel=1), "on_attempt": attempts.append, "retry": RetryPolicy(total=100.5)}
-    async with (
-        client_of(handler, **options) as client,  # type: ignore[arg-type]
-        anyio.create_task_group() as group,
-    ):
+    events: list[Event] = []
+    options = {"throttle": Throttle(parallel=1), "on_event": events.append, "retry": RetryPolicy(total=100.5)}
+    async with client_of(handler, **options) as client, anyio.create_task_group() as group:
         group.start_soon(client.metrics.mrr, *RANGE)
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(errors.ServerError):
+        with pytest.raises(errors.ServerError) as caught:
             await client.metrics.mrr(*RANGE)
-    assert len(attempts) == 7
-    assert attempts[1].queued == pytest.approx(100)
+        attempts = attempts_in(events)
+        assert len(attempts) == 7
+        assert attempts[1].queued == pytest.approx(100)
+        assert caught.value.waited == pytest.approx(sum(attempt.retry_in or 0 for attempt in attempts))
 
 
-async def test_a_waiting_request_holds_no_place() -> None:
+async def test_call_between_attempts_holds_no_slot() -> None:
     throttle = Throttle(parallel=1)
     seen: list[str] = []
 
@@ -267,111 +491,6 @@ async def test_a_waiting_request_holds_no_place() -> None:
         await anyio.wait_all_tasks_blocked()
         await client.metrics.mrr("2023-02-01", "2023-02-28")
     assert seen == ["2023-01-01", "2023-02-01", "2023-01-01"]
-
-
-async def test_a_refused_certificate_is_not_tried_again() -> None:
-    def handler(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("certificate has expired") from ssl.SSLCertVerificationError("expired")
-
-    with pytest.raises(errors.NetworkError) as caught:
-        await ask(handler)
-    assert caught.value.attempts == 1
-
-
-async def test_what_a_transport_of_the_user_raises_comes_out_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await ask(in_turn(500, ZeroDivisionError()))
-
-
-@pytest.mark.parametrize(
-    ("answer", "sends"),
-    [(429, 2), (httpx.ConnectError("refused"), 2), (httpx.ReadError("reset"), 1), (500, 1), (503, 1)],
-    ids=str,
-)
-async def test_what_may_have_changed_something_is_repeated_only_if_it_never_arrived(
-    answer: int | Exception, sends: int
-) -> None:
-    sent: list[httpx.Request] = []
-    answers = in_turn(answer, 200)
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        sent.append(request)
-        return answers(request)
-
-    url = httpx.URL("https://api.example.com/v1/plans")
-    transport = build_transport(url, policy=RetryPolicy(), throttle=Throttle(), innermost=httpx.MockTransport(handler))
-    try:
-        await transport.handle_async_request(httpx.Request("POST", url))
-    except errors.NetworkError:
-        assert isinstance(answer, Exception)
-    assert len(sent) == sends
-    await transport.aclose()
-
-
-async def test_a_request_that_we_built_wrong_is_not_repeated() -> None:
-    with pytest.raises(errors.NetworkError) as caught:
-        await ask(in_turn(httpx.LocalProtocolError("illegal header")))
-    assert caught.value.attempts == 1
-
-
-async def test_what_the_hook_raises_comes_out_and_the_place_is_given_back() -> None:
-    def hook(_: Attempt) -> None:
-        raise KeyError("a bug in the hook")
-
-    throttle = Throttle()
-    async with client_of(in_turn(200), throttle=throttle, on_attempt=hook) as client:
-        with pytest.raises(KeyError):
-            await client.metrics.mrr(*RANGE)
-    assert throttle.statistics().in_flight == 0
-
-
-async def test_what_the_hook_raises_is_not_taken_for_trouble_on_the_way() -> None:
-    calls = 0
-
-    def hook(_: Attempt) -> None:
-        nonlocal calls
-        calls += 1
-        raise BrokenPipeError("the log file is gone")
-
-    async with client_of(in_turn(500), on_attempt=hook) as client:
-        with pytest.raises(BrokenPipeError):
-            await client.metrics.mrr(*RANGE)
-    assert calls == 1
-
-
-async def test_the_log_tells_attempts_and_give_ups_and_shows_nothing_secret(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.DEBUG, "chartmogul_async")
-    async with client_of(in_turn(500, 200)) as client:
-        await client.metrics.mrr(*RANGE, plans=["A Secret Plan"])
-    async with client_of(in_turn(500), retry=RetryPolicy(attempts=2)) as client:
-        with pytest.raises(errors.ServerError):
-            await client.customers.search("anna@example.com")
-    told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert [level for level, _ in told] == ["DEBUG", "DEBUG", "DEBUG", "INFO"]
-    assert told[0][1].startswith("GET /v1/metrics/mrr attempt 1: 500 after 0.000 s in line")
-    assert told[1][1].endswith("; done")
-    assert told[3][1].endswith("; giving up")
-    for secret in (KEY, "anna", "Secret", "363819722"):
-        assert secret not in caplog.text
-
-
-async def test_an_attempt_tells_the_request_id() -> None:
-    _, attempts, _ = await ask(in_turn(httpx.Response(200, json=MRR, headers={"x-request-id": "abc"})))
-    assert attempts == [
-        Attempt(
-            method="GET",
-            path="/v1/metrics/mrr",
-            number=1,
-            status=200,
-            error=None,
-            queued=0.0,
-            elapsed=0.0,
-            retry_in=None,
-            request_id="abc",
-        )
-    ]
 
 
 async def test_concurrent_calls_do_not_mix_up_their_results() -> None:
@@ -397,34 +516,24 @@ async def test_concurrent_calls_do_not_mix_up_their_results() -> None:
     assert results == {day: day for day in range(1, 32)}
 
 
-@given(
-    st.sampled_from(["attempts", "base", "cap", "total"]),
-    st.sampled_from([0, -1, "3", None]),
-)
-def test_a_policy_of_nonsense_is_refused(field: str, value: object) -> None:
-    with pytest.raises(errors.UsageError, match=f"{field} is"):
+# --- the policy -------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(["base", "cap", "total"]), st.sampled_from([0, -1, "3", None, True, float("nan")]))
+def test_policy_requires_positive_seconds(field: str, value: object) -> None:
+    with pytest.raises(errors.ArgumentError) as caught:
         RetryPolicy(**{field: value})  # type: ignore[arg-type]
+    assert str(caught.value) == f"{field} must be a positive number of seconds, not {value!r}"
 
 
-async def test_an_error_without_words_is_told_by_its_name() -> None:
-    async with client_of(in_turn(httpx.ReadError("")), retry=RetryPolicy(attempts=1)) as client:
-        with pytest.raises(errors.NetworkError) as caught:
-            await client.ping()
-    assert str(caught.value) == "GET https://api.chartmogul.com/v1/ping: ReadError"
+@given(st.sampled_from([0, -1, "3", None, True, 2.5]))
+def test_policy_requires_a_positive_integer_of_attempts(value: object) -> None:
+    with pytest.raises(errors.ArgumentError) as caught:
+        RetryPolicy(attempts=value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert str(caught.value) == f"attempts must be a positive integer, not {value!r}"
 
 
-async def test_an_error_without_words_is_told_by_the_words_of_its_cause() -> None:
-    error = httpx.ConnectError("")
-    error.__cause__ = OSError("certificate has expired")
-    async with client_of(in_turn(error), retry=RetryPolicy(attempts=1)) as client:
-        with pytest.raises(errors.NetworkError, match="ConnectError: certificate has expired"):
-            await client.ping()
-
-
-async def test_a_quotation_is_cut_and_an_honest_sentence_is_not() -> None:
-    honest = "Hostname mismatch, certificate is not valid for 'api.example.club'. (_ssl.c:1006)"
-    for said, told in [(honest, honest), ("illegal status line: bytearray(b'secret')", "illegal status line")]:
-        async with client_of(in_turn(httpx.ConnectError(said)), retry=RetryPolicy(attempts=1)) as client:
-            with pytest.raises(errors.NetworkError) as caught:
-                await client.ping()
-        assert caught.value.message.endswith(f"ConnectError: {told}")
+async def test_endless_policy_is_allowed() -> None:
+    forever = RetryPolicy(attempts=10_000, total=float("inf"), base=0.001, cap=0.001)
+    _, attempts, _ = await fetch(in_turn(*[500] * 2000, 200), forever)
+    assert len(attempts) == 2001

@@ -1,4 +1,4 @@
-"""What the type checkers know of the package. Checked by mypy and pyright, never run.
+"""What the type checkers know about the package. Checked by mypy and pyright, never run.
 
 Each ``ignore`` stands where a checker must complain: a superfluous one is an error in its turn.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
-from typing import Any, assert_type
+from typing import Any, assert_never, assert_type
 
 from chartmogul_async import (
     Account,
@@ -18,9 +18,11 @@ from chartmogul_async import (
     AsyncClient,
     Attempt,
     ChartMogulError,
+    ConcurrencyLowered,
     Customer,
     CustomerChurnRateEntry,
     CustomerCountEntry,
+    Event,
     KeyMetricsEntry,
     KeyMetricsSummary,
     LTVEntry,
@@ -28,14 +30,38 @@ from chartmogul_async import (
     MRRChurnRateEntry,
     MRREntry,
     Outcome,
+    Outcomes,
+    Pacing,
+    Pause,
     RetryPolicy,
     Series,
+    SlicesDisagreed,
     Summary,
     Throttle,
     ThrottleStatistics,
     cfl,
     errors,
 )
+
+
+def comparisons_make_filters() -> None:
+    mrr = cfl.where("mrr")
+    assert_type(mrr > 50, cfl.Filter)
+    assert_type(mrr <= 50.5, cfl.Filter)
+    assert_type(mrr == 50, cfl.Filter)
+    assert_type(cfl.where("currency") != "USD", cfl.Filter)
+    assert_type((mrr > 50) & mrr.lt(90), cfl.Filter)
+    _ = mrr.gt(50) & "mrr~LT~90"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    _ = mrr.gt(50) | mrr.lt(90)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    _ = mrr > None  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+
+
+async def customers_and_the_account(client: AsyncClient) -> None:
+    customers = await client.customers.search("anna@example.com", with_associated_emails=True)
+    assert_type(customers[0].lead_status, str | None)
+    assert_type(customers[0].last_seen, datetime | None)
+    account = await client.account(include=["refund_handling", "churn_recognition"])
+    assert_type(account.refund_handling, bool | str | dict[str, Any] | None)
 
 
 async def each_metric_has_its_own_entry(client: AsyncClient) -> None:
@@ -114,14 +140,29 @@ async def queries_can_be_made_before(client: AsyncClient) -> None:
 async def a_stream_gives_outcomes(client: AsyncClient) -> None:
     queries = (MetricQuery("mrr", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"])
     stream = client.metrics.stream(queries)
-    assert_type(stream, AbstractAsyncContextManager[AsyncIterator[Outcome]])
+    assert_type(stream, Outcomes)
+    _: AbstractAsyncContextManager[AsyncIterator[Outcome]] = stream
     async with stream as outcomes:
+        assert_type(outcomes, Outcomes)
         async for outcome in outcomes:
             assert_type(outcome, Outcome)
             assert_type(outcome.query, MetricQuery)
             assert_type(outcome.series, Series[Any, Any] | None)
-            assert_type(outcome.error, ChartMogulError | None)
+            assert_type(outcome.error, ChartMogulError | errors.ArgumentError | None)
             assert_type(outcome.result(), Series[Any, Any])
+
+
+async def all_outcomes_can_be_had_at_once(client: AsyncClient) -> None:
+    queries = (MetricQuery("mrr", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"])
+    outcomes = await client.metrics.fetch_all(queries)
+    assert_type(outcomes, tuple[Outcome, ...])
+    assert_type([outcome.query for outcome in outcomes], list[MetricQuery])
+
+
+async def a_stream_is_neither_a_list_nor_awaited(client: AsyncClient) -> None:
+    for _ in client.metrics.stream([]):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    await client.metrics.stream([])  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 async def everything_else_of_the_client(client: AsyncClient) -> None:
@@ -143,14 +184,34 @@ async def customers_have_typed_fields(client: AsyncClient) -> None:
 
 
 def a_client_is_made_in_many_ways() -> None:
-    def on_attempt(attempt: Attempt) -> None:
-        assert_type(attempt.status, int | None)
-        assert_type(attempt.retry_in, float | None)
+    def on_event(event: Event) -> None:
+        assert_type(str(event), str)
+        match event:
+            case Attempt():
+                assert_type(event.status, int | None)
+                assert_type(event.retry_in, float | None)
+                assert_type(event.gave_up, bool)
+            case Pause():
+                assert_type(event.seconds, float)
+            case Pacing():
+                assert_type(event.requests, int)
+            case ConcurrencyLowered():
+                assert_type(event.max_in_flight, int)
+            case SlicesDisagreed():
+                assert_type(event.metric, str)
+            case _:
+                # The checkers know that these are all.
+                assert_never(event)
+
+    def on_attempt_only(attempt: Attempt) -> None: ...
 
     throttle = Throttle(per_second=10, parallel=5)
     assert_type(throttle.statistics(), ThrottleStatistics)
     AsyncClient()
-    AsyncClient("key", timeout=10, retry=RetryPolicy(attempts=1), throttle=throttle, on_attempt=on_attempt)
+    AsyncClient("key", timeout=10, retry=RetryPolicy(attempts=1), throttle=throttle, on_event=on_event)
+    assert_type(AsyncClient().throttle, Throttle)
+    AsyncClient("key", on_event=on_attempt_only)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncClient("key", on_attempt=on_event)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def errors_have_typed_fields(client: AsyncClient) -> None:
@@ -170,6 +231,13 @@ async def errors_have_typed_fields(client: AsyncClient) -> None:
         assert_type(error.request_id, str | None)
         assert_type(error.attempts, int)
         assert_type(error.waited, float)
+        assert_type(error.method, str | None)
+        assert_type(error.url, str | None)
+        assert_type(error.path, str | None)
+        assert_type(error.is_transient, bool)
+    except errors.ArgumentError as error:
+        # A mistake of the program has none of these: it is outside of the tree.
+        error.attempts  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
 
 
 async def wrong_calls_are_refused(client: AsyncClient) -> None:

@@ -69,4 +69,4 @@ def table(results: Results) -> Table:
     return Table(["", "side", "time", "over the ideal", "CPU", "longest stall of the loop", "memory"], rows)
 
 
-QUESTION = Question("queue", "very many calls at once, 20 places, 20 ms answers", comparisons, goals, table)
+QUESTION = Question("queue", "very many calls at once, 20 in flight, 20 ms a response", comparisons, goals, table)

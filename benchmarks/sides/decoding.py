@@ -1,4 +1,4 @@
-"""Bytes to records: an answer with very many entries, read over and over."""
+"""Bytes to records: a response with very many entries, read repeatedly."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Read = Callable[[bytes], object]
 
 def records(url: str, endpoint: str, entries: int, repeats: int, parser: str) -> Reading:
     """Our records, from the standard library's parser or from orjson."""
-    return _read_over_and_over(_ours(endpoint, parser), _body(url, endpoint, entries), repeats)
+    return _read_repeatedly(_ours(endpoint, parser), _body(url, endpoint, entries), repeats)
 
 
 def parsed(url: str, endpoint: str, entries: int, repeats: int, parser: str) -> Reading:
-    """Lists and dicts, as the parser alone makes them."""
-    return _read_over_and_over(_loads(parser), _body(url, endpoint, entries), repeats)
+    """Lists and dicts, made by the parser alone."""
+    return _read_repeatedly(_loads(parser), _body(url, endpoint, entries), repeats)
 
 
 def official(url: str, endpoint: str, entries: int, repeats: int) -> Reading:
-    """The official client's objects, made as it makes them of a response's text."""
-    return _read_over_and_over(_official(), _body(url, endpoint, entries), repeats)
+    """The official client's objects, made by its own code from the text of a response."""
+    return _read_repeatedly(_official(), _body(url, endpoint, entries), repeats)
 
 
 def memory_of_records(url: str, endpoint: str, entries: int) -> Reading:
@@ -45,20 +45,21 @@ def memory_of_official(url: str, endpoint: str, entries: int) -> Reading:
     return _bytes_kept(_official(), _body(url, endpoint, entries), entries)
 
 
-# --- ways to read --------------------------------------------------------------------------------------------
+# --- readers -------------------------------------------------------------------------------------------------
 
 
 def _ours(endpoint: str, parser: str) -> Read:
-    if parser == "json":  # as where the extra `fast` is not installed
-        sys.modules["orjson"] = None  # type: ignore[assignment]  # None makes an import fail
+    # None makes the import of orjson fail, as it does where the extra `fast` is not installed.
+    if parser == "json":
+        sys.modules["orjson"] = None  # type: ignore[assignment]  # None is not a module
     else:
         import orjson  # noqa: F401 - without it the package would fall back to the standard library
 
-    from chartmogul_async import structuring
-    from chartmogul_async.metrics.records import Answer, KeyMetricsAnswer, MRREntry, Summary
+    from chartmogul_async.metrics.records import KeyMetricsResponse, MetricResponse, MRREntry, Summary
+    from chartmogul_async.structuring import converter
 
-    into: Any = {"all": KeyMetricsAnswer, "mrr": Answer[MRREntry, Summary]}[endpoint]
-    return lambda body: structuring.read(body, into)
+    into: Any = {"all": KeyMetricsResponse, "mrr": MetricResponse[MRREntry, Summary]}[endpoint]
+    return lambda body: converter.read(body, into)
 
 
 def _loads(parser: str) -> Read:
@@ -75,18 +76,19 @@ def _official() -> Read:
     return lambda body: Metrics._loadJSON(json.loads(body))
 
 
-# --- what is measured ----------------------------------------------------------------------------------------
+# --- measurements --------------------------------------------------------------------------------------------
 
 
 def _body(url: str, endpoint: str, entries: int) -> bytes:
     start = _LAST_DAY - timedelta(entries - 1)
-    with urlopen(f"{url}/metrics/{endpoint}?start-date={start}&end-date={_LAST_DAY}&interval=day") as answer:
-        body: bytes = answer.read()
+    with urlopen(f"{url}/metrics/{endpoint}?start-date={start}&end-date={_LAST_DAY}&interval=day") as response:
+        body: bytes = response.read()
     return body
 
 
-def _read_over_and_over(read: Read, body: bytes, repeats: int) -> Reading:
-    read(body)  # hooks and schemas are made at the first time
+def _read_repeatedly(read: Read, body: bytes, repeats: int) -> Reading:
+    # The first read also compiles hooks and schemas.
+    read(body)
     with Stopwatch() as watch:
         for _ in range(repeats):
             read(body)
@@ -94,7 +96,7 @@ def _read_over_and_over(read: Read, body: bytes, repeats: int) -> Reading:
 
 
 def _bytes_kept(read: Read, body: bytes, entries: int) -> Reading:
-    """What is still held of the memory taken while reading, by entry."""
+    """The memory that is still in use after reading, divided by the number of entries."""
     read(body)
     gc.collect()
     tracemalloc.start()

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.measure import Reading, Stopwatch
 from benchmarks.sides.clients import KEY, PARALLEL, Call, load
+from chartmogul_async.events import Attempt, Event
 
 _REFUSED = (429, 503)
-_PATIENCE = 1.0  # seconds before a refused request is sent again
+# Seconds before a refused request is sent again.
+_RETRY_AFTER = 1.0
 _PER_SECOND = 40
 
 Admit = Callable[[], Awaitable[object]]
@@ -24,6 +26,10 @@ class _Refusals:
     def note(self, status: int | None) -> None:
         self.count += status in _REFUSED
 
+    def note_event(self, event: Event) -> None:
+        if isinstance(event, Attempt):
+            self.note(event.status)
+
 
 async def ours(url: str, calls: int, again: bool) -> Reading:
     """The client with its own throttle, as it comes."""
@@ -31,7 +37,7 @@ async def ours(url: str, calls: int, again: bool) -> Reading:
 
     await load(url, "ours")
     refusals = _Refusals()
-    async with AsyncClient(KEY, base_url=url, on_attempt=lambda attempt: refusals.note(attempt.status)) as client:
+    async with AsyncClient(KEY, base_url=url, on_event=refusals.note_event) as client:
         return await _answered(client.ping, calls, refusals, again)
 
 
@@ -58,23 +64,23 @@ async def pyrate_limiter(url: str, calls: int, again: bool) -> Reading:
 
 
 async def _behind(admit: Admit, url: str, calls: int, again: bool) -> Reading:
-    """Stock httpx, a semaphore for the places, and another try a second later for what is refused."""
+    """Stock httpx, a semaphore for the slots, and another try a second later for what is refused."""
     import httpx
 
     await load(url, "httpx")
-    refusals, places = _Refusals(), asyncio.Semaphore(PARALLEL)
+    refusals, slots = _Refusals(), asyncio.Semaphore(PARALLEL)
     limits = httpx.Limits(max_connections=PARALLEL, max_keepalive_connections=PARALLEL)
     async with httpx.AsyncClient(auth=(KEY, ""), limits=limits, timeout=None, trust_env=False) as client:
 
         async def ask() -> None:
             while True:
-                async with places:
+                async with slots:
                     await admit()
                     response = await client.get(f"{url}/ping")
                 refusals.note(response.status_code)
                 if response.status_code not in _REFUSED:
                     return
-                await asyncio.sleep(_PATIENCE)
+                await asyncio.sleep(_RETRY_AFTER)
 
         return await _answered(ask, calls, refusals, again)
 

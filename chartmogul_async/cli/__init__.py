@@ -1,4 +1,4 @@
-"""The command line ``chartmogul``: ChartMogul's metrics in a terminal, in scripts, and a demonstration."""
+"""The command line ``chartmogul``: metrics in a terminal and in scripts, a local sandbox, and a demonstration."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
 
-_NEEDED = ("click", "rich", "uvicorn")
+_REQUIRED = ("click", "rich", "uvicorn")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; ``args`` are those of the process unless given."""
-    if any(find_spec(name) is None for name in _NEEDED):
-        sys.stderr.write("error: the command line needs its extra; pip install 'chartmogul-async[cli]' brings it\n")
-        sys.exit(2)
-    # Only now: without the extra this import fails.
-    from chartmogul_async.cli.commands import program
-    from chartmogul_async.cli.failures import run
+    """Run the command line and exit.
 
+    Args:
+        args: The arguments; by default those of the process.
+    """
+    if any(find_spec(name) is None for name in _REQUIRED):
+        sys.stderr.write("error: the command line requires an extra; run: pip install 'chartmogul-async[cli]'\n")
+        sys.exit(2)
+    # These imports fail without the extra, so they come after the check.
+    from chartmogul_async.cli.commands import program
+    from chartmogul_async.cli.failures import OUTPUT, print_error, run
+
+    # Python has no stdout if its descriptor was closed, and a socket might get that descriptor.
+    if sys.stdout is None:
+        print_error("cannot write to stdout: it is closed")
+        sys.exit(OUTPUT)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A customer's name that the terminal's encoding cannot write is no reason to fail.
+        if sys.stdout is sys.__stdout__ and isinstance(sys.stdout.buffer, io.RawIOBase):
+            # With PYTHONUNBUFFERED a write that a full disk cuts short would be lost without an error.
+            sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), sys.stdout.encoding, write_through=True)
+        # The encoding of a terminal may lack characters of a customer's name; they are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(program, args))

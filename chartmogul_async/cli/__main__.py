@@ -1,4 +1,4 @@
-"""``python -m chartmogul_async.cli``, for where scripts are not on the path."""
+"""``python -m chartmogul_async.cli``, for environments in which scripts are not on the path."""
 
 from chartmogul_async.cli import main
 

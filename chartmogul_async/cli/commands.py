@@ -1,4 +1,4 @@
-"""The commands: what a person types, and which call of the library it becomes."""
+"""The commands: each parses its arguments, and calls the library once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Any, Literal, cast
 
 import attrs
 import click
+from click.shell_completion import CompletionItem
 
 from chartmogul_async import Account, AsyncClient, Customer, Interval, MetricQuery, Series, __version__, errors
+from chartmogul_async.checks import calendar_day, shown
 from chartmogul_async.cli import formats, tables, terminal
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError
 from chartmogul_async.cli.formats import FORMATS, Format
-from chartmogul_async.cli.session import ask
+from chartmogul_async.cli.output import Program
+from chartmogul_async.cli.session import call
+from chartmogul_async.metrics.query import METRICS
+from chartmogul_async.resources.account import SETTINGS
 
 _EPILOG = """\b
 Environment:
@@ -21,25 +26,35 @@ Environment:
   CHARTMOGUL_BASE_URL  another server, such as that of `chartmogul sandbox`
 
 \b
+Completion of commands, metrics and options, for this shell:
+  eval "$(_CHARTMOGUL_COMPLETE=bash_source chartmogul)"   or zsh_source
+  _CHARTMOGUL_COMPLETE=fish_source chartmogul | source
+
+\b
 Exit codes:
 """ + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+
+# Digits of --slices: enough for any range, and far fewer than Python refuses to read.
+_MAX_DIGITS = 9
 
 _format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
-    help="By default a table on a terminal and csv elsewhere. Tables show units of the currency, rounded where "
-    "the terminal is narrow; csv, json and jsonl have the exact cents, and the fields' names in snake_case.",
+    help="By default a table on a terminal and csv elsewhere. Tables show units of the currency, rounded if the "
+    "terminal is narrow; csv, json and jsonl contain exact cents, with field names in snake_case.",
 )
 
 
-@click.group(epilog=_EPILOG, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Program, epilog=_EPILOG, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> None:
     """Read the metrics of a ChartMogul account.
 
-    Data goes to stdout; progress, notes and errors go to stderr. Try `chartmogul demo`, which needs no
+    Data goes to stdout; progress, notes and errors go to stderr. Try `chartmogul demo`, which requires no
     account.
     """
     if context.invoked_subcommand is None:
@@ -50,11 +65,40 @@ def program(context: click.Context) -> None:
 # --- metrics -----------------------------------------------------------------------------------------------
 
 
+class _Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no type arguments here
+    """The name of a metric, with dashes or underscores."""
+
+    name = "metric"
+    _names = tuple(name.replace("_", "-") for name in METRICS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value).replace("_", "-")
+        if name not in self._names:
+            self.fail(f"must be one of {', '.join(self._names)}, not {shown(value)}", param, ctx)
+        return name
+
+    def get_missing_message(
+        self,
+        param: click.Parameter,  # noqa: ARG002 - click passes it by name
+        ctx: click.Context | None,  # noqa: ARG002 - the same
+    ) -> str:
+        return f"It must be one of {', '.join(self._names)}"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - the same
+        param: click.Parameter,  # noqa: ARG002 - the same
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        typed = incomplete.replace("_", "-")
+        return [CompletionItem(name) for name in self._names if name.startswith(typed)]
+
+
 def _day(_: click.Context, __: click.Parameter, value: str) -> date:
     try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a date such as 2026-01-31") from None
+        return calendar_day("the date", value)
+    except errors.ArgumentError:
+        raise click.BadParameter(f"must be a date such as 2026-01-31, not {shown(value)}") from None
 
 
 def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | Literal["interval"] | None:
@@ -62,13 +106,13 @@ def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | L
         return None
     if value == "interval":
         return "interval"
-    if not (value.isascii() and value.isdigit() and int(value)):
-        raise click.BadParameter(f"{value!r} is neither a number of 1 or more nor 'interval'")
+    if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS and int(value)):
+        raise click.BadParameter(f"must be a positive integer or 'interval', not {shown(value)}")
     return int(value)
 
 
 @program.command()
-@click.argument("name")
+@click.argument("name", type=_Metric())
 @click.option("--start", required=True, callback=_day, metavar="YYYY-MM-DD", help="The first day.")
 @click.option("--end", required=True, callback=_day, metavar="YYYY-MM-DD", help="The last day, included.")
 @click.option(
@@ -81,8 +125,8 @@ def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | L
     "--slices",
     callback=_slices,
     metavar="N|interval",
-    help="Into how many requests the range is cut, side by side within the rate limits; by default only long "
-    "ranges are. The result is the same.",
+    help="How many concurrent requests the range is divided into, within the rate limits; by default only long "
+    "ranges are divided. The result is the same.",
 )
 @_format_option
 def metrics(
@@ -98,7 +142,7 @@ def metrics(
 ) -> None:
     """Read one metric over a range of days.
 
-    NAME is one of these, with dashes or underscores:
+    NAME is one of the following, with dashes or underscores:
 
     \b
       all                  the eight key metrics at once
@@ -111,15 +155,15 @@ def metrics(
       mrr-churn-rate       net share of the MRR lost
       ltv                  customer lifetime value (always monthly)
 
-    json has the entries and the summary, which compares now with 30 days ago (churn rates and LTV: the last
-    two whole months). csv and jsonl have one line for each entry. A table also asks for the account's
-    currency, and leaves out the changes of `all`.
-    """  # noqa: D301  \b tells click to leave a paragraph's lines alone
+    json contains the entries and the summary, which compares now with 30 days ago (churn rates and LTV: the
+    last two whole months). csv and jsonl have one line per entry. A table requires a second request, for the
+    account's currency, and omits the changes of `all`.
+    """  # noqa: D301 - \b makes click keep the lines of a paragraph
     query = MetricQuery(
         name,
         start,
         end,
-        interval=cast("Interval", interval),  # one of click's choices
+        interval=cast("Interval", interval),
         geo=",".join(geo) if geo else None,
         plans=plan or None,
         filters=filters,
@@ -128,13 +172,13 @@ def metrics(
         click.echo(f"note: {name} is always by {query.interval}; --interval {interval} is ignored", err=True)
     chosen = formats.chosen(format_)
 
-    async def question(client: AsyncClient) -> tuple[Series[Any, Any], str]:
+    async def operation(client: AsyncClient) -> tuple[Series[Any, Any], str]:
         series = await client.metrics.fetch(query, slices=slices)
         return series, await _currency(client) if chosen == "table" else ""
 
-    series, currency = ask(question)
+    series, currency = call(operation)
     if not series:
-        raise CommandError("the answer holds no entries", NOTHING_FOUND)
+        raise CommandError("the response contains no entries", NOTHING_FOUND)
     if chosen == "table":
         _show_series(series, currency)
     else:
@@ -144,7 +188,8 @@ def metrics(
 async def _currency(client: AsyncClient) -> str:
     try:
         return (await client.account()).currency
-    except (errors.ForbiddenError, errors.NotFoundError):  # the figures are worth showing all the same
+    # A key without access to the account can still read its figures.
+    except (errors.ForbiddenError, errors.NotFoundError):
         return "units"
 
 
@@ -172,34 +217,47 @@ def _write(chosen: Format, whole: Any, records: Sequence[Any], kind: type[attrs.
 
 @program.command()
 def ping() -> None:
-    """Check the API key: prints "pong!"."""
-    click.echo(ask(AsyncClient.ping))
+    """Check the API key; prints "pong!"."""
+    click.echo(call(AsyncClient.ping))
 
 
 @program.command(short_help="Show the account that the key belongs to.")
+@click.option(
+    "--include",
+    multiple=True,
+    type=click.Choice(SETTINGS),
+    metavar="SETTING",
+    help=f"A setting that decides what churn and MRR mean: {', '.join(SETTINGS)}. May be repeated.",
+)
 @_format_option
-def account(format_: Format | None) -> None:
+def account(include: tuple[str, ...], format_: Format | None) -> None:
     """Show the account's name, currency, time zone and first day of the week."""
     chosen = formats.chosen(format_)
-    found = ask(AsyncClient.account)
+    found = call(lambda client: client.account(include=include or None))
     if chosen == "table":
         terminal.show(terminal.stdout(), tables.card(found, None))
     else:
         _write(chosen, found, [found], Account)
 
 
-@program.group(no_args_is_help=False)
-def customers() -> None:
+@program.group(invoke_without_command=True)
+@click.pass_context
+def customers(context: click.Context) -> None:
     """Find customers."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError("Missing command, such as 'search'", context)
 
 
 @customers.command()
 @click.argument("email")
+@click.option(
+    "--with-associated-emails", "associated", is_flag=True, help="Also search the addresses of the customers' contacts."
+)
 @_format_option
-def search(email: str, format_: Format | None) -> None:
-    """Find the customers with an e-mail address. Where there is none, the exit code is 4."""
+def search(email: str, associated: bool, format_: Format | None) -> None:
+    """Find the customers with an e-mail address. The exit code is 4 if there is none."""
     chosen = formats.chosen(format_)
-    found = ask(lambda client: client.customers.search(email))
+    found = call(lambda client: client.customers.search(email, with_associated_emails=associated))
     if chosen == "table":
         console = terminal.stdout()
         for number, customer in enumerate(found):
@@ -212,7 +270,9 @@ def search(email: str, format_: Format | None) -> None:
         raise CommandError(f"no customer has the e-mail address {email}", NOTHING_FOUND)
 
 
-# --- the sandbox; imported where it is needed, for the other commands do without a server --------------------
+# --- the sandbox -------------------------------------------------------------------------------------------
+
+# The sandbox is imported inside its commands: the others do not need a server, and start faster without it.
 
 
 @program.command()
@@ -221,9 +281,9 @@ def search(email: str, format_: Format | None) -> None:
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
 )
 def sandbox(host: str, port: int) -> None:
-    """Run a local ChartMogul with a made-up company until Ctrl-C.
+    """Run a local ChartMogul with a fictional company until Ctrl-C.
 
-    It answers like the real one, rate limits included. The client speaks plain HTTP with localhost only.
+    It responds like the real one, with the same rate limits. The client uses plain HTTP for localhost only.
     """
     from chartmogul_async.sandbox import Sandbox
 
@@ -232,7 +292,7 @@ def sandbox(host: str, port: int) -> None:
 
     def ready(url: str) -> None:
         click.echo(
-            f"{company.profile.name} answers at {url} until Ctrl-C. In another terminal:\n"
+            f"{company.profile.name} is served at {url} until Ctrl-C. In another terminal:\n"
             f"  export CHARTMOGUL_BASE_URL={url}\n"
             f"  export CHARTMOGUL_API_KEY={local.api_key}\n"
             f"  chartmogul metrics mrr --start {company.today.year}-01-01 --end {company.today}\n"
@@ -242,15 +302,16 @@ def sandbox(host: str, port: int) -> None:
     try:
         local.run(host, port, ready=ready)
     except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # the rest repeats the address
+        # The part in parentheses repeats the address.
+        reason = str(error.strerror).partition(" (")[0]
         raise CommandError(f"cannot listen on {host}:{port}: {reason}", SERVER) from error
 
 
 @program.command()
 def demo() -> None:
-    """Show what the client does, with a local made-up company.
+    """Demonstrate the client with a local, fictional company.
 
-    Pulls nine metrics for 24 months, one request for each month, and two years of days over HTTP, within
+    Fetches nine metrics for 24 months, one request for each month, and two years of days over HTTP, within
     ChartMogul's limits; takes less than ten seconds.
     """
     from chartmogul_async.cli.demo import demonstrate

@@ -1,4 +1,4 @@
-"""``chartmogul demo``: two years of a made-up company, pulled over real HTTP within the real limits."""
+"""``chartmogul demo``: two years of a fictional company, fetched over real HTTP within the real limits."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from chartmogul_async import Account, AsyncClient, Attempt, KeyMetricsEntry, MetricQuery, MRREntry, Series, Throttle
+from chartmogul_async import Account, AsyncClient, KeyMetricsEntry, MetricQuery, MRREntry, Series, Throttle
 from chartmogul_async.cli import chart, tables, terminal
+from chartmogul_async.events import Attempt
 from chartmogul_async.sandbox import Counters, Sandbox
 
 _METRICS = ("all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv")
@@ -29,8 +30,15 @@ _WIDTH = 80
 
 
 @frozen
-class Pulled:
-    """What came back, and what it took."""
+class Fetched:
+    """The records that were fetched, and how long it took.
+
+    Attributes:
+        account: The account.
+        months: Each metric by month.
+        days: The key metrics by day.
+        seconds: The time for all of them.
+    """
 
     account: Account
     months: dict[str, Series[Any, Any]]
@@ -39,42 +47,48 @@ class Pulled:
 
 
 def demonstrate(sandbox: Sandbox, throttle: Throttle | None = None) -> None:
-    """Serve a sandbox, pull everything from it, and show it."""
+    """Serve a sandbox, fetch two years of all metrics from it, and print them.
+
+    Args:
+        sandbox: The sandbox.
+        throttle: The client's throttle; by default one with the real limits.
+    """
     with sandbox.serve() as url, _progress() as advance:
-        pulled = anyio.run(_pull, sandbox, url, throttle, advance)
-    _show(terminal.stdout(), pulled, url, sandbox.counters)
+        fetched = anyio.run(_fetch, sandbox, url, throttle, advance)
+    _show(terminal.stdout(), fetched, url, sandbox.counters)
 
 
-async def _pull(sandbox: Sandbox, url: str, throttle: Throttle | None, advance: Callable[[str], None]) -> Pulled:
+async def _fetch(sandbox: Sandbox, url: str, throttle: Throttle | None, advance: Callable[[str], None]) -> Fetched:
     today = sandbox.company.today
     first = _months_before(today, _MONTHS - 1)
-    doing = "account"
+    step = "account"
 
-    def answered(_: Attempt) -> None:
-        advance(doing)
+    def count(_: Attempt) -> None:
+        advance(step)
 
-    async with AsyncClient(sandbox.api_key, base_url=url, throttle=throttle, on_attempt=answered) as client:
-        began = time.perf_counter()
+    on_event = terminal.only_attempts(count)
+    async with AsyncClient(sandbox.api_key, base_url=url, throttle=throttle, on_event=on_event) as client:
+        started = time.perf_counter()
         account = await client.account()
         months = {}
         for name in _METRICS:
-            doing = f"{_MONTHS} months of {name.replace('_', '-')}"
+            step = f"{_MONTHS} months of {name.replace('_', '-')}"
             months[name] = await client.metrics.fetch(MetricQuery(name, first, today), slices="interval")
-        doing = "two years of days"
+        step = "two years of days"
         days = await client.metrics.all(today - timedelta(days=_DAYS - 1), today, interval="day", slices=_DAY_SLICES)
-        return Pulled(account, months, days, time.perf_counter() - began)
+        return Fetched(account, months, days, time.perf_counter() - started)
 
 
 def _months_before(day: date, months: int) -> date:
-    """The first day of the month so many months ago."""
+    """Find the first day of the month that lies some months before a day."""
     month = day.year * 12 + day.month - 1 - months
     return date(month // 12, month % 12 + 1, 1)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """A bar on stderr, gone when all is done; nothing where stderr is no terminal."""
-    if not terminal.stderr_moves():
+    """Show a bar on stderr that disappears at the end; nothing if stderr is not a terminal."""
+    if not terminal.stderr_is_interactive():
         yield lambda _: None
         return
     columns = (
@@ -86,30 +100,30 @@ def _progress() -> Iterator[Callable[[str], None]]:
     )
     with Progress(*columns, console=terminal.stderr(), transient=True) as progress:
         task = progress.add_task("", total=_REQUESTS)
-        yield lambda doing: progress.update(task, advance=1, description=f"{doing:<32}")
+        yield lambda step: progress.update(task, advance=1, description=f"{step:<32}")
 
 
-# --- what is shown -----------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------------
 
 
-def _show(console: Console, pulled: Pulled, url: str, counters: Counters) -> None:
+def _show(console: Console, fetched: Fetched, url: str, counters: Counters) -> None:
     console.width = max(console.width, _WIDTH)
-    currency = pulled.account.currency
-    movements = pulled.months["mrr"]
-    console.print(f"{pulled.account.name}: {_MONTHS} months to {movements[-1].date}", style="bold")
+    currency = fetched.account.currency
+    movements = fetched.months["mrr"]
+    console.print(f"{fetched.account.name}: {_MONTHS} months to {movements[-1].date}", style="bold")
     console.print(f"read over HTTP from {url}", style="dim")
     _head(console, "Key figures")
-    terminal.show(console, tables.summary_table(pulled.months["all"], currency))
+    terminal.show(console, tables.summary_table(fetched.months["all"], currency))
     console.print(tables.BEFORE, style="dim")
     _head(console, f"MRR by month, {currency}")
     for line in _trend(movements, console):
         console.print(line)
-    _head(console, "What moved it")
+    _head(console, "Movements")
     terminal.show(console, tables.series_table(movements, currency, console, leave_out=("percentage_change",)))
     console.print()
-    for sentence in _days(pulled, currency):
+    for sentence in _days(fetched, currency):
         console.print(sentence)
-    console.print(_truth(pulled.seconds, counters), style="bold" if counters.refusals == 0 else "bold red")
+    console.print(_statistics(fetched.seconds, counters), style="bold" if counters.refusals == 0 else "bold red")
 
 
 def _head(console: Console, text: str) -> None:
@@ -118,7 +132,7 @@ def _head(console: Console, text: str) -> None:
 
 
 def _trend(movements: Series[MRREntry, Any], console: Console) -> Iterator[Text]:
-    """The MRR at the end of each month as a bar, with the scale on the left and some dates below."""
+    """Draw the MRR at the end of each month as a bar, with the scale on the left and some dates below."""
     blocks = chart.BLOCKS if chart.writable(chart.BLOCKS, console.encoding) else chart.ASCII
     values = [entry.mrr for entry in movements]
     scale = tables.money(max(values), 0)
@@ -129,19 +143,19 @@ def _trend(movements: Series[MRREntry, Any], console: Console) -> Iterator[Text]
     yield Text(f"{'0':>{len(scale)}} {dates.rstrip()}", style="dim")
 
 
-def _days(pulled: Pulled, currency: str) -> Iterator[str]:
-    """What only the days tell, and whether they and the months agree."""
-    moved = [(after.mrr - before.mrr, after.date) for before, after in pairwise(pulled.days)]
-    by_day = {entry.date: entry.mrr for entry in pulled.days}
-    months = pulled.months["mrr"]
+def _days(fetched: Fetched, currency: str) -> Iterator[str]:
+    """Report the best and the worst day, and whether days and months agree."""
+    movements = [(after.mrr - before.mrr, after.date) for before, after in pairwise(fetched.days)]
+    by_day = {entry.date: entry.mrr for entry in fetched.days}
+    months = fetched.months["mrr"]
     agreeing = sum(by_day.get(entry.date) == entry.mrr for entry in months)
-    (least, worst), (most, best) = min(moved), max(moved)
+    (least, worst), (most, best) = min(movements), max(movements)
     up, down = f"{tables.money(most)} {currency}", f"{tables.money(least)} {currency}"
-    yield f"{len(pulled.days)} days: best {best} (MRR +{up}), worst {worst} ({down})."
+    yield f"{len(fetched.days)} days: best {best} (MRR +{up}), worst {worst} ({down})."
     yield f"{agreeing} of {len(months)} months end on the same MRR as their last day, to the cent."
 
 
-def _truth(seconds: float, counters: Counters) -> str:
+def _statistics(seconds: float, counters: Counters) -> str:
     return (
         f"{counters.requests} requests in {seconds:.1f} s, {counters.requests / seconds:.1f} requests a second, "
         f"refusals {counters.refusals}, peak parallel {counters.peak_parallel}"

@@ -1,8 +1,10 @@
-"""From errors to one line on stderr and an exit code that a script can act on."""
+"""Errors become one line on stderr, and an exit code that a script can act on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -13,21 +15,22 @@ KEY = 3
 NOTHING_FOUND = 4
 RATE_LIMIT = 5
 SERVER = 6
+OUTPUT = 7
 INTERRUPTED = 130
 
 MEANINGS = {
-    0: "fine",
-    1: "the reader of the output went away (| head), or a bug",
-    USAGE: "wrong usage, or ChartMogul does not accept a parameter",
-    KEY: "the API key is wrong, or may not do this",
+    0: "success",
+    1: "internal error",
+    USAGE: "invalid usage, or a parameter that ChartMogul rejects",
+    KEY: "the API key is wrong or lacks a permission",
     NOTHING_FOUND: "nothing found",
-    RATE_LIMIT: "the account's rate limit, after several attempts",
-    SERVER: "trouble with the server or the network",
+    RATE_LIMIT: "rate limited, even after several attempts",
+    SERVER: "server or network error",
+    OUTPUT: "stdout was closed early (| head), or its disk is full",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
 _CODES: tuple[tuple[type[ChartMogulError], int], ...] = (
-    (errors.UsageError, USAGE),
     (errors.BadRequestError, USAGE),
     (errors.ValidationError, USAGE),
     (errors.AuthenticationError, KEY),
@@ -36,9 +39,35 @@ _CODES: tuple[tuple[type[ChartMogulError], int], ...] = (
     (errors.RateLimitError, RATE_LIMIT),
 )
 
+# What the library calls an argument is an option here, an argument in capitals, or a variable of the environment.
+_NAMES = {
+    "start_date": "--start",
+    "end_date": "--end",
+    "interval": "--interval",
+    "geo": "--geo",
+    "plans": "--plan",
+    "filters": "--filter",
+    "include": "--include",
+    "email": "EMAIL",
+    "api_key": "CHARTMOGUL_API_KEY",
+    "base_url": "CHARTMOGUL_BASE_URL",
+}
+_PHRASES = (
+    (" is after end_date ", " is after --end "),
+    (" or be built with cfl", ""),
+    ("pass urllib.parse.unquote(filters)", "decode it first"),
+    ("pass several plans as a list, and a plan", "repeat --plan for several plans, and name a plan"),
+    ("pass the key as api_key", "pass the key as CHARTMOGUL_API_KEY"),
+)
+
 
 class CommandError(Exception):
-    """Ends a command with a message and one of the exit codes."""
+    """Ends a command with a message and an exit code.
+
+    Args:
+        message: What is printed on stderr after ``error:``.
+        code: One of the exit codes of this module.
+    """
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -46,36 +75,83 @@ class CommandError(Exception):
 
 
 def code_of(error: ChartMogulError) -> int:
-    """The exit code for an error of the library."""
+    """Find the exit code for an error of an exchange.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The code of its class; ``SERVER`` for a class without one.
+    """
     return next((code for kind, code in _CODES if isinstance(error, kind)), SERVER)
 
 
 def one_line(text: str) -> str:
-    """A text from elsewhere, fit for a terminal: on one line, and nothing in it can steer the terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    """Make a text from elsewhere safe for a terminal.
+
+    Args:
+        text: Any text; it may contain line breaks and control characters.
+
+    Returns:
+        The text on one line, with ``?`` for each control character.
+    """
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
+def in_options(message: str) -> str:
+    """Rewrite a message about an argument of the library for the command line.
+
+    Args:
+        message: The message, which begins with the name of the argument.
+
+    Returns:
+        The message with the name of the option: ``--start 2025-04-01 is after --end 2025-03-31``.
+    """
+    message = re.sub(r"^\w+", lambda name: _NAMES.get(name[0], name[0]), message)
+    for in_library, here in _PHRASES:
+        message = message.replace(in_library, here)
+    return message
 
 
 def run(program: click.Command, args: Sequence[str] | None) -> int:
-    """Run a command line and give its exit code. A closed pipe ends it with code 1, without a word."""
+    """Run a command line and print its error, if there is one.
+
+    Args:
+        program: The command.
+        args: The arguments; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
     try:
-        outcome = program.main(args, prog_name="chartmogul", standalone_mode=False)
+        result = program.main(args, prog_name="chartmogul", standalone_mode=False)
     except click.UsageError as error:
         help_of = error.ctx.command_path if error.ctx else "chartmogul"
-        _say(f"{error.format_message().rstrip('.')} (see '{help_of} --help')")
+        print_error(f"{error.format_message().rstrip('.')} (see '{help_of} --help')")
         return error.exit_code
     except click.ClickException as error:
-        _say(error.format_message())
+        print_error(error.format_message())
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
     except CommandError as error:
-        _say(str(error))
+        print_error(str(error))
         return error.code
+    except errors.UsageError as error:
+        print_error(in_options(str(error)))
+        return USAGE
     except ChartMogulError as error:
-        _say(str(error))
+        print_error(str(error))
         return code_of(error)
-    return outcome if isinstance(outcome, int) else 0
+    return result if isinstance(result, int) else 0
 
 
-def _say(message: str) -> None:
-    click.echo(f"error: {one_line(message)}", err=True)
+def print_error(message: str) -> None:
+    """Print an error as one line on stderr.
+
+    Args:
+        message: What went wrong.
+    """
+    # Without stderr the exit code is all that can be reported.
+    with suppress(OSError):
+        click.echo(f"error: {one_line(message)}", err=True)

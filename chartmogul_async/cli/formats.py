@@ -1,4 +1,4 @@
-"""Records as text for other programs: CSV, JSON and JSON lines. Amounts stay what they are, in cents."""
+"""Records as text for other programs: CSV, JSON and JSON lines. Amounts are cents, as in the records."""
 
 from __future__ import annotations
 
@@ -19,14 +19,29 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def chosen(given: Format | None) -> Format:
-    """The format that was asked for; else a table for eyes, and CSV for everything behind a pipe."""
+    """Choose the format.
+
+    Args:
+        given: The format that was requested, if any.
+
+    Returns:
+        The requested format; by default a table on a terminal, and CSV elsewhere.
+    """
     if given is not None:
         return given
     return "table" if sys.stdout.isatty() else "csv"
 
 
 def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance]) -> str:
-    """A header and a line for each record; None is an empty cell, what has parts of its own is JSON."""
+    """Write records as CSV, with a header.
+
+    Args:
+        records: The records, all of one class.
+        kind: Their class, which names the columns.
+
+    Returns:
+        The text. None is an empty cell; nested values are JSON.
+    """
     names = [field.name for field in attrs.fields(kind)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -36,14 +51,29 @@ def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance]) -> str:
 
 
 def as_json(value: Any) -> str:
-    """A record as an object, several as a list; a series as its entries and its summary."""
+    """Write a value as JSON.
+
+    Args:
+        value: A record, which becomes an object; several, which become a list; or a series, which becomes an object
+            with entries and summary.
+
+    Returns:
+        The text.
+    """
     if isinstance(value, Series):
         value = {"entries": value.entries, "summary": value.summary}
     return json.dumps(value, default=_jsonable, indent=2, ensure_ascii=not _writes_unicode()) + "\n"
 
 
 def as_jsonl(records: Sequence[Any]) -> str:
-    """A line for each record."""
+    """Write records as JSON lines.
+
+    Args:
+        records: The records.
+
+    Returns:
+        The text, one line per record.
+    """
     return "".join(_compact(record) + "\n" for record in records)
 
 

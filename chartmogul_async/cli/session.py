@@ -1,4 +1,4 @@
-"""One call of the library from a command: the client by the environment's settings, opened and closed."""
+"""One call of the library by a command: with a client that is configured by the environment, opened and closed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,33 @@ from typing import TypeVar
 
 import anyio
 
-from chartmogul_async import AsyncClient, errors
-from chartmogul_async.cli.terminal import waiting
+from chartmogul_async import AsyncClient
+from chartmogul_async.cli.failures import USAGE, CommandError
+from chartmogul_async.cli.terminal import status_of_requests
 
 T = TypeVar("T")
 
 
-def ask(question: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    """Answer a question with a client of its own. Raises what the library raises."""
+def call(operation: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """Await one operation of a new client, in a new event loop.
+
+    Args:
+        operation: Is given the client.
+
+    Returns:
+        The result of the operation.
+
+    Raises:
+        CommandError: The environment has no API key.
+        UsageError: The client cannot be made, or an argument of the operation is wrong.
+        ChartMogulError: An exchange failed.
+    """
     if not os.environ.get("CHARTMOGUL_API_KEY"):
-        raise errors.UsageError("no API key; set the environment variable CHARTMOGUL_API_KEY")
+        raise CommandError("no API key: set the environment variable CHARTMOGUL_API_KEY", USAGE)
 
-    async def answer() -> T:
-        with waiting() as on_attempt:
-            async with AsyncClient(on_attempt=on_attempt) as client:
-                return await question(client)
+    async def run() -> T:
+        with status_of_requests() as on_event:
+            async with AsyncClient(on_event=on_event) as client:
+                return await operation(client)
 
-    return anyio.run(answer)
+    return anyio.run(run)

@@ -1,4 +1,4 @@
-"""Records as tables for people: money in the account's currency, its name in the head of the column."""
+"""Records as tables for people: money in units of the account's currency, which the head of the column names."""
 
 from __future__ import annotations
 
@@ -44,19 +44,33 @@ _WORDS = {
     "zip": "ZIP",
     "mrr": "MRR",
 }
-_SHAPES = ((2, 2), (0, 2), (0, 1))  # decimals of money and spaces between columns, the roomiest first
-_BETTER_WHEN_LESS = frozenset({"customer_churn_rate", "mrr_churn_rate"})
+
+# Decimals of money and spaces between columns; the widest first.
+_SHAPES = ((2, 2), (0, 2), (0, 1))
+
+_BETTER_WHEN_LOWER = frozenset({"customer_churn_rate", "mrr_churn_rate"})
 
 
 def money(cents: int | float, decimals: int = 2) -> str:
-    """An amount in units of the currency, exactly, with its thousands set apart."""
+    """Write an amount in units of the currency, exactly, with separators of thousands.
+
+    Args:
+        cents: The amount in cents.
+        decimals: How many are written.
+    """
     return f"{Decimal(str(cents)).scaleb(-2):z,.{decimals}f}"
 
 
 def series_table(series: Series[Any, Any], currency: str, console: Console, leave_out: Collection[str] = ()) -> Table:
-    """A line for each entry; without cents where the terminal is too narrow for them.
+    """Make a table with a line for each entry; without cents if the terminal is too narrow for them.
 
-    The changes of the eight key metrics are left out, for nobody has a terminal for seventeen columns.
+    The changes of the eight key metrics are omitted, because seventeen columns fit on no terminal.
+
+    Args:
+        series: The series, with at least one entry.
+        currency: The account's currency.
+        console: Where the table will be printed.
+        leave_out: Names of fields that get no column.
     """
     fields = [
         field
@@ -80,7 +94,12 @@ def _entries_table(
 
 
 def summary_table(series: Series[Any, Any], currency: str) -> Table:
-    """A line for each figure of the summary: now, before, and the change between the two."""
+    """Make a table with a line for each figure of the summary: now, before, and the change.
+
+    Args:
+        series: The series, with at least one entry.
+        currency: The account's currency.
+    """
     table = _plain_table(gap=3)
     table.add_column("", no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -94,12 +113,18 @@ def summary_table(series: Series[Any, Any], currency: str) -> Table:
 
 
 def card(record: attrs.AttrsInstance, currency: str | None) -> Table:
-    """One record, a line for each field that has something in it."""
+    """Make a table of one record, with a line for each field that is not empty.
+
+    Args:
+        record: The record.
+        currency: The currency of its amounts, if it is known.
+    """
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
-    table.add_column(no_wrap=True)  # a folded address cannot be copied
+    # A URL that is folded cannot be copied.
+    table.add_column(no_wrap=True)
     for field in attrs.fields(type(record)):
-        text = _told(getattr(record, field.name), field, currency)
+        text = _text(getattr(record, field.name), field, currency)
         if text:
             table.add_row(_label(field.name), text)
     return table
@@ -121,7 +146,8 @@ def _unit(field: attrs.Attribute[Any], currency: str) -> str:
 
 
 def _figure(value: Any, field: attrs.Attribute[Any], decimals: int) -> str:
-    if value is None:  # what the closed beta did not tell
+    # Responses of the closed beta lack some figures.
+    if value is None:
         return ""
     match field.metadata.get("unit"):
         case "cents":
@@ -140,11 +166,11 @@ def _signed(change: float) -> str:
 def _colour(name: str, change: float) -> str:
     if not change:
         return ""
-    return "green" if (change > 0) != (name in _BETTER_WHEN_LESS) else "red"
+    return "green" if (change > 0) != (name in _BETTER_WHEN_LOWER) else "red"
 
 
 def _summaries(series: Series[Any, Any]) -> Iterator[tuple[attrs.Attribute[Any], Summary]]:
-    """The figures of a summary of either kind, each with the field of the entries that it belongs to."""
+    """Yield the figures of a summary of either kind, each with the field of the entries that it belongs to."""
     figures = [field for field in attrs.fields(type(series[0])) if field.name not in ("date", "percentage_change")]
     if isinstance(series.summary, Summary):
         yield figures[0], series.summary
@@ -162,8 +188,8 @@ def _summaries(series: Series[Any, Any]) -> Iterator[tuple[attrs.Attribute[Any],
                 )
 
 
-def _told(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
-    """Any value on one line; nothing for what is empty."""
+def _text(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
+    """Write any value on one line; an empty value is an empty string."""
     if value is None or value == () or value == {}:
         return ""
     if field.metadata.get("unit") == "cents":
@@ -171,8 +197,8 @@ def _told(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, tuple):
-        return ", ".join(_told(item, field, currency) for item in value)
+        return ", ".join(_text(item, field, currency) for item in value)
     if attrs.has(type(value)):
-        parts = {part.name: _told(getattr(value, part.name), part, currency) for part in attrs.fields(type(value))}
+        parts = {part.name: _text(getattr(value, part.name), part, currency) for part in attrs.fields(type(value))}
         return ", ".join(f"{_label(name).lower()} {text}" for name, text in parts.items() if text)
     return one_line(as_jsonl([value]) if isinstance(value, dict) else str(value))

@@ -1,7 +1,8 @@
-"""What stands on a terminal, and what stands nowhere else: colours, progress, and lines as wide as it is."""
+"""Output for terminals: colours, progress, and lines as wide as the terminal."""
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,54 +10,89 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 
-from chartmogul_async import Attempt
+from chartmogul_async.events import Attempt, Event, OnEvent
+
+
+class _Data(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the error through: rich itself exits with the code of an internal error."""
+        raise BrokenPipeError(errno.EPIPE, "stdout was closed")
 
 
 def stdout() -> Console:
-    """For what was asked for. Nothing in the data is taken for markup."""
-    return Console(markup=False, emoji=False, highlight=False)
+    """Make a console for data, in which nothing is interpreted as markup."""
+    return _Data(markup=False, emoji=False, highlight=False)
 
 
 def stderr() -> Console:
-    """For everything that is said on the way."""
+    """Make a console for progress, notes and errors."""
     return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
-def stderr_moves() -> bool:
-    """Whether stderr is a terminal that a progress bar can move on; a forced colour in a log is none."""
+def stderr_is_interactive() -> bool:
+    """Check whether a progress bar can move on stderr: a log with forced colours is not a terminal."""
     return sys.stderr.isatty() and stderr().is_interactive
 
 
 def needed_width(console: Console, what: RenderableType) -> int:
-    """How many columns it takes to show something as it is."""
+    """Measure how many columns something takes without folding.
+
+    Args:
+        console: Where it would be printed.
+        what: The table or text.
+    """
     return Measurement.get(console, console.options.update(width=10_000), what).maximum
 
 
 def show(console: Console, what: RenderableType) -> None:
-    """Print something whole: a figure that lost its end would be another figure."""
+    """Print something without cutting it off: a figure without its last digits would be another figure.
+
+    Args:
+        console: Where it is printed; it grows if necessary.
+        what: The table or text.
+    """
     console.width = max(console.width, needed_width(console, what))
     console.print(what)
 
 
 @contextmanager
-def waiting() -> Iterator[Callable[[Attempt], None]]:
-    """Say on stderr, while it is a terminal, what a call is waiting for; gives what ``on_attempt`` takes."""
-    if not stderr_moves():
-        yield _nothing
+def status_of_requests() -> Iterator[OnEvent]:
+    """Show on stderr, while it is a terminal, how many requests are completed and why a call waits.
+
+    Returns:
+        A context manager that gives the function for ``on_event``.
+    """
+    if not stderr_is_interactive():
+        yield _ignore
         return
-    answers = 0
-    with stderr().status("asking ChartMogul", spinner="line") as status:  # a spinner that every encoding has
+    completed = 0
+    # The line spinner exists in every encoding.
+    with stderr().status("waiting for ChartMogul", spinner="line") as status:
 
-        def tell(attempt: Attempt) -> None:
-            nonlocal answers
+        def update(attempt: Attempt) -> None:
+            nonlocal completed
             if attempt.retry_in is None:
-                answers += 1
-                status.update(f"asking ChartMogul: {answers} answered")
+                completed += 1
+                status.update(f"waiting for ChartMogul; requests completed: {completed}")
             else:
-                status.update(f"{attempt.status or attempt.error}: trying again in {attempt.retry_in:.0f} s")
+                status.update(f"{attempt.status or attempt.error}: retrying in {attempt.retry_in:.0f} s")
 
-        yield tell
+        yield only_attempts(update)
 
 
-def _nothing(_: Attempt) -> None:
-    """Without a terminal nobody watches."""
+def only_attempts(handle: Callable[[Attempt], None]) -> OnEvent:
+    """Make a function for ``on_event`` that ignores all events but attempts.
+
+    Args:
+        handle: Is given each attempt.
+    """
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Attempt):
+            handle(event)
+
+    return on_event
+
+
+def _ignore(_: Event) -> None:
+    """Do nothing, as there is no terminal."""

@@ -1,19 +1,17 @@
-"""One question about one metric: arguments checked before anything is sent, and the parameters they become."""
-
-from __future__ import annotations
+"""One query of one metric: its arguments, checked before anything is sent, and the parameters they become."""
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Literal, get_args
+from datetime import date
+from typing import Literal, get_args
 
 from attrs import field, frozen
 
-from chartmogul_async.errors import UsageError
-from chartmogul_async.metrics.intervals import INTERVALS, Interval
-
-if TYPE_CHECKING:
-    from chartmogul_async.cfl import Filter
+from chartmogul_async import checks
+from chartmogul_async.cfl import Filter
+from chartmogul_async.countries import COUNTRIES, OTHER_CODES
+from chartmogul_async.errors import ArgumentError
+from chartmogul_async.intervals import INTERVALS, Interval
 
 MetricName = Literal[
     "all",
@@ -29,116 +27,112 @@ MetricName = Literal[
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 
 _ASP_INTERVALS: tuple[Interval, ...] = ("month", "quarter", "year")
-_COUNTRY = r"[A-Za-z]{2}"
+_ENCODED = re.compile("%(27|2C|7E)", re.IGNORECASE)
 
 
 def _metric(value: str) -> MetricName:
-    name = value.replace("-", "_") if isinstance(value, str) else value
-    if name not in METRICS:
-        raise UsageError(f"metric {value!r} is unknown; it is one of {', '.join(METRICS)}")
-    return METRICS[METRICS.index(name)]  # the plain word, also where an enum's member was given
+    if isinstance(value, str) and value.replace("-", "_") in METRICS:
+        value = value.replace("-", "_")
+    return checks.one_of("metric", value, METRICS)
 
 
 def _start_date(value: str | date) -> date:
-    return _day(value, "start_date")
+    return checks.calendar_day("start_date", value)
 
 
 def _end_date(value: str | date) -> date:
-    return _day(value, "end_date")
-
-
-def _day(value: str | date, argument: str) -> date:
-    try:
-        if isinstance(value, str):
-            return datetime.fromisoformat(value).date()
-        if isinstance(value, datetime):
-            return value.date()
-    except ValueError:
-        pass  # said below, in our words
-    else:
-        if isinstance(value, date):
-            return value
-    raise UsageError(f"{argument} is {value!r}; it is a date, a datetime or an ISO string such as '2023-07-01'")
+    return checks.calendar_day("end_date", value)
 
 
 def _interval(value: Interval) -> Interval:
-    if value not in INTERVALS:
-        raise UsageError(f"interval {value!r} is unknown; it is one of {', '.join(INTERVALS)}")
-    return INTERVALS[INTERVALS.index(value)]
+    return checks.one_of("interval", value, INTERVALS)
 
 
 def _geo(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
-    given = _texts(value.split(",") if isinstance(value, str) else value, "geo", "countries")
-    for code in given:
-        if not re.fullmatch(_COUNTRY, code.strip()):
-            raise UsageError(f"geo has {code!r}; a country is its ISO 3166-1 code of two letters, such as 'US'")
-    return tuple(code.strip().upper() for code in given)
+    codes = checks.strings("geo", value.split(",") if isinstance(value, str) else value, "all countries")
+    return tuple(_country(code) for code in codes)
+
+
+def _country(value: str) -> str:
+    code = str(value.strip().upper())
+    if code in OTHER_CODES:
+        country, right = OTHER_CODES[code]
+        raise ArgumentError(
+            f"geo must contain ISO 3166-1 country codes, not {checks.shown(value)}: {country} is {right!r}"
+        )
+    # Some characters become ASCII letters when they are converted to upper case.
+    if code not in COUNTRIES or not value.isascii():
+        raise ArgumentError(
+            f"geo must contain ISO 3166-1 alpha-2 country codes such as 'US', not {checks.shown(value)}"
+        )
+    return code
 
 
 def _plans(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
-    plans = _texts([value] if isinstance(value, str) else value, "plans", "plans")
+    plans = checks.strings("plans", value, "all plans")
     for plan in plans:
+        checks.encodable("plans", plan)
         if "," in plan:
-            raise UsageError(
-                f"plans has {plan!r}, and the API separates plans by commas: give several plans as a list, and "
-                "a plan whose name has a comma by its UUID ('pl_…') or its external id"
+            raise ArgumentError(
+                f"plans must not contain {checks.shown(plan)}, because the API separates plans by commas: pass several "
+                "plans as a list, and a plan with a comma in its name by its UUID ('pl_…') or its external id"
             )
     return plans
-
-
-def _texts(value: Iterable[str], argument: str, things: str) -> tuple[str, ...]:
-    if not isinstance(value, Iterable):
-        raise UsageError(f"{argument} is {value!r}; it is a list of strings")
-    given = tuple(value)
-    for item in given:
-        if not isinstance(item, str) or not item.strip():
-            raise UsageError(f"{argument} has {item!r}; each of the {things} is a string that is not empty")
-    if not given:
-        raise UsageError(f"{argument} is empty, which would mean no {things} at all; leave it out for all of them")
-    return given
 
 
 def _filters(value: str | Filter | None) -> str | None:
     if value is None:
         return None
-    text = _filter_text(value).strip()
+    text = _filter_text(value)
     if "~" not in text:
-        raise UsageError(f"filters is {value!r}; it is a CFL string such as \"region~ANY~'US','DE'\"")
-    if re.search("%(27|2C|7E)", text, re.IGNORECASE) and "'" not in text:
-        raise UsageError(f"filters is {value!r}, still encoded as in an address; pass urllib.parse.unquote(filters)")
-    return text
+        raise ArgumentError(
+            f"filters must be a CFL string such as \"region~ANY~'US','DE'\" or be built with cfl, "
+            f"not {checks.shown(value)}"
+        )
+    if _ENCODED.search(text) and "'" not in text:
+        raise ArgumentError(
+            f"filters must not be percent-encoded: pass urllib.parse.unquote(filters), not {checks.shown(value)}"
+        )
+    return checks.encodable("filters", text)
 
 
 def _filter_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    from chartmogul_async.cfl import Filter  # whoever built one has loaded it already
-
-    return str(value) if isinstance(value, Filter) else ""
+    text = str(value) if isinstance(value, Filter) else value
+    return text.strip() if isinstance(text, str) else ""
 
 
 @frozen
 class MetricQuery:
-    """One question: which metric, from when to when, in which intervals, for which part of the business.
+    """One query: which metric, from when to when, in which intervals, for which part of the business.
 
-    ``metric`` is the name of a method of ``client.metrics``. Dates are a ``date``, a ``datetime`` (its own
-    day is taken, without converting time zones) or an ISO string; both ends are included, and an end in the
-    future is allowed. ``geo`` is a list of ISO 3166-1 country codes, ``plans`` a list of plan names, UUIDs or
-    external ids (case-sensitive), ``filters`` a string in ChartMogul Filter Language, sent as it is,
-    or a filter built with ``cfl``.
+    Queries are values: frozen, hashable, equal if all their arguments are, and they can be pickled.
 
-    ``asp`` takes months and longer. ``ltv`` is always monthly: its interval is ignored and becomes ``month``.
-    The two churn rates are sent whatever interval is asked for, as ChartMogul's own tools do, though older
-    documents give them none.
+    Args:
+        metric: The name of a method of ``client.metrics``; dashes may stand for underscores.
+        start_date: The first day: a ``date``, a ``datetime`` (its own day is taken, without converting time zones) or
+            an ISO string.
+        end_date: The last day, included. It may lie in the future.
+        interval: ``"day"``, ``"week"``, ``"month"``, ``"quarter"`` or ``"year"``. ``asp`` takes months and longer.
+            ``ltv`` is always monthly: its interval is ignored and becomes ``"month"``. The two churn rates are sent
+            with any interval, as ChartMogul's own tools do, though older documents give them none.
+        geo: ISO 3166-1 alpha-2 country codes, as a list or with commas. A code that no country has is refused, since
+            its figures would all be 0; ``XK`` (Kosovo) is accepted, and a filter on ``region`` takes any code.
+        plans: Plan names, UUIDs or external ids (case-sensitive), as a list; a string is one plan. Only ChartMogul
+            knows which plans an account has: for an unknown one it responds with figures of 0.
+        filters: A string in ChartMogul Filter Language, sent as it is, or a filter built with ``cfl``. Only ChartMogul
+            knows the names and values that it accepts.
 
-    Raises ``UsageError``, naming the argument and what would be right.
+    Raises:
+        ArgumentError: The message names the argument and what it must be.
 
     Source: https://dev.chartmogul.com/reference/metrics/all
     """
+
+    __module__ = "chartmogul_async"
 
     metric: MetricName = field(converter=_metric)
     start_date: date = field(converter=_start_date)
@@ -150,11 +144,12 @@ class MetricQuery:
 
     def __attrs_post_init__(self) -> None:
         if self.end_date < self.start_date:
-            raise UsageError(f"start_date {self.start_date} is after end_date {self.end_date}")
+            raise ArgumentError(f"start_date {self.start_date} is after end_date {self.end_date}")
         if self.metric == "asp" and self.interval not in _ASP_INTERVALS:
-            raise UsageError(f"asp does not take interval {self.interval!r}; it is one of {', '.join(_ASP_INTERVALS)}")
+            raise ArgumentError(f"interval must be one of {', '.join(_ASP_INTERVALS)} for asp, not {self.interval!r}")
         if self.metric == "ltv":
             object.__setattr__(self, "interval", "month")
+        checks.short_enough(self._texts)
 
     @property
     def path(self) -> str:
@@ -167,10 +162,15 @@ class MetricQuery:
         params = {"start-date": self.start_date.isoformat(), "end-date": self.end_date.isoformat()}
         if self.metric != "ltv":
             params["interval"] = self.interval
+        return params | self._texts
+
+    @property
+    def _texts(self) -> dict[str, str]:
+        texts = {}
         if self.geo:
-            params["geo"] = ",".join(self.geo)
+            texts["geo"] = ",".join(self.geo)
         if self.plans:
-            params["plans"] = ",".join(self.plans)
+            texts["plans"] = ",".join(self.plans)
         if self.filters:
-            params["filters"] = self.filters
-        return params
+            texts["filters"] = self.filters
+        return texts

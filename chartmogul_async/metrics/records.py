@@ -1,17 +1,19 @@
-"""What the metrics endpoints answer, as frozen values.
+"""The responses of the metrics endpoints, as frozen values.
 
 Money is what the API sends: an integer number of cents of the account's currency (divide by 100, also for
-currencies without cents). Old answers held fractions of a cent; those stay floats and are never rounded.
-Rates and changes are in percent. ``percentage_change`` compares with the entry before in the same answer: it
-is 0.0 in the first one, and None in answers of the closed beta, which had none.
+currencies without cents). Old responses contained fractions of a cent; those stay floats and are never rounded.
+Rates and changes are in percent. ``percentage_change`` compares with the previous entry of the same response: it
+is 0.0 in the first one, and None in responses of the closed beta, which did not have it.
 
-Each field's metadata says its unit (``cents``, ``percent``, ``count``) and its kind: a ``stock`` (as at the
-end of the interval), a ``flow`` (summed over it) or a ``rate``.
+The metadata of each field contains its unit (``cents``, ``percent``, ``count``) and its kind: a ``stock`` (as at the
+end of the interval), a ``flow`` (summed over it) or a ``rate``. A metric that the API once called differently also
+has its ``old_key``.
 
-Source: https://dev.chartmogul.com/reference/metrics/all and its neighbours.
+Source: https://dev.chartmogul.com/reference/metrics/all and the pages of the other metrics.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here, not postponed: postponed ones would be looked up in the module that ``__module__``
+# names, and the top of the package does not contain ``date``.
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -26,7 +28,6 @@ Money = int | float
 E = TypeVar("E")
 S = TypeVar("S")
 
-
 _STOCK_CENTS = {"unit": "cents", "kind": "stock"}
 _FLOW_CENTS = {"unit": "cents", "kind": "flow"}
 _PERCENT = {"unit": "percent", "kind": "rate"}
@@ -35,10 +36,12 @@ _COUNT = {"unit": "count", "kind": "stock"}
 
 @frozen(weakref_slot=False)
 class MRREntry:
-    """Monthly recurring revenue as at ``date``, and what moved it during the interval (losses are negative).
+    """Monthly recurring revenue as at ``date``, and its movements during the interval (losses are negative).
 
-    The movements are None in answers of the closed beta.
+    The movements are None in responses of the closed beta.
     """
+
+    __module__ = "chartmogul_async"
 
     date: date
     mrr: Money = field(metadata=_STOCK_CENTS)
@@ -54,6 +57,8 @@ class MRREntry:
 class ARREntry:
     """Annual run rate as at ``date``: twelve times the MRR."""
 
+    __module__ = "chartmogul_async"
+
     date: date
     arr: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
@@ -63,6 +68,8 @@ class ARREntry:
 class ARPAEntry:
     """Average revenue per account and month, as at ``date``."""
 
+    __module__ = "chartmogul_async"
+
     date: date
     arpa: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
@@ -70,7 +77,9 @@ class ARPAEntry:
 
 @frozen(weakref_slot=False)
 class ASPEntry:
-    """Average sale price of the interval that ends at ``date``; 0 if nobody bought."""
+    """Average sale price of the interval that ends at ``date``; 0 if there were no sales."""
+
+    __module__ = "chartmogul_async"
 
     date: date
     asp: Money = field(metadata=_FLOW_CENTS)
@@ -81,14 +90,18 @@ class ASPEntry:
 class CustomerCountEntry:
     """Active customers as at ``date``. The closed beta called the field ``customer-count``."""
 
+    __module__ = "chartmogul_async"
+
     date: date
-    customers: int = field(metadata={**_COUNT, "also": "customer-count"})
+    customers: int = field(metadata={**_COUNT, "old_key": "customer-count"})
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
 class CustomerChurnRateEntry:
     """Share of the customers lost in the interval that ends at ``date``, in percent."""
+
+    __module__ = "chartmogul_async"
 
     date: date
     customer_churn_rate: float = field(metadata=_PERCENT)
@@ -99,6 +112,8 @@ class CustomerChurnRateEntry:
 class MRRChurnRateEntry:
     """Net share of the MRR lost in the interval that ends at ``date``, in percent; negative when it grew."""
 
+    __module__ = "chartmogul_async"
+
     date: date
     mrr_churn_rate: float = field(metadata=_PERCENT)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
@@ -106,7 +121,9 @@ class MRRChurnRateEntry:
 
 @frozen(weakref_slot=False)
 class LTVEntry:
-    """Customer lifetime value as at ``date``; 0 while nobody churns."""
+    """Customer lifetime value as at ``date``; 0 while there is no churn."""
+
+    __module__ = "chartmogul_async"
 
     date: date
     ltv: Money = field(metadata=_STOCK_CENTS)
@@ -115,10 +132,12 @@ class LTVEntry:
 
 @frozen(weakref_slot=False)
 class KeyMetricsEntry:
-    """All eight key metrics of one interval, each with its change against the entry before.
+    """All eight key metrics of one interval, each with its change since the previous entry.
 
     Churn rates, ASP and LTV are monthly figures: on daily entries they keep their month's value.
     """
+
+    __module__ = "chartmogul_async"
 
     date: date
     mrr: Money = field(metadata=_STOCK_CENTS)
@@ -141,11 +160,13 @@ class KeyMetricsEntry:
 
 @frozen
 class Summary:
-    """The figure *now*, whatever range was asked for, in the unit of the metric.
+    """The figure *now*, whatever range was requested, in the unit of the metric.
 
     MRR, ARR, ARPA, ASP and customers: now and 30 days ago. Churn rates and LTV: the last month and the one
     before it.
     """
+
+    __module__ = "chartmogul_async"
 
     current: int | float
     previous: int | float
@@ -154,7 +175,9 @@ class Summary:
 
 @frozen
 class KeyMetricsSummary:
-    """All eight figures *now*, whatever range was asked for; see ``Summary`` for what is compared."""
+    """All eight figures *now*, whatever range was requested; see ``Summary`` for the two dates compared."""
+
+    __module__ = "chartmogul_async"
 
     current_mrr: Money = field(metadata=_STOCK_CENTS)
     previous_mrr: Money = field(metadata=_STOCK_CENTS)
@@ -183,16 +206,16 @@ class KeyMetricsSummary:
 
 
 @frozen
-class Answer(Generic[E, S]):
-    """One response of a metrics endpoint, as it came."""
+class MetricResponse(Generic[E, S]):
+    """One response of a metrics endpoint."""
 
     entries: tuple[E, ...]
     summary: S
 
 
 @frozen
-class KeyMetricsAnswer(Answer[KeyMetricsEntry, KeyMetricsSummary | None]):
-    """The response of ``/metrics/all``, whose summary the closed beta lacked."""
+class KeyMetricsResponse(MetricResponse[KeyMetricsEntry, KeyMetricsSummary | None]):
+    """The response of ``/metrics/all``, without a summary in the closed beta."""
 
     entries: tuple[KeyMetricsEntry, ...]
     summary: KeyMetricsSummary | None = None
@@ -202,9 +225,13 @@ class KeyMetricsAnswer(Answer[KeyMetricsEntry, KeyMetricsSummary | None]):
 class Series(Sequence[E], Generic[E, S]):
     """The entries of one query, oldest first, with the summary: a frozen sequence.
 
-    ``entries`` holds one record for each interval, ``summary`` describes *now* (None on ``/metrics/all`` of
-    the closed beta), ``query`` is what was asked.
+    Attributes:
+        entries: One record for each interval.
+        summary: The figures *now*; None for ``/metrics/all`` of the closed beta.
+        query: The query that this is the result of.
     """
+
+    __module__ = "chartmogul_async"
 
     entries: tuple[E, ...]
     summary: S
@@ -224,15 +251,15 @@ class Series(Sequence[E], Generic[E, S]):
         return self.entries[index]
 
 
-ANSWERS: dict[MetricName, type[Answer[Any, Any]]] = {
-    "all": KeyMetricsAnswer,
-    "mrr": Answer[MRREntry, Summary],
-    "arr": Answer[ARREntry, Summary],
-    "arpa": Answer[ARPAEntry, Summary],
-    "asp": Answer[ASPEntry, Summary],
-    "customer_count": Answer[CustomerCountEntry, Summary],
-    "customer_churn_rate": Answer[CustomerChurnRateEntry, Summary],
-    "mrr_churn_rate": Answer[MRRChurnRateEntry, Summary],
-    "ltv": Answer[LTVEntry, Summary],
+RESPONSES: dict[MetricName, type[MetricResponse[Any, Any]]] = {
+    "all": KeyMetricsResponse,
+    "mrr": MetricResponse[MRREntry, Summary],
+    "arr": MetricResponse[ARREntry, Summary],
+    "arpa": MetricResponse[ARPAEntry, Summary],
+    "asp": MetricResponse[ASPEntry, Summary],
+    "customer_count": MetricResponse[CustomerCountEntry, Summary],
+    "customer_churn_rate": MetricResponse[CustomerChurnRateEntry, Summary],
+    "mrr_churn_rate": MetricResponse[MRRChurnRateEntry, Summary],
+    "ltv": MetricResponse[LTVEntry, Summary],
 }
-"""What each endpoint's answer becomes."""
+"""The class of each endpoint's response."""

@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: it plays replies out to whatever server runs it.
+"""The sandbox as an ASGI application, which sends its responses through any ASGI server.
 
 There is no web framework below: the routes are a dozen fixed paths, and the faults need the bare protocol.
 """
@@ -11,75 +11,87 @@ from typing import Any
 
 import anyio
 
-from chartmogul_async.sandbox.exchange import Asked, Exchange, Handle
+from chartmogul_async.sandbox.exchange import Exchange, Handler, Request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 RESET = "chartmogul_async.sandbox.reset"
-"""The name under which the sandbox's own server puts a function into the scope's extensions that resets
-the connection.
+"""The key in the scope's extensions under which the sandbox's own server puts a function that resets the
+connection.
 """
 
-_ARRIVAL = 0.02  # seconds for sent bytes to be read before the reset, which may throw them away
+# Seconds between the last sent bytes and a reset: the reset may discard bytes that the client has not read yet.
+_DELAY_BEFORE_RESET = 0.02
 
 
 class App:
     """An ASGI 3 application over a sandbox.
 
-    Under the sandbox's own server a reset is a real one (RST). Under any other it is a
-    ``ConnectionResetError``, out of which most servers make a broken connection or, before the head, a 500.
+    Under the sandbox's own server a reset is a real one (RST). Under any other server it is a
+    ``ConnectionResetError``, which most servers turn into a broken connection or, before the headers, a 500.
+
+    Args:
+        handler: Computes the response to each request.
     """
 
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises ``RuntimeError`` for anything but HTTP, which servers take as "no
-        lifespan here".
+        """Respond to one request.
+
+        Args:
+            scope: The ASGI scope of the request.
+            receive: Awaits the next message of the client.
+            send: Sends a message to the client.
+
+        Raises:
+            RuntimeError: The scope is not HTTP. Servers take this as "lifespan is not supported".
+            ConnectionResetError: A fault resets the connection, and the server has no extension for it.
         """
         if scope["type"] != "http":
-            raise RuntimeError(f"the sandbox speaks HTTP only, not {scope['type']}")
-        exchange = self._handle(_asked(scope), anyio.current_time())
+            raise RuntimeError(f"the sandbox supports HTTP only, not {scope['type']}")
+        exchange = self._handler(_request_of(scope), anyio.current_time())
         try:
-            await _play(exchange, scope, receive, send)
+            await _send_response(exchange, scope, receive, send)
         finally:
             exchange.close()
 
 
-def _asked(scope: Message) -> Asked:
+def _request_of(scope: Message) -> Request:
     path, query = scope.get("raw_path") or scope["path"].encode(), scope.get("query_string", b"")
-    # Mounted below a prefix, the prefix is part of the path and not of the API.
+    # Under a server that mounts the application below a prefix, the path starts with that prefix.
     path = path.decode("latin-1").removeprefix(scope.get("root_path", ""))
+    target = path + ("?" + query.decode("latin-1") if query else "")
     authorization = dict(scope["headers"]).get(b"authorization", b"")
-    return Asked(
-        scope["method"], path + ("?" + query.decode("latin-1") if query else ""), authorization.decode("latin-1")
-    )
+    return Request(scope["method"], target, authorization.decode("latin-1"))
 
 
-async def _play(exchange: Exchange, scope: Message, receive: Receive, send: Send) -> None:
-    reply = exchange.reply
-    if reply.delay and await _gone_within(reply.delay, receive):
+async def _send_response(exchange: Exchange, scope: Message, receive: Receive, send: Send) -> None:
+    response = exchange.response
+    if response.delay and await _disconnects_within(response.delay, receive):
         return
-    if reply.ending == "reset":
+    if response.ending == "reset":
         await _reset(exchange, scope, receive)
         return
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.head]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    if reply.ending == "whole":
-        exchange.close()  # before the client can know that it has everything, and ask again
-        await send({"type": "http.response.body", "body": reply.sent_body})
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.all_headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.ending == "complete":
+        # The slot is released first: a client with a complete response may send its next request at once.
+        exchange.close()
+        await send({"type": "http.response.body", "body": response.sent_body})
         return
-    await send({"type": "http.response.body", "body": reply.sent_body, "more_body": True})
-    if reply.ending == "stall":
-        await _gone_within(inf, receive)
-    elif not await _gone_within(_ARRIVAL, receive):
+    await send({"type": "http.response.body", "body": response.sent_body, "more_body": True})
+    if response.ending == "stall":
+        await _disconnects_within(inf, receive)
+    elif not await _disconnects_within(_DELAY_BEFORE_RESET, receive):
         await _reset(exchange, scope, receive)
 
 
-async def _gone_within(seconds: float, receive: Receive) -> bool:
-    """Sleep, unless the client hangs up before: then say so at once, for its place is free."""
+async def _disconnects_within(seconds: float, receive: Receive) -> bool:
+    """Sleep, but return True at once if the client disconnects: its slot is free then."""
     with anyio.move_on_after(seconds):
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -91,6 +103,7 @@ async def _reset(exchange: Exchange, scope: Message, receive: Receive) -> None:
     exchange.close()
     reset = scope.get("extensions", {}).get(RESET)
     if reset is None:
-        raise ConnectionResetError("the sandbox was told to break this connection off")
+        raise ConnectionResetError("connection reset by a fault of the sandbox")
     reset()
-    await _gone_within(inf, receive)  # returning before the server has noticed would make it answer 500
+    # A server whose application returns before it has noticed the reset would send a 500.
+    await _disconnects_within(inf, receive)

@@ -1,25 +1,28 @@
-"""A company that can be asked for its customers and booked into, from any thread."""
+"""A company with subscribers, into which more can be booked from any thread."""
 
 from __future__ import annotations
 
 import threading
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from attrs import evolve, frozen
 
-from chartmogul_async.sandbox.records import COUNTRIES, PLANS, Customer, Plan, Step, made_up_uuid
-from chartmogul_async.sandbox.story import tell
+from chartmogul_async.checks import instance_of, non_negative_integer, one_of
+from chartmogul_async.errors import ArgumentError
+from chartmogul_async.sandbox.records import COUNTRIES, PLANS, Booking, PricingPlan, Subscriber, deterministic_uuid
+from chartmogul_async.sandbox.simulation import simulate
 
 WeekStart = Literal["monday", "sunday"]
 """The day on which the account's weeks begin."""
 
-_BOOKING = threading.Lock()  # shared by all companies, so that a company can be pickled; held for microseconds
+# All companies share this lock, so that a company can be pickled; it is held for microseconds.
+_BOOKING = threading.Lock()
 
 
 @frozen
 class Profile:
-    """What ``GET /v1/account`` tells about the company, beside its id."""
+    """The fields of ``GET /v1/account``, except the id."""
 
     name: str = "Sandbox Software Ltd"
     currency: str = "USD"
@@ -30,22 +33,29 @@ class Profile:
 
 @frozen
 class State:
-    """All customers at one moment of booking. It is replaced whole, so a reader in another thread never
-    sees half of one.
+    """All subscribers at one moment. A booking replaces the whole value, so a reader in another thread never sees a
+    partial change.
     """
 
-    customers: tuple[Customer, ...]
+    customers: tuple[Subscriber, ...]
     version: int = 0
 
 
 class Company:
-    """A company whose past is a function of its seed, and into which more can be booked at any time.
+    """A company whose history is a function of its seed, and into which more can be booked at any time.
 
-    The history is told day by day from ``founded`` to ``today`` (the current UTC date unless given), so the
-    figures of a date are the same whatever ``today`` is. ``customers`` is about how many sign up within the
-    first six years; with 0 the company starts empty, for tests that book each movement by hand.
+    The history is simulated day by day, so the figures of a date are the same whatever ``today`` is.
 
-    Raises ``ValueError`` if the company would be founded after today.
+    Args:
+        seed: Determines the simulated history.
+        customers: About how many customers sign up within the first six years. With 0 the company starts empty, for
+            tests that book each movement themselves.
+        founded: The first day of the history.
+        today: The last day of the history; the current UTC date by default.
+        week_start_on: The day on which the account's weeks begin.
+
+    Raises:
+        ArgumentError: An argument is invalid, or ``founded`` is after ``today``.
     """
 
     def __init__(
@@ -58,93 +68,131 @@ class Company:
         week_start_on: WeekStart = "monday",
     ) -> None:
         self.seed = seed
-        self.founded = founded
-        self.today = today or datetime.now(UTC).date()
+        self.founded = instance_of("founded", founded, date)
+        self.today = datetime.now(UTC).date() if today is None else instance_of("today", today, date)
         if founded > self.today:
-            raise ValueError(f"founded on {founded}, which is after today ({self.today})")
-        self.profile = Profile(week_start_on=week_start_on)
+            raise ArgumentError(f"founded must be on or before today ({self.today}), not {founded}")
+        self.profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
         self.plans = PLANS
-        self.state = State(tell(seed, customers, founded, self.today))
+        self.state = State(simulate(seed, non_negative_integer("customers", customers), founded, self.today))
 
     @property
-    def customers(self) -> tuple[Customer, ...]:
-        """Everyone who ever signed up, in the order of signing up; those added by hand come last."""
+    def customers(self) -> tuple[Subscriber, ...]:
+        """Everyone who ever signed up, in the order of signing up; those added with ``add_customer`` come last."""
         return self.state.customers
 
-    def plan(self, name: str) -> Plan:
-        """Find a plan by its name, its UUID (with or without ``pl_``) or its external id.
+    def plan(self, name: str) -> PricingPlan:
+        """Find a plan.
 
-        Raises ``LookupError`` if there is none.
+        Args:
+            name: The name of the plan, its UUID (with or without ``pl_``) or its external id.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ArgumentError: There is no such plan.
         """
         for plan in self.plans:
             if name in names_of(plan):
                 return plan
-        raise LookupError(f"no plan is called {name!r}; there are {', '.join(repr(plan.name) for plan in self.plans)}")
+        known = ", ".join(repr(plan.name) for plan in self.plans)
+        raise ArgumentError(f"plan must be the name, UUID or external id of one of {known}, not {name!r}")
 
-    def customer(self, who: str) -> Customer:
-        """Find a customer by UUID, external id or e-mail (the first one with it). Raises ``LookupError``
-        if there is none.
+    def customer(self, identifier: str) -> Subscriber:
+        """Find a customer.
+
+        Args:
+            identifier: A UUID, an external id or an e-mail address.
+
+        Returns:
+            The first customer with that identifier.
+
+        Raises:
+            ArgumentError: There is no such customer.
         """
         for customer in self.customers:
-            if who in (customer.uuid, customer.external_id, customer.email):
+            if identifier in (customer.uuid, customer.external_id, customer.email):
                 return customer
-        raise LookupError(f"no customer is called {who!r}")
+        raise ArgumentError(f"customer must be the UUID, external id or e-mail of a customer, not {identifier!r}")
 
     def add_customer(
         self, *, on: date, plan: str, mrr: int, country: str = "US", email: str | None = None, name: str | None = None
-    ) -> Customer:
-        """Book a new customer: from ``on`` they pay ``mrr`` cents a month (account's currency) for ``plan``.
+    ) -> Subscriber:
+        """Book a new customer. Responses change at once.
 
-        Answers change at once. Raises ``LookupError`` for an unknown plan or country, ``ValueError`` as in
-        ``book``.
+        Args:
+            on: The day of the first sale.
+            plan: The name, UUID or external id of a plan.
+            mrr: Cents a month in the account's currency.
+            country: A two-letter code from ``records.COUNTRIES``.
+            email: The e-mail address; made up by default.
+            name: The name; made up by default.
+
+        Returns:
+            The new customer.
+
+        Raises:
+            ArgumentError: The plan or the country is unknown, the amount is not a non-negative integer, or the day is
+                before the founding or after today.
         """
-        _, currency, city = COUNTRIES[country]
-        step = self._step(on, plan, mrr)
+        code = one_of("country", country, tuple(COUNTRIES))
+        _, currency, city = COUNTRIES[code]
+        booking = self._booking(on, plan, mrr)
         with _BOOKING:
             number = len(self.customers) + 1
-            customer = Customer(
+            customer = Subscriber(
                 number=number,
-                uuid=made_up_uuid("cus_", self.seed, number),
+                uuid=deterministic_uuid("cus_", self.seed, number),
                 name=name or f"Late Arrival {number}",
                 email=email or f"billing@late-arrival-{number}.example",
-                country=country,
+                country=code,
                 city=city,
                 currency=currency,
-                steps=(step,),
+                bookings=(booking,),
             )
             self.state = State((*self.customers, customer), self.state.version + 1)
         return customer
 
-    def book(self, customer: str, *, on: date, plan: str, mrr: int) -> Customer:
-        """Book a movement: from ``on`` the customer's subscription to ``plan`` is worth ``mrr`` cents a
-        month.
+    def book(self, customer: str, *, on: date, plan: str, mrr: int) -> Subscriber:
+        """Book a movement: from ``on``, the customer's subscription to ``plan`` is worth ``mrr`` cents a month.
 
-        That holds until the next day on which something is already booked for the same customer and plan;
-        what is booked for the same day is replaced. 0 ends the subscription. Whether the change is new
-        business, expansion, contraction, churn or reactivation follows from what the customer paid the day
-        before. Answers change at once, also those about the past. ``customer`` is a UUID, an external id or
-        an e-mail, ``plan`` a name, UUID or external id.
+        The booking holds until the next day on which one exists for the same customer and plan; one for the same day
+        is replaced. Whether the change is new business, expansion, contraction, churn or reactivation follows from
+        what the customer paid the day before. Responses change at once, including those about the past.
 
-        Raises ``LookupError`` for an unknown customer or plan, ``ValueError`` for a negative amount or a day
-        before the founding or after today.
+        Args:
+            customer: A UUID, an external id or an e-mail address.
+            on: The first day.
+            plan: The name, UUID or external id of a plan.
+            mrr: Cents a month in the account's currency; 0 ends the subscription.
+
+        Returns:
+            The customer with the booking.
+
+        Raises:
+            ArgumentError: The customer or the plan is unknown, the amount is not a non-negative integer, or the day is
+                before the founding or after today.
         """
-        step = self._step(on, plan, mrr)
+        booking = self._booking(on, plan, mrr)
         with _BOOKING:
             before = self.customer(customer)
-            kept = [old for old in before.steps if (old.on, old.plan) != (step.on, step.plan)]
-            after = evolve(before, steps=tuple(sorted([*kept, step], key=lambda step: step.on)))
+            kept = [old for old in before.bookings if (old.on, old.plan) != (booking.on, booking.plan)]
+            bookings = sorted([*kept, booking], key=lambda booking: booking.on)
+            after = evolve(before, bookings=tuple(bookings))
             customers = tuple(after if each is before else each for each in self.customers)
             self.state = State(customers, self.state.version + 1)
         return after
 
-    def _step(self, on: date, plan: str, mrr: int) -> Step:
-        if mrr < 0:
-            raise ValueError(f"MRR cannot be negative: {mrr}")
-        if not self.founded <= on <= self.today:
-            raise ValueError(f"{on} is not between the founding ({self.founded}) and today ({self.today})")
-        return Step(on, self.plan(plan).uuid, mrr)
+    def _booking(self, on: date, plan: str, mrr: int) -> Booking:
+        non_negative_integer("mrr", mrr)
+        if not self.founded <= instance_of("on", on, date) <= self.today:
+            raise ArgumentError(f"on must be from {self.founded} (founded) to {self.today} (today), not {on}")
+        return Booking(on, self.plan(plan).uuid, mrr)
 
 
-def names_of(plan: Plan) -> tuple[str, ...]:
-    """All that a request may call a plan: the name, the UUID with and without its prefix, the external id."""
+def names_of(plan: PricingPlan) -> tuple[str, ...]:
+    """Every name by which a request may refer to a plan: the name, the UUID with and without its prefix, the external
+    id.
+    """
     return plan.name, plan.uuid, plan.uuid.removeprefix("pl_"), plan.external_id

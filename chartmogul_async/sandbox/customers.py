@@ -1,4 +1,4 @@
-"""``GET /v1/customers/search`` and ``GET /v1/account``, in today's shapes."""
+"""``GET /v1/customers/search`` and ``GET /v1/account``, in their current shapes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from chartmogul_async.sandbox.company import Company
-from chartmogul_async.sandbox.records import COUNTRIES, Customer, made_up_uuid
-from chartmogul_async.sandbox.reply import Reply, answer, refuse, to_json
+from chartmogul_async.sandbox.records import COUNTRIES, Subscriber, deterministic_uuid
+from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 
-_PAGE = 200  # both the default and the most; a larger wish is silently cut down
+# The default size of a page is also its maximum; a larger value is silently reduced.
+_PAGE_SIZE = 200
 
 SETTINGS: Mapping[str, object] = {
     "churn_recognition": "churn_at_time_of_cancelation",
@@ -19,18 +20,23 @@ SETTINGS: Mapping[str, object] = {
     "refund_handling": "refund_ignore",
     "proximate_movement_reclassification": "reclassification_off",
 }
-"""What ``include`` may ask of the account, and the answers."""
+"""The account's settings that ``include`` may request, with their values."""
 
 
-def account(company: Company, query: Mapping[str, str]) -> Reply:
-    """Give the account's name, currency, time zone, first day of the week and id, and the settings named in
-    ``include``.
+def account(company: Company, query: Mapping[str, str]) -> Response:
+    """Respond to a request for the account.
 
-    400 for a setting that does not exist.
+    Args:
+        company: The company.
+        query: The parameters of the request.
+
+    Returns:
+        A 200 with the account's id, name, currency, time zone and first day of the week, and the settings named in
+        ``include``; a 400 for an unknown setting.
     """
     profile = company.profile
-    told: dict[str, object] = {
-        "id": made_up_uuid("acc_", company.seed),
+    body: dict[str, object] = {
+        "id": deterministic_uuid("acc_", company.seed),
         "name": profile.name,
         "currency": profile.currency,
         "time_zone": profile.time_zone,
@@ -38,55 +44,77 @@ def account(company: Company, query: Mapping[str, str]) -> Reply:
     }
     for name in filter(None, query.get("include", "").split(",")):
         if name not in SETTINGS:
-            return Reply(400, to_json({"message": f"Invalid include parameter: {name}"}))
-        told[name] = SETTINGS[name]
-    return answer(told)
+            return Response(400, to_json({"message": f"Invalid include parameter: {name}"}))
+        body[name] = SETTINGS[name]
+    return json_response(body)
 
 
-def search(company: Company, query: Mapping[str, str]) -> Reply:
-    """Give the customers with this e-mail (compared without case), the longest-standing first, in pages.
+def search(company: Company, query: Mapping[str, str]) -> Response:
+    """Respond to a search for customers by e-mail address (compared without case), in pages.
 
-    400 without ``email``, 404 when nobody has it. A ``per_page`` that is no positive number counts as 200; a
-    cursor that was not given out starts anew. The page numbers of old vanish once a cursor is sent, as they
-    do in the real API.
+    With ``with_associated_emails=true`` the address of a contact is found as well. A ``per_page`` that is not a
+    positive number counts as 200; an unknown cursor starts from the first page. The page numbers of the older API
+    vanish once a cursor is sent, as they do in the real one.
+
+    Args:
+        company: The company.
+        query: The parameters of the request.
+
+    Returns:
+        A 200 with one page of customers, the longest-standing first; a 400 without ``email``; a 404 if no customer
+        has that address.
     """
     email = query.get("email")
     if not email:
-        return refuse(400, 'Parameter "email" is missing', "email")
-    found = [customer for customer in company.customers if customer.email.casefold() == email.casefold()]
+        return error_response(400, 'Parameter "email" is missing', "email")
+    with_contacts = query.get("with_associated_emails") == "true"
+    wanted = email.casefold()
+    found = [customer for customer in company.customers if wanted in _emails(customer, with_contacts)]
     if not found:
-        return refuse(404, f'Can\'t find any customers with email: "{email}"', "email")
+        return error_response(404, f'Can\'t find any customers with email: "{email}"', "email")
     found.sort(key=lambda customer: (customer.since or company.today, customer.number))
     cursors = [_cursor(customer) for customer in found]
-    asked = query.get("cursor", "")
-    start = cursors.index(asked) + 1 if asked in cursors else 0
+    after = query.get("cursor", "")
+    start = cursors.index(after) + 1 if after in cursors else 0
     text = query.get("per_page", "")
-    size = min(int(text), _PAGE) if text.isdecimal() and int(text) else _PAGE
+    size = min(int(text), _PAGE_SIZE) if text.isdecimal() and int(text) else _PAGE_SIZE
     page = found[start : start + size]
-    entries = [_object(company, customer) for customer in page]
-    more = start + size < len(found)
+    entries = [_customer_json(company, customer) for customer in page]
+    has_more = start + size < len(found)
     cursor = _cursor(page[-1]) if page else None
-    old: dict[str, object] = {} if asked else {"current_page": 1, "total_pages": None}
-    old_too: dict[str, object] = {} if asked else {"per_page": size, "page": 1}
-    return answer({"entries": entries, **old, "has_more": more, **old_too, "cursor": cursor}, entries=len(entries))
+    totals: dict[str, object] = {} if after else {"current_page": 1, "total_pages": None}
+    numbers: dict[str, object] = {} if after else {"per_page": size, "page": 1}
+    body = {"entries": entries, **totals, "has_more": has_more, **numbers, "cursor": cursor}
+    return json_response(body, entries=len(entries))
 
 
-def _cursor(customer: Customer) -> str:
+def _emails(customer: Subscriber, with_contacts: bool) -> set[str]:
+    emails = {customer.email, customer.contact_email} if with_contacts else {customer.email}
+    return {email.casefold() for email in emails}
+
+
+def _cursor(customer: Subscriber) -> str:
     since = f"{customer.since}T00:00:00.000000000Z" if customer.since else ""
     return base64.b64encode(f"{since}&{customer.number}".encode()).decode()
 
 
-def _object(company: Company, customer: Customer) -> dict[str, Any]:
-    source = made_up_uuid("ds_", company.seed)
+def _customer_json(company: Company, customer: Subscriber) -> dict[str, Any]:
+    source = deterministic_uuid("ds_", company.seed)
     mrr = customer.mrr_on(company.today)
     number = 100_000 + customer.number
+    status = "Active" if mrr else "Cancelled"
     return {
         "id": number,
         "uuid": customer.uuid,
         "external_id": customer.external_id,
         "name": customer.name,
         "email": customer.email,
-        "status": "Active" if mrr else "Cancelled",
+        "status": status,
+        "lead_status": "New Lead",
+        "free_subscriber_status": "Never a Free Subscriber",
+        "trial_subscriber_status": "Never had Trial",
+        # The words of the real API for a customer who paid are not known.
+        "paid_subscriber_status": status if customer.since else "Never a Paid Subscriber",
         "customer-since": f"{customer.since}T00:00:00+00:00" if customer.since else None,
         "attributes": {"tags": [], "stripe": {}, "custom": {}},
         "data_source_uuid": source,
@@ -99,6 +127,7 @@ def _object(company: Company, customer: Customer) -> dict[str, Any]:
         "zip": None,
         "lead_created_at": None,
         "free_trial_started_at": None,
+        "last_seen": None,
         "address": {
             "country": COUNTRIES[customer.country][0],
             "state": None,

@@ -1,6 +1,4 @@
-"""What passes between the API and those who serve it: a request as the API sees it, and the answer being
-given.
-"""
+"""The interface between the API and its servers: a request, and an exchange with the response to it."""
 
 from __future__ import annotations
 
@@ -8,12 +6,18 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from chartmogul_async.sandbox.reply import Reply
+from chartmogul_async.sandbox.response import Response
 
 
 @frozen
-class Asked:
-    """A request. ``target`` is path and query as sent, ``authorization`` that header or an empty string."""
+class Request:
+    """A request.
+
+    Attributes:
+        method: The HTTP method.
+        target: Path and query as sent.
+        authorization: The value of that header, or an empty string.
+    """
 
     method: str
     target: str
@@ -22,17 +26,17 @@ class Asked:
 
 @define(eq=False)
 class Exchange:
-    """A reply under way. It holds its place among the parallel requests until it is closed, once."""
+    """A response in progress. It counts as in flight until it is closed."""
 
-    reply: Reply
-    _leave: Callable[[], None] | None = None
+    response: Response
+    _release: Callable[[], None] | None = None
 
     def close(self) -> None:
-        """Give the place back; closing again does nothing."""
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+        """Release the request's slot; closing again does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
-Handle = Callable[[Asked, float], Exchange]
-"""Asked at that time (seconds of the event loop's clock), gives the reply to play out."""
+Handler = Callable[[Request, float], Exchange]
+"""Takes a request and the time (seconds of the event loop's clock), returns the exchange with the response to send."""

@@ -1,4 +1,4 @@
-"""Faults on demand: what can go wrong with an answer, and which answers it goes wrong with."""
+"""Faults on demand: what goes wrong with a response, and with which responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from chartmogul_async.sandbox.reply import JSON, Reply, to_json
+from chartmogul_async.checks import instance_of, integer_between, non_negative_integer, non_negative_number
+from chartmogul_async.errors import ArgumentError
+from chartmogul_async.sandbox.response import JSON, Response, to_json
 
 _REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout Error"}
 _PAGE = b"<!DOCTYPE html><html><head><title>Please sign in</title></head><body><h1>Please sign in</h1></body></html>"
@@ -31,7 +33,7 @@ Kind = Literal[
 
 @frozen
 class Fault:
-    """One thing that goes wrong with an answer. Make one with the methods named after what it does."""
+    """One thing that goes wrong with a response. Make one with the methods, each named after its effect."""
 
     kind: Kind
     code: int = 200
@@ -39,7 +41,7 @@ class Fault:
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
-    sent: int | None = None
+    after: int | None = None
 
     @classmethod
     def status(
@@ -49,16 +51,25 @@ class Fault:
         *,
         retry_after: float | str | None = None,
     ) -> Fault:
-        """Answer with this status instead.
+        """Send this status instead of the response.
 
-        ``body`` is written as JSON if it is a mapping and as plain text if it is a string. By default it is
-        plain text for 500 and above and an object with code, message and param below. ``retry_after`` is
-        written as given, sense or not.
+        Args:
+            code: The status.
+            body: A mapping is sent as JSON, a string as plain text. The default is plain text for 500 and above, and
+                an object with code, message and param below.
+            retry_after: The value of that header, sent as given even if it is invalid.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ArgumentError: The code is not a status.
         """
+        integer_between("code", code, 100, 999)
         if body is None and code >= 500:
             body = f"{code} {_REASONS.get(code, 'Error')}"
         elif body is None:
-            body = {"code": code, "message": f"Refused with {code} by the sandbox, as told", "param": None}
+            body = {"code": code, "message": f"Refused with {code} by the sandbox, as requested", "param": None}
         headers = () if retry_after is None else (("retry-after", str(retry_after)),)
         if isinstance(body, str):
             return cls("status", code, body.encode(), "text/plain; charset=utf-8", headers)
@@ -66,89 +77,137 @@ class Fault:
 
     @classmethod
     def reset(cls) -> Fault:
-        """Break the connection off before a single byte is sent."""
+        """Reset the connection before a single byte is sent."""
         return cls("reset")
 
     @classmethod
     def reset_in_body(cls, after: int | None = None) -> Fault:
-        """Break the connection off after so many bytes of the body (default: half of it)."""
-        return cls("reset-in-body", sent=after)
+        """Reset the connection inside the body.
+
+        Args:
+            after: How many bytes of the body are sent before; half of them by default.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ArgumentError: ``after`` is not a non-negative integer.
+        """
+        return cls("reset-in-body", after=_checked_after(after))
 
     @classmethod
     def stall(cls, after: int | None = None) -> Fault:
-        """Send the head and so many bytes of the body (default: half of it), then nothing, and stay
-        connected.
+        """Stop sending inside the body, and keep the connection open.
+
+        Args:
+            after: How many bytes of the body are sent before; half of them by default.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ArgumentError: ``after`` is not a non-negative integer.
         """
-        return cls("stall", sent=after)
+        return cls("stall", after=_checked_after(after))
 
     @classmethod
     def slow(cls, seconds: float) -> Fault:
-        """Answer rightly, but so much later."""
-        return cls("slow", seconds=seconds)
+        """Delay the correct response.
+
+        Args:
+            seconds: The delay, in addition to the sandbox's latency.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ArgumentError: ``seconds`` is not a non-negative number.
+        """
+        return cls("slow", seconds=non_negative_number("seconds", seconds, of=" of seconds"))
 
     @classmethod
     def truncated(cls, after: int | None = None) -> Fault:
-        """Send only so many bytes of the JSON (default: half of it), as if that were all: the length says
-        so, too.
+        """Send only the beginning of the JSON, with a matching content length.
+
+        Args:
+            after: How many bytes are sent; half of them by default.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ArgumentError: ``after`` is not a non-negative integer.
         """
-        return cls("truncated", sent=after)
+        return cls("truncated", after=_checked_after(after))
 
     @classmethod
     def garbage(cls) -> Fault:
-        """Send bytes that are neither JSON nor UTF-8, called JSON."""
+        """Send bytes that are neither JSON nor UTF-8, with the media type of JSON."""
         return cls("garbage")
 
     @classmethod
     def duplicate_keys(cls) -> Fault:
-        """Write the answer's first key once more at its end, with an empty value of its kind.
+        """Repeat the first key of the object at its end, with an empty value of the same type.
 
-        A reader that lets the last one win sees a valid answer without its data.
+        A parser that keeps the last of two equal keys sees a valid response without its data.
         """
         return cls("duplicate-keys")
 
     @classmethod
     def twice(cls) -> Fault:
-        """Write the whole body twice, one after the other."""
+        """Send the whole body twice in succession."""
         return cls("twice")
 
     @classmethod
     def empty(cls) -> Fault:
-        """Send the right head with an empty body."""
+        """Send the correct status and headers with an empty body."""
         return cls("empty")
 
     @classmethod
     def html(cls) -> Fault:
-        """Send a page in place of the answer, with status 200 and called HTML: a proxy's log-in, say."""
+        """Send a page of HTML with status 200 instead of the response, as a proxy with a log-in does."""
         return cls("html")
 
-    def apply(self, reply: Reply) -> Reply:
-        """Give the reply as it comes out with this fault."""
-        half = len(reply.body) // 2 if self.sent is None else self.sent
+    def apply(self, response: Response) -> Response:
+        """The response with this fault.
+
+        Args:
+            response: The correct response.
+
+        Returns:
+            The response to send instead.
+        """
+        after = len(response.body) // 2 if self.after is None else self.after
         match self.kind:
             case "status":
                 return evolve(
-                    reply,
+                    response,
                     status=self.code,
                     body=self.body,
                     content_type=self.content_type,
-                    headers=(*reply.headers, *self.headers),
+                    headers=(*response.headers, *self.headers),
                 )
             case "reset" | "reset-in-body" | "stall":
-                return evolve(reply, ending=self.kind, sent=half)
+                return evolve(response, ending=self.kind, sent_bytes=after)
             case "slow":
-                return evolve(reply, delay=reply.delay + self.seconds)
+                return evolve(response, delay=response.delay + self.seconds)
             case "truncated":
-                return evolve(reply, body=reply.body[:half])
+                return evolve(response, body=response.body[:after])
             case "garbage":
-                return evolve(reply, body=b"\x00\xff{not json\xfe" + reply.body[:16])
+                return evolve(response, body=b"\x00\xff{not json\xfe" + response.body[:16])
             case "duplicate-keys":
-                return evolve(reply, body=_with_duplicate_key(reply.body))
+                return evolve(response, body=_with_duplicate_key(response.body))
             case "twice":
-                return evolve(reply, body=reply.body * 2)
+                return evolve(response, body=response.body * 2)
             case "empty":
-                return evolve(reply, body=b"")
-            case _:  # html, the last kind
-                return evolve(reply, status=200, body=_PAGE, content_type="text/html; charset=utf-8")
+                return evolve(response, body=b"")
+            # The last kind is html.
+            case _:
+                return evolve(response, status=200, body=_PAGE, content_type="text/html; charset=utf-8")
+
+
+def _checked_after(after: int | None) -> int | None:
+    return None if after is None else non_negative_integer("after", after, or_else=" or None")
 
 
 def _with_duplicate_key(body: bytes) -> bytes:
@@ -158,10 +217,9 @@ def _with_duplicate_key(body: bytes) -> bytes:
 
 @frozen
 class Rule:
-    """Which requests a fault meets: the n-th ones (``sequence``) or some of them by chance (``chances``,
-    ``seed``).
+    """Which requests get a fault: those at certain positions (``sequence``), or some at random (``chances``, ``seed``).
 
-    ``where`` narrows it to requests whose path and query, percent-decoded, contain that text.
+    ``where`` restricts the rule to requests whose path and query, percent-decoded, contain that text.
     """
 
     where: str
@@ -172,61 +230,96 @@ class Rule:
 
 @frozen
 class Faults:
-    """Which answers go wrong, and how. Only requests that the limits let in are counted.
+    """Which responses get a fault, and which one. Only requests admitted by the limits count.
 
-    ``Faults.sequence(Fault.reset(), None, Fault.status(502))`` meets the first and the third request;
+    ``Faults.sequence(Fault.reset(), None, Fault.status(502))`` affects the first and the third request;
     ``Faults.sequence(*[Fault.status(503)] * 3, where="/metrics/mrr")`` the first three to one endpoint;
-    ``Faults.random({Fault.reset(): 0.05, Fault.garbage(): 0.01}, seed=7)`` some of all. Added together, the
-    first that has a fault for a request wins.
+    ``Faults.random({Fault.reset(): 0.05, Fault.garbage(): 0.01}, seed=7)`` some at random. Two values can be added: a
+    request then gets the fault of the first rule that has one for it.
     """
 
     rules: tuple[Rule, ...] = ()
 
     @classmethod
     def sequence(cls, *faults: Fault | None, where: str = "") -> Faults:
-        """Meet the first, second, … request that contains ``where`` with these; ``None`` and all after the
-        last are spared.
+        """Give these faults to the first, second, … request.
+
+        Args:
+            faults: The faults in order. None leaves a request alone, as are all requests after the last fault.
+            where: Only requests whose path and query contain this text count.
+
+        Returns:
+            The faults of the sequence.
+
+        Raises:
+            ArgumentError: An argument is not a ``Fault``.
         """
+        for fault in faults:
+            if fault is not None:
+                _check_fault("faults", fault)
         return cls((Rule(where, sequence=faults),))
 
     @classmethod
     def random(cls, chances: Mapping[Fault, float], *, seed: int = 0, where: str = "") -> Faults:
-        """Meet each request that contains ``where`` with these probabilities, the same ones for the same
-        seed.
+        """Give each request one of these faults with its probability.
 
-        Raises ``ValueError`` if the probabilities are negative or add up to more than 1.
+        Args:
+            chances: The probability of each fault.
+            seed: Equal seeds give the same faults to the same requests.
+            where: Only requests whose path and query contain this text count.
+
+        Returns:
+            The random faults.
+
+        Raises:
+            ArgumentError: A key is not a ``Fault``, a probability is negative, or their sum exceeds 1.
         """
-        if any(chance < 0 for chance in chances.values()) or sum(chances.values()) > 1 + 1e-9:
-            raise ValueError(f"not probabilities: {list(chances.values())}")
+        for fault, probability in chances.items():
+            _check_fault("chances", fault)
+            non_negative_number("chances", probability)
+        if sum(chances.values()) > 1 + 1e-9:
+            raise ArgumentError(f"chances must add up to at most 1, not {sum(chances.values())}")
         return cls((Rule(where, chances=tuple(chances.items()), seed=seed),))
 
     def __add__(self, other: Faults) -> Faults:
-        """Put the rules of both one after the other."""
+        """The rules of both, in this order."""
         return Faults(self.rules + other.rules)
 
 
-class Trouble:
-    """Deals out the faults of a plan, request by request."""
+def _check_fault(name: str, fault: object) -> None:
+    instance_of(name, fault, Fault, example="Fault.status(502)")
+
+
+class FaultInjector:
+    """Chooses the fault of each request.
+
+    Args:
+        faults: The rules to follow.
+    """
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
-        self._met = [0] * len(faults.rules)
-        self._chance = [Random(rule.seed) for rule in faults.rules]  # noqa: S311  repeatable on purpose
+        self._counts = [0] * len(faults.rules)
+        self._rngs = [Random(rule.seed) for rule in faults.rules]  # noqa: S311 - repeatable on purpose
 
     def next(self, target: str) -> Fault | None:
-        """Give the fault for the next request to this path and query. Every rule counts it, also after one
-        has hit.
-        """
-        dealt = [self._deal(at, rule) for at, rule in enumerate(self.faults.rules) if rule.where in target]
-        return next((fault for fault in dealt if fault is not None), None)
+        """The fault of the next request, None if there is none.
 
-    def _deal(self, at: int, rule: Rule) -> Fault | None:
-        number, self._met[at] = self._met[at], self._met[at] + 1
-        if number < len(rule.sequence):
-            return rule.sequence[number]
-        luck = self._chance[at].random()
-        for fault, chance in rule.chances:
-            if luck < chance:
+        Every rule counts the request, even after another one has given a fault.
+
+        Args:
+            target: Path and query of the request, percent-decoded.
+        """
+        chosen = [self._choose(index, rule) for index, rule in enumerate(self.faults.rules) if rule.where in target]
+        return next((fault for fault in chosen if fault is not None), None)
+
+    def _choose(self, index: int, rule: Rule) -> Fault | None:
+        position, self._counts[index] = self._counts[index], self._counts[index] + 1
+        if position < len(rule.sequence):
+            return rule.sequence[position]
+        draw = self._rngs[index].random()
+        for fault, probability in rule.chances:
+            if draw < probability:
                 return fault
-            luck -= chance
+            draw -= probability
         return None

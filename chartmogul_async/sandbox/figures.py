@@ -1,4 +1,4 @@
-"""The eight key figures of a period, by the arithmetic the recordings of the real API obey."""
+"""The eight key figures of a period, by the arithmetic that the recordings of the real API obey."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ KEYS = ("mrr", "arr", "customer-churn-rate", "mrr-churn-rate", "ltv", "customers
 """The key figures in the order in which ``/metrics/all`` writes them."""
 
 
-def change(previous: Number, current: Number) -> float:
-    """Percent from one figure to the next, two decimals; 0.0 where there is nothing to divide by."""
-    return round((current - previous) / abs(previous) * 100, 2) + 0.0 if previous else 0.0  # + 0.0 turns -0.0 into 0.0
+def percentage_change(previous: Number, current: Number) -> float:
+    """Percent from one figure to the next, two decimals; 0.0 if the previous one is 0."""
+    return _percent(current - previous, abs(previous))
 
 
-def _rate(part: int, whole: int) -> float:
+def _percent(part: Number, whole: Number) -> float:
+    # Adding 0.0 turns -0.0 into 0.0.
     return round(part / whole * 100, 2) + 0.0 if whole else 0.0
 
 
@@ -38,17 +39,26 @@ def _asp(flows: Flows) -> int:
 class Figures:
     """A selection's figures. Money is whole cents, rates are percent with two decimals.
 
-    Average sale price, churn rates and lifetime value are measured over a whole period. On entries shorter
-    than a month they are those of the calendar month the entry's last day lies in, all of it (as far as it
-    has come), so they depend on the date alone and not on the range asked for. Lifetime value knows months
-    only: on quarters and years, too, it is that of the last day's calendar month.
+    Average sale price, churn rates and lifetime value are measured over a whole period. On entries shorter than a month
+    they are those of the calendar month that contains the entry's last day, all of it (as far as it has come), so they
+    depend on the date alone and not on the requested range. Lifetime value exists by month only: on quarters and years,
+    too, it is that of the last day's calendar month.
     """
 
     ledger: Ledger
     _months: dict[tuple[str, int], Number] = field(factory=dict, init=False, repr=False)
 
     def of(self, key: str, periods: Sequence[Period], interval: Interval) -> list[Number]:
-        """Give one of ``KEYS`` for each of some periods that are (parts of) an ``interval``."""
+        """One figure for each period.
+
+        Args:
+            key: One of ``KEYS``.
+            periods: The periods, each an ``interval`` or part of one.
+            interval: The length of a whole period.
+
+        Returns:
+            The figure of each period, in order.
+        """
         figure, ledger = _FIGURES[key], self.ledger
         if key in _MONTHLY and (interval in ("day", "week") or (key == "ltv" and interval != "month")):
             return [self._of_month(key, month_of(period.last)) for period in periods]
@@ -61,38 +71,36 @@ class Figures:
         return known
 
     def flows(self, period: Period) -> Flows:
-        """What happened within a period."""
+        """The movements within a period."""
         return self.ledger.flows(period.first, period.last)
 
-    def now_and_before(self, key: str, today: date) -> tuple[Number, Number]:
-        """The two figures a summary compares.
+    def current_and_previous(self, key: str, today: date) -> tuple[Number, Number]:
+        """The two figures that a summary compares.
 
-        Today and 30 days ago (for the average sale price, the 30 days up to then each); for both churn rates
-        and lifetime value the last complete calendar month and the one before it.
+        They are those of today and of 30 days ago (for the average sale price, of the 30 days up to each); for both
+        churn rates and lifetime value, of the last complete calendar month and the one before it.
         """
         figure, day = _FIGURES[key], today.toordinal()
         if key in _MONTHLY and key != "asp":
             month = month_before(month_of(day))
             return figure(self.ledger, month), figure(self.ledger, month_before(month))
-        now, before = Period(day - 29, day), Period(day - 59, day - 30)
-        return figure(self.ledger, now), figure(self.ledger, before)
+        current, previous = Period(day - 29, day), Period(day - 59, day - 30)
+        return figure(self.ledger, current), figure(self.ledger, previous)
 
 
 def _customer_churn_rate(ledger: Ledger, period: Period) -> float:
     churned = ledger.flows(period.first, period.last).customers_churned
-    return _rate(churned, ledger.customers(period.first - 1))
+    return _percent(churned, ledger.customers(period.first - 1))
 
 
 def _mrr_churn_rate(ledger: Ledger, period: Period) -> float:
-    """Net: what was lost less what was gained from customers who were there before, new business left out."""
+    """Net: losses less gains from customers who already paid before the period, so without new business."""
     flows = ledger.flows(period.first, period.last)
-    return _rate(flows.new_business - flows.mrr, ledger.mrr(period.first - 1))
+    return _percent(flows.new_business - flows.mrr, ledger.mrr(period.first - 1))
 
 
 def _ltv(ledger: Ledger, period: Period) -> int:
-    """Average revenue per account at the end, divided by the churn rate as it is written (rounded); 0
-    without churn.
-    """
+    """Average revenue per account at the end, divided by the churn rate as written (rounded); 0 without churn."""
     hundredths = round(_customer_churn_rate(ledger, period) * 100)
     return _arpa(ledger, period.last) * 10_000 // hundredths if hundredths else 0
 

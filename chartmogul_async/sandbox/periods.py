@@ -1,7 +1,7 @@
-"""How the API cuts a range of days into entries.
+"""How the API divides a range of days into entries.
 
-Written apart from the client's own calendar, on purpose: the sandbox is the client's referee, and two that
-share their arithmetic would share its mistakes.
+Written independently of the client's own calendar on purpose: the tests check the client against the sandbox, and
+shared arithmetic would share its mistakes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attrs import frozen
 from chartmogul_async.sandbox.company import WeekStart
 
 Interval = Literal["day", "week", "month", "quarter", "year"]
-"""The words the API takes for ``interval``."""
+"""The values that the API accepts for ``interval``."""
 
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
@@ -25,8 +25,9 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 @frozen
 class Period:
-    """The days of one entry, both ends included, as ordinals (``date.toordinal``), for they are looked up
-    in tables.
+    """The days of one entry, both ends included.
+
+    Days are ordinals (``date.toordinal``), because they index tables.
     """
 
     first: int
@@ -34,21 +35,31 @@ class Period:
 
 
 def periods(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Iterator[Period]:
-    """Cut ``start`` to ``end`` along the calendar.
+    """Divide the days from ``start`` to ``end`` along the calendar.
 
-    The first period begins at ``start`` even in mid-interval, the last one ends at ``end`` even before its
-    interval does, and between them nothing is left out. Weeks end on the day before ``week_start_on``.
+    The first period begins at ``start`` even in mid-interval, the last one ends at ``end`` even before its interval
+    does, and no day between them is left out.
+
+    Args:
+        start: The first day.
+        end: The last day.
+        interval: The length of a whole period.
+        week_start_on: The account's first day of the week; weeks end on the day before it.
+
+    Returns:
+        The periods in order.
     """
-    first, end_at = start.toordinal(), end.toordinal()
-    while first <= end_at:
-        last = min(_interval_end(first, interval, week_start_on), end_at)
+    first, end_ordinal = start.toordinal(), end.toordinal()
+    while first <= end_ordinal:
+        last = min(_interval_end(first, interval, week_start_on), end_ordinal)
         yield Period(first, last)
         first = last + 1
 
 
-@lru_cache(maxsize=8192)  # asked four times for each day of a long answer
+# Four figures look up the month of each day, so a long daily range asks for each month thousands of times.
+@lru_cache(maxsize=8192)
 def month_of(day: int) -> Period:
-    """The whole calendar month in which the day lies."""
+    """The whole calendar month that contains the day."""
     when = date.fromordinal(day)
     return Period(day - when.day + 1, _interval_end(day, "month", "monday"))
 

@@ -1,4 +1,4 @@
-"""The sandbox in a process of its own, so that it and its client do not share an interpreter, nor a core."""
+"""The sandbox in a subprocess, so that it shares neither an interpreter nor a core with its client."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from chartmogul_async.sandbox.company import Company
 from chartmogul_async.sandbox.faults import Faults
 from chartmogul_async.sandbox.limits import Limits
-from chartmogul_async.sandbox.sandbox import Sandbox
+from chartmogul_async.sandbox.sandbox import Sandbox, check_options, check_port
 
-_CHILD = "import sys; from chartmogul_async.sandbox.process import child; child(sys.stdin.buffer, sys.stdout)"
-_PATIENCE = 10  # seconds for the child to end by itself
+_CODE = "import sys; from chartmogul_async.sandbox.process import run_child; run_child(sys.stdin.buffer, sys.stdout)"
+# Seconds for the subprocess to end by itself before it is killed.
+_EXIT_TIMEOUT = 10
 
 
 @contextmanager
@@ -32,16 +33,29 @@ def serve_in_subprocess(
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[str]:
-    """Serve a sandbox made of these arguments from a subprocess and give its URL, which ends in ``/v1``.
+    """Serve a sandbox from a subprocess. Needs the extra ``sandbox``.
 
-    The company is copied: what is booked into it afterwards stays here. Read the counters with ``GET
-    /sandbox/counters`` on the same host and port. The subprocess ends with the block, and also if this
-    process dies.
+    The company is copied: later bookings in this process do not reach the subprocess. The counters are at ``GET
+    /sandbox/counters`` on the same host and port. The subprocess ends with the block, and also if this process dies.
 
-    Needs the extra ``sandbox``. Raises ``RuntimeError`` if the subprocess does not come up; it says why on
-    stderr.
+    Args:
+        company: See ``Sandbox``.
+        api_key: See ``Sandbox``.
+        limits: See ``Sandbox``.
+        faults: See ``Sandbox``.
+        latency: See ``Sandbox``.
+        latency_per_entry: See ``Sandbox``.
+        host: The address to listen on.
+        port: The port; 0 is any free one.
+
+    Returns:
+        A context manager that gives the URL, which ends in ``/v1``.
+
+    Raises:
+        ArgumentError: An argument is invalid.
+        RuntimeError: The subprocess did not start; its stderr contains the reason.
     """
-    told = {
+    options: dict[str, Any] = {
         "company": company,
         "api_key": api_key,
         "limits": limits,
@@ -49,43 +63,47 @@ def serve_in_subprocess(
         "latency": latency,
         "latency_per_entry": latency_per_entry,
     }
-    process = subprocess.Popen(  # noqa: S603  our own interpreter and a fixed line of code
-        [sys.executable, "-c", _CHILD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },  # what can be imported here can be there
+    # Otherwise an invalid argument would only show as a failure of the subprocess.
+    check_options(**options)
+    check_port(port)
+    # The subprocess can import whatever this process can.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code
+        [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(pickle.dumps((told, host, port)))
+            process.stdin.write(pickle.dumps((options, host, port)))
             process.stdin.flush()
             url = process.stdout.readline().decode().strip()
             if not url:
-                raise RuntimeError(f"the sandbox's process ended with status {process.wait()}")
+                raise RuntimeError(f"the subprocess of the sandbox ended with status {process.wait()}")
             yield url
         finally:
             process.stdin.close()
             try:
-                process.wait(_PATIENCE)
+                process.wait(_EXIT_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
 
 
-def child(stdin: BinaryIO, stdout: TextIO) -> None:
-    """Serve what ``stdin`` describes, tell the URL on ``stdout``, and go on until ``stdin`` ends."""
+def run_child(stdin: BinaryIO, stdout: TextIO) -> None:
+    """Serve in the subprocess until ``stdin`` ends.
+
+    Args:
+        stdin: Starts with the pickled options of the sandbox, the host and the port.
+        stdout: Where the URL is printed.
+    """
     from chartmogul_async.sandbox.server import Server
 
-    told, host, port = pickle.load(stdin)  # noqa: S301  from our own parent
-    server = Server(Sandbox(**told), host, port, lambda url: print(url, file=stdout, flush=True))
+    options, host, port = pickle.load(stdin)  # noqa: S301 - from our own parent
+    server = Server(Sandbox(**options), host, port, lambda url: print(url, file=stdout, flush=True))
 
-    def watch() -> None:
+    def stop_at_end_of_input() -> None:
         stdin.read()
         server.stop()
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     server.listen()

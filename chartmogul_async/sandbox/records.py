@@ -1,9 +1,8 @@
-"""The values a company is made of: its plans, its customers, and what each of them paid for from which day
-on.
+"""The values that make up a company: its pricing plans, its subscribers, and their bookings.
 
-A customer's history is a row of steps, and a step is a *state* ("from this day on, this plan is worth so many
-cents a month"), never a difference. So whatever is booked later, even into the past, leaves no figure that
-disagrees with another: the movements are read off the states (see ``ledger``), they are not kept beside them.
+A subscriber's history is a sequence of bookings, and a booking is a *state* ("from this day on, this plan is worth so
+many cents a month"), never a difference. Movements are derived from the states (see ``ledger``) and never stored
+beside them, so figures stay consistent with each other whatever is booked later, even into the past.
 """
 
 from __future__ import annotations
@@ -13,18 +12,24 @@ from uuid import UUID, uuid5
 
 from attrs import frozen
 
-_IDS = UUID("5a9db0c2-0a3e-5c1c-9c6b-0d7c2f5e1b11")
+_NAMESPACE = UUID("5a9db0c2-0a3e-5c1c-9c6b-0d7c2f5e1b11")
 
 
-def made_up_uuid(prefix: str, *parts: object) -> str:
-    """Give the same made-up id for the same parts, e.g. ``cus_6c1f…`` for ``("cus_", seed, 17)``."""
-    return prefix + str(uuid5(_IDS, "/".join([prefix, *map(str, parts)])))
+def deterministic_uuid(prefix: str, *parts: object) -> str:
+    """A made-up id, always the same one for the same parts: ``cus_6c1f…`` for ``("cus_", seed, 17)``."""
+    return prefix + str(uuid5(_NAMESPACE, "/".join([prefix, *map(str, parts)])))
 
 
 @frozen
-class Plan:
-    """A price list's line: ``prices`` are cents for one seat and one billing period of ``months``, by
-    currency.
+class PricingPlan:
+    """A plan with its prices.
+
+    Attributes:
+        name: The name shown to customers.
+        uuid: ChartMogul's id, with the prefix ``pl_``.
+        external_id: The id in the billing system.
+        months: The length of a billing period.
+        prices: Cents for one seat and one billing period, by currency.
     """
 
     name: str
@@ -34,19 +39,28 @@ class Plan:
     prices: tuple[tuple[str, int], ...]
 
     def mrr(self, quantity: int, currency: str, rate: tuple[int, int]) -> int:
-        """Cents of the account's currency a month, rounded half up once, for so many seats paid in
-        ``currency``.
+        """The MRR of some seats.
 
-        ``rate`` is what one unit of ``currency`` is worth in the account's, as numerator and denominator.
+        Args:
+            quantity: How many seats.
+            currency: The currency of payment.
+            rate: The value of one unit of ``currency`` in the account's currency, as numerator and denominator.
+
+        Returns:
+            Cents a month in the account's currency, rounded half up once.
         """
-        above, below = dict(self.prices)[currency] * quantity * rate[0], self.months * rate[1]
-        return (2 * above + below) // (2 * below)
+        numerator, denominator = dict(self.prices)[currency] * quantity * rate[0], self.months * rate[1]
+        return (2 * numerator + denominator) // (2 * denominator)
 
 
 @frozen
-class Step:
-    """From ``on`` the subscription to the plan with this UUID is worth ``mrr`` cents a month (0: it has
-    ended).
+class Booking:
+    """From the day ``on``, the subscription to one plan has this MRR.
+
+    Attributes:
+        on: The first day.
+        plan: The UUID of the plan.
+        mrr: Cents a month in the account's currency; 0 ends the subscription.
     """
 
     on: date
@@ -55,9 +69,18 @@ class Step:
 
 
 @frozen
-class Customer:
-    """Who pays. ``steps`` are sorted by day; ``currency`` is what they pay in, MRR is kept in the
-    account's.
+class Subscriber:
+    """A customer of the company.
+
+    Attributes:
+        number: The position in the order of signing up, from 1.
+        uuid: ChartMogul's id, with the prefix ``cus_``.
+        name: The name.
+        email: The e-mail address.
+        country: A two-letter code, a key of ``COUNTRIES``.
+        city: The city.
+        currency: The currency of payment; MRR is kept in the account's currency.
+        bookings: The subscriber's history, sorted by day.
     """
 
     number: int
@@ -67,7 +90,7 @@ class Customer:
     country: str
     city: str
     currency: str
-    steps: tuple[Step, ...] = ()
+    bookings: tuple[Booking, ...] = ()
 
     @property
     def external_id(self) -> str:
@@ -76,28 +99,33 @@ class Customer:
 
     @property
     def since(self) -> date | None:
-        """The day of the first sale."""
-        return next((step.on for step in self.steps if step.mrr), None)
+        """The day of the first sale, None if there was none."""
+        return next((booking.on for booking in self.bookings if booking.mrr), None)
+
+    @property
+    def contact_email(self) -> str:
+        """The e-mail address of the customer's only contact: ``finance@`` at the customer's own domain."""
+        return f"finance@{self.email.rpartition('@')[2]}"
 
     def mrr_on(self, day: date) -> int:
         """Cents a month at the end of ``day``, all plans together."""
-        worth = {step.plan: step.mrr for step in self.steps if step.on <= day}
-        return sum(worth.values())
+        mrr_by_plan = {booking.plan: booking.mrr for booking in self.bookings if booking.on <= day}
+        return sum(mrr_by_plan.values())
 
 
-BRONZE = Plan(
+BRONZE = PricingPlan(
     "Bronze Monthly", "pl_0b1d6c1e-52a7-4d0b-8f5e-6a1c3e9d7a01", "bronze_monthly", 1, (("USD", 39_00), ("EUR", 35_00))
 )
-SILVER = Plan(
+SILVER = PricingPlan(
     "Silver Monthly", "pl_1c2e7d2f-63b8-4e1c-9a6f-7b2d4fae8b02", "silver_monthly", 1, (("USD", 99_00), ("EUR", 89_00))
 )
-GOLD = Plan(
+GOLD = PricingPlan(
     "Gold Monthly", "pl_2d3f8e30-74c9-4f2d-8b70-8c3e50bf9c03", "gold_monthly", 1, (("USD", 249_00), ("EUR", 229_00))
 )
-GOLD_YEARLY = Plan(
+GOLD_YEARLY = PricingPlan(
     "Gold, Yearly", "pl_3e409f41-85da-403e-9c81-9d4f61c0ad04", "gold_yearly", 12, (("USD", 2490_00), ("EUR", 2290_00))
 )
-SUPPORT = Plan(
+SUPPORT = PricingPlan(
     "Priority Support", "pl_4f51a052-96eb-414f-8d92-ae5072d1be05", "support", 1, (("USD", 79_00), ("EUR", 69_00))
 )
 PLANS = (BRONZE, SILVER, GOLD, GOLD_YEARLY, SUPPORT)
@@ -116,11 +144,11 @@ COUNTRIES = {
     "IN": ("India", "USD", "Pune"),
     "JP": ("Japan", "USD", "Osaka"),
 }
-"""Code to full name, the currency its customers pay in, and a city. The order is the order of weight in
-the story.
+"""Code to full name, the currency in which its customers pay, and a city. In the simulation, earlier countries have
+more customers.
 """
 
 RATES = {"USD": (1, 1), "EUR": (108, 100)}
-"""What one unit of a currency is worth in the account's: fixed, so that MRR moves only when a customer
+"""The value of one unit of a currency in the account's currency. Rates are fixed, so MRR moves only when a subscriber
 does.
 """

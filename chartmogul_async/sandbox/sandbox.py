@@ -1,4 +1,4 @@
-"""The sandbox: a company, its API, its limits and its troubles, in one place."""
+"""The sandbox: a company, its API, its limits and its faults, in one object."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from uuid import UUID
 
 from attrs import asdict, define, evolve, frozen
 
+from chartmogul_async.checks import instance_of, integer_between, non_negative_number
 from chartmogul_async.sandbox.app import App
 from chartmogul_async.sandbox.company import Company
 from chartmogul_async.sandbox.customers import account, search
-from chartmogul_async.sandbox.exchange import Asked, Exchange
-from chartmogul_async.sandbox.faults import Faults, Trouble
-from chartmogul_async.sandbox.limits import Gate, Limits, Refusal
-from chartmogul_async.sandbox.metrics import ENDPOINTS, Metrics
-from chartmogul_async.sandbox.reply import Reply, answer, refuse, to_json
+from chartmogul_async.sandbox.exchange import Exchange, Request
+from chartmogul_async.sandbox.faults import FaultInjector, Faults
+from chartmogul_async.sandbox.limits import Limiter, Limits, Refusal
+from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
+from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 
 if TYPE_CHECKING:
     from chartmogul_async.sandbox.transport import SandboxTransport
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 @frozen
 class Counters:
-    """What the sandbox has seen so far.
+    """The requests, refusals, faults and connections that a sandbox has counted so far.
 
-    ``requests`` are all requests to the API, refused ones included; ``refused_429`` those beyond the rate or
-    the minute's work, ``refused_503`` those beyond the places; ``faults`` those that went wrong on demand.
-    ``in_progress`` and ``peak_parallel`` count requests at the same time, the one too many included.
-    ``connections`` were accepted over sockets.
+    Attributes:
+        requests: All requests to the API, including refused ones.
+        refused_429: Requests beyond the rate or the compute budget of the minute.
+        refused_503: Requests beyond the number allowed in parallel.
+        faults: Requests that got a fault.
+        in_progress: Requests in flight.
+        peak_parallel: The most requests at the same time, including one that was refused.
+        connections: Connections accepted over sockets.
     """
 
     requests: int = 0
@@ -46,12 +51,12 @@ class Counters:
 
     @property
     def refusals(self) -> int:
-        """All requests that one of the limits turned away."""
+        """All requests that a limit refused."""
         return self.refused_429 + self.refused_503
 
 
 @define
-class _Tally:
+class _MutableCounters:
     requests: int = 0
     refused_429: int = 0
     refused_503: int = 0
@@ -64,14 +69,24 @@ class _Tally:
 class Sandbox:
     """A local ChartMogul.
 
-    ``company`` is asked for its figures (a new ``Company()`` by default) and may be booked into at any time.
-    ``limits`` and ``faults`` may be assigned anew, which starts their counting afresh. Each answer comes
-    ``latency`` seconds late and ``latency_per_entry`` seconds more for each of its entries; refusals come at
-    once. The limits come first and count every request, also those without a valid key.
+    In process: pass ``transport()`` to a client, or run ``app`` in any ASGI server. Over sockets: ``with
+    sandbox.serve() as url``, or ``run()`` until interrupted. ``GET /sandbox/counters`` returns the counters; it needs
+    no key and does not count.
 
-    In process: give ``transport()`` to a client, or run ``app`` in any ASGI server. Over sockets: ``with
-    sandbox.serve() as url``, or ``run()`` until interrupted. ``GET /sandbox/counters`` tells the counters
-    without a key and outside of all limits.
+    Limits are applied first and count every request, including those without a valid key. ``limits`` and ``faults``
+    may be assigned later, which restarts their counting.
+
+    Args:
+        company: The company whose figures are served, a new ``Company()`` by default. It may be booked into at any
+            time.
+        api_key: The only key that is accepted.
+        limits: The limits to enforce.
+        faults: The faults to inject.
+        latency: Seconds before each response; refusals are sent at once.
+        latency_per_entry: Further seconds for each entry in the response.
+
+    Raises:
+        ArgumentError: An argument is invalid.
     """
 
     def __init__(
@@ -84,143 +99,208 @@ class Sandbox:
         latency: float = 0.0,
         latency_per_entry: float = 0.0,
     ) -> None:
+        check_options(
+            company=company,
+            api_key=api_key,
+            limits=limits,
+            faults=faults,
+            latency=latency,
+            latency_per_entry=latency_per_entry,
+        )
         self.company = Company() if company is None else company
         self.api_key = api_key
         self.latency = latency
         self.latency_per_entry = latency_per_entry
         self.app = App(self.exchange)
-        self._metrics = Metrics(self.company)
-        self._gate = Gate(limits)
-        self._trouble = Trouble(faults)
-        self._tally = _Tally()
-        self._lock = threading.Lock()  # a server in a thread answers while its owner looks at the counters
+        self._metrics = MetricsEndpoints(self.company)
+        self._limiter = Limiter(limits)
+        self._injector = FaultInjector(faults)
+        self._counters = _MutableCounters()
+        # A server in a thread changes the counters while the owner of the sandbox reads them.
+        self._lock = threading.Lock()
 
     @property
     def limits(self) -> Limits:
         """The limits in force."""
-        return self._gate.limits
+        return self._limiter.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._gate = Gate(limits)
+        self._limiter = Limiter(_checked_limits(limits))
 
     @property
     def faults(self) -> Faults:
         """The faults on demand."""
-        return self._trouble.faults
+        return self._injector.faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        self._trouble = Trouble(faults)
+        self._injector = FaultInjector(_checked_faults(faults))
 
     @property
     def counters(self) -> Counters:
         """The counters at this moment."""
         with self._lock:
-            return Counters(**asdict(self._tally))
+            return Counters(**asdict(self._counters))
 
-    def connected(self) -> None:
-        """Count a connection; for servers."""
+    def count_connection(self) -> None:
+        """Count a connection; servers call this."""
         with self._lock:
-            self._tally.connections += 1
+            self._counters.connections += 1
 
     def transport(self) -> SandboxTransport:
-        """Give an ``httpx.AsyncBaseTransport`` that answers in process."""
+        """A transport for ``httpx.AsyncClient`` that responds in process."""
         from chartmogul_async.sandbox.transport import SandboxTransport
 
         return SandboxTransport(self.exchange)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:
-        """Serve over real sockets from a thread: ``with sandbox.serve() as url``, where ``url`` ends in
-        ``/v1``.
+        """Serve over real sockets from a thread. Needs the extra ``sandbox``.
 
-        Port 0 is any free one. Needs the extra ``sandbox``. Raises ``OSError`` if the port is taken.
+        Args:
+            host: The address to listen on.
+            port: The port; 0 is any free one.
+
+        Returns:
+            A context manager: ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
+
+        Raises:
+            ArgumentError: ``port`` is not a port.
+            OSError: The port is in use.
         """
+        check_port(port)
         from chartmogul_async.sandbox.server import serve_in_thread
 
         return serve_in_thread(self, host, port)
 
     def run(self, host: str = "127.0.0.1", port: int = 8000, *, ready: Callable[[str], object] | None = None) -> None:
-        """Serve over real sockets in the foreground, until interrupted (Ctrl-C, or SIGTERM).
+        """Serve over real sockets in the foreground until interrupted (Ctrl-C or SIGTERM). Needs the extra ``sandbox``.
 
-        ``ready`` is called with the URL, which ends in ``/v1``, as soon as requests are answered. Port 0 is
-        any free one. Needs the extra ``sandbox``. Raises ``OSError`` if the port is taken.
+        Args:
+            host: The address to listen on.
+            port: The port; 0 is any free one.
+            ready: Called with the URL, which ends in ``/v1``, as soon as the server accepts requests.
+
+        Raises:
+            ArgumentError: ``port`` is not a port.
+            OSError: The port is in use.
         """
+        check_port(port)
         from chartmogul_async.sandbox.server import run
 
         run(self, host, port, ready or str)
 
-    def exchange(self, asked: Asked, now: float) -> Exchange:
-        """Work out the reply to a request at a time (seconds of the event loop's clock), for a server to
-        play out.
-        """
-        path = asked.target.partition("?")[0]
-        if path == "/sandbox/counters":
-            return Exchange(answer(asdict(self.counters)))
-        with self._lock:
-            return self._exchange(asked, now)
+    def exchange(self, request: Request, now: float) -> Exchange:
+        """Compute the response to a request, for a server to send.
 
-    def _exchange(self, asked: Asked, now: float) -> Exchange:
-        tally, gate = self._tally, self._gate
-        tally.requests += 1
+        Args:
+            request: The request.
+            now: The current time, in seconds of the event loop's clock.
+
+        Returns:
+            The exchange, which must be closed once the response was sent.
+        """
+        path = request.target.partition("?")[0]
+        if path == "/sandbox/counters":
+            return Exchange(json_response(asdict(self.counters)))
+        with self._lock:
+            return self._exchange(request, now)
+
+    def _exchange(self, request: Request, now: float) -> Exchange:
+        counters, limiter = self._counters, self._limiter
+        counters.requests += 1
         headers = (
             ("cache-control", "max-age=0, private, must-revalidate"),
-            ("x-request-id", str(UUID(int=tally.requests))),
+            ("x-request-id", str(UUID(int=counters.requests))),
         )
-        refusal = gate.enter(now)
-        tally.peak_parallel = max(tally.peak_parallel, tally.in_progress + 1)
+        refusal = limiter.acquire(now)
+        counters.peak_parallel = max(counters.peak_parallel, counters.in_progress + 1)
         if refusal is not None:
-            return Exchange(self._refused(refusal, headers))
-        tally.in_progress += 1
+            return Exchange(self._refuse(refusal, headers))
+        counters.in_progress += 1
 
-        def leave() -> None:
+        def release() -> None:
             with self._lock:
-                tally.in_progress -= 1
-                gate.leave()
+                counters.in_progress -= 1
+                limiter.release()
 
-        reply = self._answer(asked)
-        gate.work(reply.entries)
-        delay = self.latency + self.latency_per_entry * reply.entries
-        reply = evolve(reply, headers=headers, delay=delay)
-        fault = self._trouble.next(unquote_plus(asked.target))
+        response = self._respond(request)
+        limiter.charge(response.entries)
+        delay = self.latency + self.latency_per_entry * response.entries
+        response = evolve(response, headers=headers, delay=delay)
+        fault = self._injector.next(unquote_plus(request.target))
         if fault is not None:
-            tally.faults += 1
-            reply = fault.apply(reply)
-        return Exchange(reply, leave)
+            counters.faults += 1
+            response = fault.apply(response)
+        return Exchange(response, release)
 
-    def _refused(self, refusal: Refusal, headers: tuple[tuple[str, str], ...]) -> Reply:
+    def _refuse(self, refusal: Refusal, headers: tuple[tuple[str, str], ...]) -> Response:
         if refusal.status == 429:
-            self._tally.refused_429 += 1
+            self._counters.refused_429 += 1
         else:
-            self._tally.refused_503 += 1
+            self._counters.refused_503 += 1
         if self.limits.retry_after:
             headers = (*headers, ("retry-after", refusal.retry_after))
-        return evolve(refuse(refusal.status, refusal.message), headers=headers)
+        return evolve(error_response(refusal.status, refusal.message), headers=headers)
 
-    def _answer(self, asked: Asked) -> Reply:
-        path, _, query_string = asked.target.partition("?")
+    def _respond(self, request: Request) -> Response:
+        path, _, query_string = request.target.partition("?")
         query = dict(parse_qsl(query_string, keep_blank_values=True))
-        if not self._knows(asked.authorization):
-            return refuse(401, "No valid API key provided")
+        if not self._is_authorized(request.authorization):
+            return error_response(401, "No valid API key provided")
         endpoint = path.removeprefix("/v1/metrics/")
-        known = endpoint in ENDPOINTS or path in ("/v1/ping", "/v1/account", "/v1/customers/search")
-        if not known:
-            return Reply(404, to_json({"error": "Not found"}))
-        if asked.method != "GET":
-            return Reply(405, to_json({"error": "Method not allowed"}))
+        exists = endpoint in ENDPOINTS or path in ("/v1/ping", "/v1/account", "/v1/customers/search")
+        if not exists:
+            return Response(404, to_json({"error": "Not found"}))
+        if request.method != "GET":
+            return Response(405, to_json({"error": "Method not allowed"}))
         if path == "/v1/ping":
-            return answer({"data": "pong!"})
+            return json_response({"data": "pong!"})
         if path == "/v1/account":
             return account(self.company, query)
         if path == "/v1/customers/search":
             return search(self.company, query)
-        return self._metrics.answer(endpoint, query)
+        return self._metrics.respond(endpoint, query)
 
-    def _knows(self, authorization: str) -> bool:
-        """The key is the user name; the password may be anything, as some send the key twice."""
+    def _is_authorized(self, authorization: str) -> bool:
+        """Whether the user name is the key; the password may be anything, as some clients send the key twice."""
         scheme, _, credentials = authorization.partition(" ")
         try:
             user = base64.b64decode(credentials, validate=True).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             return False
         return scheme.lower() == "basic" and user == self.api_key
+
+
+def check_options(
+    *, company: object, api_key: object, limits: object, faults: object, latency: object, latency_per_entry: object
+) -> None:
+    """Check the arguments of a ``Sandbox`` without making one.
+
+    Raises:
+        ArgumentError: One of them is invalid.
+    """
+    if company is not None:
+        instance_of("company", company, Company, "Company(seed=1)")
+    instance_of("api_key", api_key, str)
+    _checked_limits(limits)
+    _checked_faults(faults)
+    non_negative_number("latency", latency, of=" of seconds")
+    non_negative_number("latency_per_entry", latency_per_entry, of=" of seconds")
+
+
+def check_port(port: object) -> None:
+    """Check the port of a server.
+
+    Raises:
+        ArgumentError: It is not an integer from 0 to 65535.
+    """
+    integer_between("port", port, 0, 65_535)
+
+
+def _checked_limits(limits: object) -> Limits:
+    return instance_of("limits", limits, Limits, "Limits(per_second=40)")
+
+
+def _checked_faults(faults: object) -> Faults:
+    return instance_of("faults", faults, Faults, "Faults.sequence(Fault.reset())")

@@ -1,10 +1,8 @@
-"""Whom a request asks about: ``geo``, ``plans`` and ``filters`` made into one value that customers can be
-held against.
+"""Which subscribers and subscriptions a request selects: ``geo``, ``plans`` and ``filters`` as one value.
 
-What the documentation leaves open is decided here, and tolerantly. A country or a plan that nobody has is no
-error: it selects nothing, and every figure is 0. Filters on plan and MRR are answered for each day as of that
-day, so that the figures of a date never depend on what came later; MRR is meant in units of the account's
-currency, not in cents.
+Where the documentation leaves a case open, this module is tolerant. An unknown country or plan is not an error: it
+selects nothing, and every figure is 0. Filters on plan and MRR are evaluated for each day as of that day, so the
+figures of a date never depend on later events. MRR in a filter is in units of the account's currency, not in cents.
 """
 
 from __future__ import annotations
@@ -17,114 +15,138 @@ from decimal import Decimal
 from attrs import frozen
 
 from chartmogul_async.sandbox.company import names_of
-from chartmogul_async.sandbox.records import COUNTRIES, RATES, Customer, Plan
+from chartmogul_async.sandbox.records import COUNTRIES, RATES, PricingPlan, Subscriber
 
 _CLAUSE = re.compile(r"(?P<name>[\w.]+)~(?P<operator>[A-Z_]+)~(?P<values>.+)", re.DOTALL)
-_AND = re.compile(r"~AND~(?=(?:[^']*'[^']*')*[^']*$)")  # but not one inside quotes
+# An ~AND~ inside quotes belongs to a value: the rest of the text must have an even number of quotes.
+_AND = re.compile(r"~AND~(?=(?:[^']*'[^']*')*[^']*$)")
 _VALUE = re.compile(r"'([^']*)'|([^',]+)")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
-_SETS: Mapping[str, Callable[[frozenset[object], frozenset[object]], bool]] = {
-    "ANY": lambda have, asked: not have.isdisjoint(asked),
+# IS and IS_NOT accept null only, so their set of values is empty.
+_SET_OPERATORS: Mapping[str, Callable[[frozenset[object], frozenset[object]], bool]] = {
+    "ANY": lambda actual, values: not actual.isdisjoint(values),
     "ALL": frozenset.issuperset,
     "NONE": frozenset.isdisjoint,
-    "IS": lambda have, asked: have == asked,  # the only value for these two is null, so nothing is asked
-    "IS_NOT": lambda have, asked: have != asked,
+    "IS": lambda actual, values: actual == values,
+    "IS_NOT": lambda actual, values: actual != values,
 }
-_NUMBERS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
+_NUMBER_OPERATORS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
     "GT": operator.gt,
     "GTE": operator.ge,
     "LT": operator.lt,
     "LTE": operator.le,
 }
-_SAME = {"EQ": "ANY", "NOT_EQ": "NONE"}
-_TEXT = {"CONTAINS": "ANY", "NOT_CONTAINS": "NONE"}
+_SYNONYMS = {"EQ": "ANY", "NOT_EQ": "NONE"}
+_TEXT_OPERATORS = {"CONTAINS": "ANY", "NOT_CONTAINS": "NONE"}
 
 
 class FilterError(ValueError):
-    """A ``filters`` string that is not CFL, or is CFL that the sandbox does not know."""
+    """A ``filters`` parameter that is not CFL, or uses CFL that the sandbox does not support."""
 
 
 @frozen
 class Clause:
-    """One ``name~OPERATOR~values`` that a customer must meet on a day. Values of ``mrr`` are cents."""
+    """One ``name~OPERATOR~values`` that a subscriber must match on a day. Values of ``mrr`` are cents."""
 
     name: str
     operator: str
     values: tuple[str, ...] | tuple[Decimal, ...]
 
-    def holds(self, customer: Customer, worth: Mapping[str, int]) -> bool:
-        """Say whether it is met by a customer whose plans are worth ``worth`` (cents by plan UUID, none of
-        them 0).
+    def matches(self, subscriber: Subscriber, mrr_by_plan: Mapping[str, int]) -> bool:
+        """Whether a subscriber with these subscriptions matches.
+
+        Args:
+            subscriber: The subscriber.
+            mrr_by_plan: Cents by plan UUID on that day, none of them 0.
         """
-        mrr = sum(worth.values())
+        mrr = sum(mrr_by_plan.values())
         if self.operator == "BETWEEN":
             return Decimal(self.values[0]) <= mrr <= Decimal(self.values[1])
-        if self.operator in _NUMBERS:
-            return _NUMBERS[self.operator](Decimal(mrr), Decimal(self.values[0]))
-        have: Mapping[str, frozenset[object]] = {
-            "region": frozenset({customer.country}),
-            "currency": frozenset({customer.currency}),
-            "plan": frozenset(worth),
+        if self.operator in _NUMBER_OPERATORS:
+            return _NUMBER_OPERATORS[self.operator](Decimal(mrr), Decimal(self.values[0]))
+        actual: Mapping[str, frozenset[object]] = {
+            "region": frozenset({subscriber.country}),
+            "currency": frozenset({subscriber.currency}),
+            "plan": frozenset(mrr_by_plan),
             "mrr": frozenset({mrr}),
         }
-        return _SETS[self.operator](have[self.name], frozenset(self.values))
+        return _SET_OPERATORS[self.operator](actual[self.name], frozenset(self.values))
 
 
 @frozen
 class Selection:
-    """Which customers count (``countries``, ``clauses``) and which of their subscriptions (``plans``,
-    UUIDs); None is all.
+    """Which subscribers count, and which of their subscriptions.
+
+    Attributes:
+        countries: The countries of the subscribers; None is all.
+        plans: The UUIDs of the plans; None is all.
+        clauses: Further conditions, all of which a subscriber must match.
     """
 
     countries: frozenset[str] | None = None
     plans: frozenset[str] | None = None
     clauses: tuple[Clause, ...] = ()
 
-    def wants(self, customer: Customer) -> bool:
-        """Say whether the customer's country counts at all."""
-        return self.countries is None or customer.country in self.countries
+    def includes(self, subscriber: Subscriber) -> bool:
+        """Whether the subscriber's country is selected."""
+        return self.countries is None or subscriber.country in self.countries
 
-    def counted(self, customer: Customer, worth: Mapping[str, int]) -> Mapping[str, int]:
-        """Give the part of ``worth`` (cents by plan UUID, none of them 0) that counts."""
-        if self.clauses and not all(clause.holds(customer, worth) for clause in self.clauses):
+    def selected_mrr(self, subscriber: Subscriber, mrr_by_plan: Mapping[str, int]) -> Mapping[str, int]:
+        """The selected part of a subscriber's MRR on a day.
+
+        Args:
+            subscriber: The subscriber.
+            mrr_by_plan: Cents by plan UUID on that day, none of them 0.
+
+        Returns:
+            The selected part of ``mrr_by_plan``.
+        """
+        if self.clauses and not all(clause.matches(subscriber, mrr_by_plan) for clause in self.clauses):
             return {}
         if self.plans is None:
-            return worth
-        return {plan: mrr for plan, mrr in worth.items() if plan in self.plans}
+            return mrr_by_plan
+        return {plan: mrr for plan, mrr in mrr_by_plan.items() if plan in self.plans}
 
 
-def select(plans: Iterable[Plan], *, geo: str = "", plan_names: str = "", filters: str = "") -> Selection:
-    """Read the three parameters as a request sends them; an empty one selects everything.
+def select(plans: Iterable[PricingPlan], *, geo: str = "", plan_names: str = "", filters: str = "") -> Selection:
+    """Parse the three parameters of a request; an empty one selects everything.
 
-    ``geo`` is a comma list of country codes in any case; ``plan_names`` a comma list of names, UUIDs with or
-    without ``pl_`` and external ids, so a name with a comma inside cannot be reached by its name. ``filters``
-    is CFL: ``plan``, ``region``, ``currency`` and ``mrr`` joined by ``~AND~``. ``plan~ANY~`` (and ``EQ``,
-    ``CONTAINS``) restricts the subscriptions counted, everything else the customers; plans may be named there
-    as in ``plan_names``.
+    Args:
+        plans: All plans of the company.
+        geo: Comma-separated country codes in any case.
+        plan_names: Comma-separated names, UUIDs with or without ``pl_`` and external ids; so a plan whose name
+            contains a comma cannot be selected by its name.
+        filters: CFL: conditions on ``plan``, ``region``, ``currency`` and ``mrr`` joined by ``~AND~``. ``plan~ANY~``
+            (and ``EQ``, ``CONTAINS``) restricts the subscriptions, everything else the subscribers; plans may be named
+            as in ``plan_names``.
 
-    Raises ``FilterError`` for CFL it cannot read.
+    Returns:
+        The selection; equal parameters written differently give equal selections.
+
+    Raises:
+        FilterError: The filters cannot be parsed.
     """
     known = list(plans)
     countries = frozenset(code.strip().upper() for code in geo.split(",")) if geo else None
-    counted = _uuids(known, plan_names.split(",")) if plan_names else None
+    selected = _uuids(known, plan_names.split(",")) if plan_names else None
     clauses: list[Clause] = []
     for text in _AND.split(filters) if filters else []:
-        clause = _clause(text, known)
+        clause = _parse_clause(text, known)
         if clause.name == "plan" and clause.operator == "ANY":
-            asked = frozenset(str(uuid) for uuid in clause.values)
-            counted = asked if counted is None else counted & asked
+            uuids = frozenset(str(uuid) for uuid in clause.values)
+            selected = uuids if selected is None else selected & uuids
         else:
             clauses.append(clause)
-    return Selection(countries, counted, tuple(clauses))
+    return Selection(countries, selected, tuple(clauses))
 
 
-def _uuids(plans: list[Plan], names: Iterable[str]) -> frozenset[str]:
+def _uuids(plans: list[PricingPlan], names: Iterable[str]) -> frozenset[str]:
     wanted = {name.strip() for name in names}
     return frozenset(plan.uuid for plan in plans if not wanted.isdisjoint(names_of(plan)))
 
 
-def _clause(text: str, plans: list[Plan]) -> Clause:
+def _parse_clause(text: str, plans: list[PricingPlan]) -> Clause:
     parts = _CLAUSE.fullmatch(text)
     if parts is None:
         raise FilterError(f"Filter {text!r} is not of the form name~OPERATOR~value")
@@ -139,11 +161,11 @@ def _clause(text: str, plans: list[Plan]) -> Clause:
     }.get(name)
     if texts is None:
         raise FilterError(f"Filter {name!r} is not known to the sandbox; it knows plan, region, currency and mrr")
-    if word in _TEXT:
-        word = _TEXT[word]
+    if word in _TEXT_OPERATORS:
+        word = _TEXT_OPERATORS[word]
         values = [key for key, text in texts.items() if any(value in text for value in values)]
     elif name == "plan":
-        # A plan that does not exist keeps its place, for nobody has all of them.
+        # An unknown plan remains among the values, so that plan~ALL~ with it matches nobody.
         values = [uuid for value in values for uuid in _uuids(plans, [value]) or {value}]
     return _set_clause(name, word, tuple(values))
 
@@ -155,11 +177,11 @@ def _number_clause(name: str, word: str, values: list[str]) -> Clause:
     if len(values) < needed or not all(_NUMBER.fullmatch(value) for value in values):
         raise FilterError(f"{word!r} needs {needed} number(s), not {','.join(values)!r}")
     cents = tuple(Decimal(value) * 100 for value in values)
-    return Clause(name, word, cents) if word in (*_NUMBERS, "BETWEEN") else _set_clause(name, word, cents)
+    return Clause(name, word, cents) if word in (*_NUMBER_OPERATORS, "BETWEEN") else _set_clause(name, word, cents)
 
 
 def _set_clause(name: str, word: str, values: tuple[str, ...] | tuple[Decimal, ...]) -> Clause:
-    known = _SAME.get(word, word)
-    if known not in _SETS:
+    known = _SYNONYMS.get(word, word)
+    if known not in _SET_OPERATORS:
         raise FilterError(f"Operator {word!r} does not go with {name!r}")
     return Clause(name, known, () if known in ("IS", "IS_NOT") else values)

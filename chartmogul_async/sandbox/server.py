@@ -15,31 +15,41 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chartmogul_async.sandbox.app import RESET, App, Message, Receive, Send
 
-# Seconds, as web servers in front of such an API have it; uvicorn's 5 would close on a client that thinks.
+# Seconds, a usual value for servers of such an API. Uvicorn's 5 would close connections that a slow client reuses.
 _KEEP_ALIVE = 75
 
 
-class Served(Protocol):
-    """What a server needs of a sandbox."""
+class Servable(Protocol):
+    """The part of a sandbox that a server needs."""
 
     app: App
 
-    def connected(self) -> None:
+    def count_connection(self) -> None:
         """Count a connection."""
         ...
 
 
 class Server(uvicorn.Server):
-    """A server that already listens when it is made, and that can be stopped from any thread.
+    """A server that listens from its construction on, and that can be stopped from any thread.
 
-    ``url`` is where the API is, ``/v1`` included; ``ready`` is called with it when requests are answered.
+    Args:
+        sandbox: The sandbox to serve.
+        host: The address to listen on.
+        port: The port; 0 is any free one.
+        ready: Called with the URL as soon as the server accepts requests.
+
+    Attributes:
+        url: The URL of the API, ``/v1`` included.
+
+    Raises:
+        OSError: The port is in use.
     """
 
-    def __init__(self, sandbox: Served, host: str, port: int, ready: Callable[[str], object]) -> None:
+    def __init__(self, sandbox: Servable, host: str, port: int, ready: Callable[[str], object]) -> None:
         super().__init__(
             uvicorn.Config(
                 sandbox.app,
-                http=_protocol(sandbox.connected),
+                http=_protocol(sandbox.count_connection),
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -53,7 +63,7 @@ class Server(uvicorn.Server):
             )
         )
         self._ready = ready
-        self._socket = _listening(host, port)
+        self._socket = _listening_socket(host, port)
         self.url = f"http://{host}:{self._socket.getsockname()[1]}/v1"
 
     def listen(self) -> None:
@@ -62,26 +72,26 @@ class Server(uvicorn.Server):
             self.run(sockets=[self._socket])
 
     def stop(self) -> None:
-        """Make ``listen`` return, soon."""
+        """Make ``listen`` return soon."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say so."""
+        """Start to accept requests, and call ``ready``."""
         await super().startup(sockets)
         self._ready(self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Hang up on everybody first: an answer that was told to stall would otherwise keep the server
-        waiting.
-        """
+        """Abort all connections first, because a stalled response would otherwise keep the server waiting."""
         for connection in self.server_state.connections:
             connection.transport.abort()
         await super().shutdown(sockets)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A listening socket that says it speaks TCP. Of one that does not, as ``socket.create_server`` makes it, asyncio
-    leaves Nagle's algorithm on, and every answer comes 40 ms late.
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """A listening socket with an explicit protocol, TCP.
+
+    Without one, as ``socket.create_server`` makes it, asyncio leaves Nagle's algorithm on, and every response is 40 ms
+    late.
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -94,12 +104,12 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _protocol(connected: Callable[[], None]) -> type[H11Protocol]:
-    """Make a protocol that counts its connections and lets the application reset them."""
+def _protocol(count_connection: Callable[[], None]) -> type[H11Protocol]:
+    """A protocol that counts its connections and lets the application reset them."""
 
-    class Resettable(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # only TCP comes here
-            connected()
+    class ResettableProtocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # TCP only
+            count_connection()
             super().connection_made(transport)
             app: Any = self.app
 
@@ -109,19 +119,33 @@ def _protocol(connected: Callable[[], None]) -> type[H11Protocol]:
 
             self.app = resettable
 
-    return Resettable
+    return ResettableProtocol
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close without lingering, which makes the system send RST where it would send FIN."""
-    with suppress(OSError):  # the client may have hung up before
+    """Close without lingering, which makes the system send RST instead of FIN."""
+    # The client may have disconnected already.
+    with suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
 @contextmanager
-def serve_in_thread(sandbox: Served, host: str, port: int) -> Iterator[str]:
-    """Serve from a thread and give the URL."""
+def serve_in_thread(sandbox: Servable, host: str, port: int) -> Iterator[str]:
+    """Serve from a thread.
+
+    Args:
+        sandbox: The sandbox to serve.
+        host: The address to listen on.
+        port: The port; 0 is any free one.
+
+    Returns:
+        A context manager that gives the URL, which ends in ``/v1``.
+
+    Raises:
+        OSError: The port is in use.
+        RuntimeError: The server did not start.
+    """
     started = threading.Event()
     server = Server(sandbox, host, port, lambda _: started.set())
 
@@ -136,13 +160,23 @@ def serve_in_thread(sandbox: Served, host: str, port: int) -> Iterator[str]:
     try:
         started.wait()
         if not server.started:
-            raise RuntimeError("the sandbox's server ended before it began")
+            raise RuntimeError("the server of the sandbox did not start")
         yield server.url
     finally:
         server.stop()
         thread.join()
 
 
-def run(sandbox: Served, host: str, port: int, ready: Callable[[str], object]) -> None:
-    """Serve in the foreground until interrupted."""
+def run(sandbox: Servable, host: str, port: int, ready: Callable[[str], object]) -> None:
+    """Serve in the foreground until interrupted.
+
+    Args:
+        sandbox: The sandbox to serve.
+        host: The address to listen on.
+        port: The port; 0 is any free one.
+        ready: Called with the URL as soon as the server accepts requests.
+
+    Raises:
+        OSError: The port is in use.
+    """
     Server(sandbox, host, port, ready).listen()

@@ -1,12 +1,12 @@
-"""The whole body of an answer, unpacked, and never more of it than memory can bear.
+"""The whole body of a response, decompressed, within bounds.
 
-The body is collected first and unpacked then, with an end to what comes out: a few packed kilobytes may stand for
-gigabytes.
+The body is collected first and then decompressed up to a limit: a few compressed kilobytes may stand for gigabytes.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 import httpx
 
@@ -15,43 +15,59 @@ from chartmogul_async.errors import DecodeError
 LARGEST_BODY = 64 * 2**20
 """Bytes; a hundred thousand days of all metrics are 45 million."""
 
-_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
-_EITHER_HEADER = 32 + zlib.MAX_WBITS  # that of gzip or that of zlib, whichever is there
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+# The header of gzip or that of zlib, whichever is there.
+_EITHER_HEADER = 32 + zlib.MAX_WBITS
+_GZIP_HEADER = 16 + zlib.MAX_WBITS
+_CHUNK = 2**16
+# Members of a body; each costs time, however small it is.
+_MOST_MEMBERS = 10_000
 
 
 async def with_whole_body(response: httpx.Response) -> httpx.Response:
-    """The same answer with its body in memory. Closes the one that is given, on every path.
+    """Read a response to its end.
 
-    Raises ``DecodeError`` when the body is too large, ``httpx.DecodingError`` when it cannot be unpacked. Another
-    packing than gzip and deflate is left as it is.
+    The given response is closed on every path. A body in an encoding other than gzip and deflate is left as it is.
+
+    Args:
+        response: A response whose body was not read yet.
+
+    Returns:
+        The same response with its body in memory.
+
+    Raises:
+        DecodeError: The body is too large.
+        httpx.DecodingError: The body cannot be decompressed.
     """
     try:
         body = await _collected(response)
     finally:
         await response.aclose()
-    headers, packing = response.headers, response.headers.get("content-encoding")
-    if packing is not None:
-        if packing.strip().lower() in _PACKED and body:
-            body = _unpacked(body, response)
-        # Without this header httpx unpacks nothing by itself, which it would do without an end ("gzip, gzip").
+    headers, encoding = response.headers, response.headers.get("content-encoding")
+    if encoding is not None:
+        if encoding.strip().lower() in _COMPRESSED and body:
+            body = _decompressed(body, response)
+        # Without this header httpx does not decompress the body itself, which would have no limit ("gzip, gzip").
         headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
 
 async def _collected(response: httpx.Response) -> bytes:
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # what an async transport gives
+    # An async transport gives an async stream.
+    assert isinstance(response.stream, httpx.AsyncByteStream)
     body, size = bytearray(), 0
     try:
         async for chunk in response.stream:
             body += chunk
             size += len(chunk)
             if size > LARGEST_BODY:
-                # A stream is several generators, one within the other. They end together when the innermost one
-                # breaks, as it does on a closed connection; left alone, each of them would have to be cleaned up.
+                # A stream consists of nested generators. They end together when the innermost one fails, as it does
+                # on a closed connection; if the loop were left instead, each of them would have to be closed.
                 await response.aclose()
                 body.clear()
             if size > 2 * LARGEST_BODY:
-                break  # a stream of somebody else's, which does not mind being closed
+                # A user's own transport may have a stream that goes on although it was closed.
+                break
     except Exception:
         if size <= LARGEST_BODY:
             raise
@@ -60,20 +76,43 @@ async def _collected(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-def _unpacked(body: bytes, response: httpx.Response) -> bytes:
-    unpacker = zlib.decompressobj(_EITHER_HEADER)
+def _decompressed(body: bytes, response: httpx.Response) -> bytes:
     try:
-        content = unpacker.decompress(body, LARGEST_BODY + 1)
+        pieces = list(_members(body))
     except zlib.error as error:
-        raise httpx.DecodingError(f"the body cannot be unpacked: {error}") from None
-    if len(content) > LARGEST_BODY:
+        raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from None
+    if sum(map(len, pieces)) > LARGEST_BODY:
         raise _too_large(response)
-    if not unpacker.eof:
-        raise httpx.DecodingError("the body cannot be unpacked: it breaks off")
-    return content
+    return b"".join(pieces)
+
+
+def _members(body: bytes) -> Iterator[bytes]:
+    """The content of every member, piece by piece: gzip allows several, and zeros behind the last one.
+
+    It ends with the piece that exceeds the limit.
+    """
+    decompressor, members, left = zlib.decompressobj(_EITHER_HEADER), 1, LARGEST_BODY
+    # What is behind the end of a member is copied, which takes long if it is much.
+    for start in range(0, len(body), _CHUNK):
+        chunk = body[start : start + _CHUNK]
+        while chunk:
+            if decompressor.eof:
+                if not chunk.strip(b"\0"):
+                    break
+                decompressor, members = zlib.decompressobj(_GZIP_HEADER), members + 1
+            if members > _MOST_MEMBERS:
+                raise zlib.error(f"it has more than {_MOST_MEMBERS} members")
+            piece = decompressor.decompress(chunk, left + 1)
+            left -= len(piece)
+            yield piece
+            if left < 0:
+                return
+            chunk = decompressor.unused_data
+    if not decompressor.eof:
+        raise zlib.error("it is incomplete")
 
 
 def _too_large(response: httpx.Response) -> DecodeError:
-    problem = f"$: the body is larger than {LARGEST_BODY} bytes, and no more is read"
+    problem = f"$: the body is larger than {LARGEST_BODY} bytes, so no more was read"
     request_id = response.headers.get("x-request-id")
     return DecodeError(problem, response.status_code, request_id=request_id, problems=(problem,))

@@ -1,9 +1,9 @@
-"""A connection for each request in flight, handed out in turn.
+"""One connection for each request in flight, reused for later requests.
 
-httpx's own pool looks through all its connections and waiters at every event, which is slow behind a line of
-requests, and a cancellation at the wrong moment can leave one of its slots dead for good. Here each slot is
-an httpx transport with a single connection: taken for one exchange, put back after a whole answer, and thrown
-away alone after anything else. How many there are is decided by the throttle's places.
+httpx's own pool looks through all its connections and waiters at every event, which is slow with a long queue of
+requests, and a cancellation at the wrong moment can make one of its slots unusable for good. Here each slot is
+an httpx transport with a single connection: taken for one exchange, put back after a complete response, and discarded
+alone after anything else. The throttle decides how many there are.
 """
 
 from __future__ import annotations
@@ -19,21 +19,30 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import httpx
 
-from chartmogul_async.errors import UsageError
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.transport.bodies import with_whole_body
-from chartmogul_async.transport.leftovers import has_more
+from chartmogul_async.transport.network import close_socket, keep_socket
+from chartmogul_async.transport.unsolicited import has_unsolicited_data
 
-_KEEPALIVE = 30.0  # seconds; a connection that the server closed meanwhile is noticed before it is used
-_CLOSING = 2.0  # seconds that saying goodbye to a broken connection may take
+# Seconds that an idle connection is kept; if the server closes it earlier, that is noticed before it is used.
+_KEEPALIVE = 30.0
+# Seconds that closing a broken connection may take.
+_CLOSING = 2.0
+MAX_PORT = 65535
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Connections(httpx.AsyncBaseTransport):
-    """Hands each request a transport with one connection, the one used last first."""
+    """Sends each request over a transport of its own with a single connection, the most recently used one.
+
+    Args:
+        make: Makes such a transport when none is idle.
+    """
 
     def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
         self._make = make
-        self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()  # with the time of their last answer
+        # Each with the time of its last response, oldest first.
+        self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -43,7 +52,7 @@ class Connections(httpx.AsyncBaseTransport):
         except BaseException:
             await _close(connection)
             raise
-        if self._closed or has_more(connection, response):
+        if self._closed or has_unsolicited_data(connection, response):
             await _close(connection)
         else:
             now = anyio.current_time()
@@ -61,13 +70,18 @@ class Connections(httpx.AsyncBaseTransport):
             try:
                 await _close(self._idle.popleft()[1])
             except anyio.get_cancelled_exc_class() as error:
-                cancelled = error  # asyncio's own gets through the shield, and the others are to be closed all the same
+                # A shield does not stop asyncio's own cancellation, and the others must be closed all the same.
+                cancelled = error
         if cancelled is not None:
             raise cancelled
 
 
 class Borrowed(httpx.AsyncBaseTransport):
-    """A transport that the user handed in: shared by all requests, and never thrown away."""
+    """A transport that the user passed in: shared by all requests, and never discarded.
+
+    Args:
+        transport: The user's own transport.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
@@ -82,48 +96,70 @@ class Borrowed(httpx.AsyncBaseTransport):
 async def _send(connection: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
     try:
         return await connection.handle_async_request(request)
-    except AttributeError as error:  # on uvloop, when anyio asks a socket that is gone already for its name
+    except AttributeError as error:
+        # On uvloop anyio looks up the name of a socket that is already gone.
         raise httpx.ConnectError("the connection was lost as soon as it was made") from error
 
 
 async def _close(connection: httpx.AsyncBaseTransport) -> None:
-    with anyio.move_on_after(_CLOSING, shield=True), suppress(Exception):  # it is given up in any case
-        await connection.aclose()
+    # Whatever goes wrong while closing, the connection is given up.
+    with anyio.move_on_after(_CLOSING, shield=True), suppress(Exception):
+        try:
+            await connection.aclose()
+        finally:
+            await close_socket(connection)
 
 
 def connections_to(base_url: httpx.URL) -> Connections:
-    """Connections that honour the environment's proxy settings and share one TLS context."""
+    """Connections that honour the environment's proxy settings and share one TLS context.
+
+    Args:
+        base_url: Where all requests go.
+
+    Returns:
+        The connections. None is opened yet; an unusable proxy or certificate raises ``ArgumentError`` with the first.
+    """
     proxy = _proxy_for(base_url)
 
     def make() -> httpx.AsyncBaseTransport:
         tls = _tls_context() if base_url.scheme == "https" else _no_tls_context()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE)
         try:
-            return httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
+            transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=_checked_proxy(proxy, tls))
         except httpx.InvalidURL:
-            # Its words may hold a part of the password.
-            raise UsageError("the proxy of the environment (HTTPS_PROXY, ALL_PROXY) is no URL") from None
+            # The error's text may contain a part of the password.
+            raise ArgumentError("HTTPS_PROXY/ALL_PROXY is not a valid URL") from None
         except (ValueError, ImportError) as error:
-            raise UsageError(
-                f"the proxy of the environment (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
-            ) from error
+            raise ArgumentError(f"HTTPS_PROXY/ALL_PROXY cannot be used: {error}") from error
+        keep_socket(transport)
+        return transport
 
     return Connections(make)
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """Built at the first connection, then shared by all clients: it takes as long as an answer."""
+    """The context that all clients share, made with the first connection: making it takes as long as a request."""
     try:
         return httpx.create_ssl_context()
     except OSError as error:
-        raise UsageError(f"the TLS certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): {error}") from error
+        raise ArgumentError(f"the TLS certificates cannot be read (SSL_CERT_FILE, SSL_CERT_DIR): {error}") from error
 
 
 @cache
 def _no_tls_context() -> ssl.SSLContext:
-    """For plain HTTP, which goes to loopback only: reading the certificates would take 20 ms for nothing."""
+    """A context for plain HTTP, which goes to loopback only: it saves the 20 ms of reading the certificates."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _checked_proxy(proxy: str | None, tls: ssl.SSLContext) -> httpx.Proxy | str | None:
+    if proxy is None:
+        return None
+    url = httpx.URL(proxy)
+    if url.port is not None and not 1 <= url.port <= MAX_PORT:
+        raise ValueError(f"the port must be from 1 to {MAX_PORT}, not {url.port}")
+    # A proxy that is itself reached over TLS shares the context: httpcore would make one for each connection.
+    return httpx.Proxy(proxy, ssl_context=tls) if url.scheme == "https" else proxy
 
 
 def _proxy_for(url: httpx.URL) -> str | None:

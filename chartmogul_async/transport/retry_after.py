@@ -1,4 +1,4 @@
-"""How long an answer asks to wait: ``Retry-After`` in seconds or as a date."""
+"""How long a response asks to wait: ``Retry-After`` in seconds or as a date."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-_SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?"  # no sign, no exponent, no "nan": those are nonsense here
-_LONGEST = 86_400.0  # a day; the longest period that the API knows is a minute
+# A sign, an exponent or "nan" makes no sense here.
+_SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?"
+# Seconds of a day; the longest period that the API knows is a minute.
+_LONGEST = 86_400.0
 
 
 def retry_after_of(headers: httpx.Headers) -> float | None:
-    """Seconds to wait from now; None when nothing is said, or nonsense such as years. A date in the past is 0.
+    """How long to wait from now.
 
-    A date is held against the answer's own ``Date``, so that a wrong clock on this machine does not count.
+    A date is compared with the response's own ``Date``, so that a wrong clock on this machine has no effect.
+
+    Args:
+        headers: Those of the response.
+
+    Returns:
+        Seconds; 0 for a date in the past, None if the header is missing, malformed, or asks for more than a day.
     """
-    said = headers.get("retry-after", "").strip()
-    if re.fullmatch(_SECONDS, said):
-        seconds = float(said)
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(_SECONDS, value):
+        seconds = float(value)
     else:
-        until, now = _moment(said), _moment(headers.get("date", ""))
+        until, now = _moment(value), _moment(headers.get("date", ""))
         if until is None:
             return None
         seconds = max(0.0, until - (time.time() if now is None else now))

@@ -1,340 +1,360 @@
-"""One line for all requests of an account: never the 41st in a second, never the 21st at once.
+"""One queue for all requests of an account: at most 40 in a second, at most 20 at once.
 
-ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and says of neither how
-it counts. ``Throttle`` keeps both limits in advance, for every way of counting, and turns a refusal that
-comes all the same into news for every task of the account.
+ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and of neither it is documented
+how it is counted. ``Throttle`` stays within both limits for every way of counting, and applies a refusal that
+comes all the same to every task of the account. What it knows is in ``limits``; here is the queue around it.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
 
-from __future__ import annotations
-
-import logging
 import math
 import time
-from collections import OrderedDict
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 from attrs import frozen
 
-from chartmogul_async.errors import RateLimitError, UsageError
-from chartmogul_async.transport.door import Door
-from chartmogul_async.transport.grants import Grant, Waiter
-from chartmogul_async.transport.window import Window
-
-logger = logging.getLogger("chartmogul_async")
-
-_PACE = 0.95  # the share of the rate that is kept while pacing evenly
-_PACE_FOR = 60.0  # how long pacing lasts before a burst is tried again; doubled each time that fails
-_LONGEST_PACE = 3600.0
-_BACKOFFS = (1.0, 4.0, 16.0, 30.0)  # seconds; the pauses without Retry-After, the last one repeated
-_PROBE_EVERY = 60.0  # how often a pause that is too long for anybody is put to the test
+from chartmogul_async.checks import positive_integer
+from chartmogul_async.errors import RateLimitError, StateError
+from chartmogul_async.events import logger
+from chartmogul_async.transport.limits import AccountLimits, LimitEvent
+from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.queue import Queue
 
 
 @frozen
 class ThrottleStatistics:
     """A throttle at one moment.
 
-    ``admitted`` requests so far, ``waited`` of them had to wait in line; ``waiting`` and ``in_flight`` now, of
-    ``places``; ``paused_until`` and ``paced_until`` are the ends of the latest pause and of the latest even
-    pacing on the event loop's clock, None if there was none.
+    Attributes:
+        admitted: Requests admitted so far.
+        waited: How many of them had to wait in the queue.
+        waiting: How many wait now.
+        in_flight: How many are in flight now.
+        max_in_flight: How many may be; fewer than ``parallel`` after a 503.
+        paused_until: The end of the latest pause, on the event loop's clock; None if there was none.
+        paced_until: Until when requests are spaced evenly at least, likewise.
+        per_second: How many requests may start in a second at present; fewer than allowed after refusals.
     """
+
+    __module__ = "chartmogul_async"
 
     admitted: int
     waited: int
     waiting: int
     in_flight: int
-    places: int
+    max_in_flight: int
     paused_until: float | None
     paced_until: float | None
+    per_second: float
 
 
 class Throttle:
     """Admits requests first come first served: ``per_second`` starts a second, ``parallel`` in flight.
 
-    One throttle may serve several clients of the same account, within one event loop. A burst that fits goes
-    out at once. A 429 pauses everyone, for as long as the server says or 1, 4, 16, 30, 30 … seconds; then one
-    request goes ahead, and when it is not refused the others follow. A 429 that the own requests of the last second
-    cannot explain also spreads the starts evenly for a minute or longer, for the server may allow no bursts. A
-    503 halves the places, and every round of successes gives one back.
+    Requests that are sent again go ahead of those that were not sent yet, and a call whose caller gives up before a
+    response can come does not take a slot.
+
+    One throttle may serve several clients of the same account, within one event loop. A burst that fits is sent
+    at once. A 429 pauses everyone, for as long as the server says or 0.25, 1, 6, 30, 30 … seconds; then one request
+    goes ahead as a probe, and when it is not refused the others follow. From then on they are spaced evenly, since the
+    server may allow no bursts; each further 429 lowers the rate, which rises again while there is none. A 503 halves
+    the concurrency, and every round of successes gives one slot back.
+
+    Args:
+        per_second: Requests that may start in any second.
+        parallel: Requests that may be in flight at once.
+
+    Raises:
+        ArgumentError: A limit is not a positive integer.
     """
 
+    __module__ = "chartmogul_async"
+
     def __init__(self, per_second: int = 40, parallel: int = 20) -> None:
-        self._per_second, self._parallel = _checked(per_second, "per_second"), _checked(parallel, "parallel")
-        self._places = parallel  # of the parallel ones, how many are in use after a 503
-        self._line: OrderedDict[Waiter, None] = OrderedDict()
-        self.door = Door(self._check_loop, self._is_crowded)
-        self._window = Window()
-        self._in_flight = self._admitted = self._waited = 0
+        per_second, parallel = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
+        self._limits = AccountLimits(per_second, parallel)
+        self._queue = Queue()
+        self._waited = 0
 
-        self._paused_at = self._paused_until = self._tested_at = -math.inf
-        self._pauses = 0.0  # seconds of all pauses, the running one to its end
-        self._pauses_in_a_row = 0
-        self._probe: Grant | None = None  # the one request that goes ahead after a pause
-        self._paced_until = self._next_start = -math.inf
-        self._pace_for = _PACE_FOR
-        self._lowered_at = -math.inf
-        self._successes = 0
-
-        self._users = 0
+        self._users: set[object] = set()
         self._loop: object = None
-        self._last_seen = self._last_seen_really = 0.0  # on the clock of that loop, and on one that all loops share
+        # One moment on the clock of that loop, and on one that all loops share.
+        self._last_seen = self._last_seen_anywhere = 0.0
 
     def __repr__(self) -> str:
-        return f"Throttle(per_second={self._per_second}, parallel={self._parallel})"
+        return f"Throttle(per_second={self._limits.per_second}, parallel={self._limits.parallel})"
 
     def statistics(self) -> ThrottleStatistics:
-        """Tell what was admitted, what waits, and what the throttle knows of the server."""
+        """Report what was admitted, what waits, and what is known about the server.
+
+        Returns:
+            The figures of this moment.
+        """
+        limits = self._limits
         return ThrottleStatistics(
-            admitted=self._admitted,
+            admitted=limits.admitted,
             waited=self._waited,
-            waiting=self.door.waiting + len(self._line),
-            in_flight=self._in_flight,
-            places=self._places,
-            paused_until=_or_none(self._paused_until),
-            paced_until=_or_none(self._paced_until),
+            waiting=len(self._queue.waiters),
+            in_flight=len(limits.in_flight),
+            max_in_flight=limits.max_in_flight,
+            paused_until=_or_none(limits.paused_until),
+            paced_until=None if limits.pace is None else limits.pace.even_until,
+            per_second=limits.per_second if limits.pace is None else limits.pace.rate,
         )
 
     @property
     def parallel(self) -> int:
-        """How many exchanges may be in flight."""
-        return self._parallel
+        """How many requests may be in flight."""
+        return self._limits.parallel
 
     def resize(self, *, per_second: int | None = None, parallel: int | None = None) -> None:
-        """Change the limits from now on; what is in flight stays in flight."""
-        if per_second is not None:
-            self._per_second = _checked(per_second, "per_second")
-        if parallel is not None:
-            self._parallel = self._places = _checked(parallel, "parallel")
-        if self._line:
-            self._admit_from_line()
+        """Change the limits from now on; what is in flight stays in flight.
 
-    def room(self, under_way: int = 0) -> int:
-        """How many requests would start at once, were they to come now; ``under_way`` are known to the caller."""
-        now = anyio.current_time()
-        if self._probe is not None or now < max(self._paused_until, self._paced_until):
-            return 0
-        busy = max(self._in_flight + len(self._line), under_way)
-        return max(0, min(self._places - busy, self._per_second - self._window.count(now)))
+        Args:
+            per_second: Requests that may start in any second; None leaves it as it is.
+            parallel: Requests that may be in flight at once; None leaves it as it is.
 
-    # --- who uses it ---------------------------------------------------------------------------------------
+        Raises:
+            ArgumentError: A limit is not a positive integer.
+        """
+        self._limits.resize(
+            None if per_second is None else positive_integer("per_second", per_second),
+            None if parallel is None else positive_integer("parallel", parallel),
+        )
+        if self._queue.waiters:
+            self._admit_waiting()
 
-    def attach(self) -> None:
-        """Called by a client at its first request: from then on the throttle lives in that event loop."""
-        self._check_loop()
+    def free_slots(self, taken: int = 0) -> int:
+        """How many more requests could start immediately.
+
+        Args:
+            taken: Slots that the caller has already planned to use.
+
+        Returns:
+            The number, 0 while requests are paused.
+        """
+        limits = self._limits
+        return limits.free_slots(anyio.current_time(), max(len(limits.in_flight) + len(self._queue.waiters), taken))
+
+    # --- event loops ---------------------------------------------------------------------------------------
+
+    def attach(self, user: object) -> None:
+        """Called by a client at its first request: from then on the throttle belongs to that event loop.
+
+        Args:
+            user: The client's session.
+
+        Raises:
+            StateError: It serves a client in another event loop.
+        """
         loop = anyio.lowlevel.current_token()
         if loop != self._loop:
-            self._loop = loop
-            passed = time.monotonic() - self._last_seen_really
-            self._shift_times(anyio.current_time() - passed - self._last_seen)
-        self._users += 1
+            has_ended = self._loop is not None and _has_ended(self._loop)
+            # A client may have been closed with calls in progress.
+            is_in_use = self._users or self._queue.waiters or self._limits.in_flight
+            if is_in_use and not has_ended:
+                raise StateError(
+                    "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
+                    "or close the other client first"
+                )
+            self._move_to(loop)
+            if has_ended:
+                self._start_afresh()
+        self._users.add(user)
 
-    def _check_loop(self) -> None:
-        if self._users and anyio.lowlevel.current_token() != self._loop:
-            raise UsageError(
-                "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
-                "or close the other client first"
-            )
+    def detach(self, user: object) -> None:
+        """Called by a client when it closes, perhaps in another event loop.
 
-    def detach(self) -> None:
-        """Called by a client when it closes, perhaps in another event loop."""
-        self._users -= 1
+        Args:
+            user: The client's session.
+        """
+        self._users.discard(user)
 
-    def _shift_times(self, by: float) -> None:
-        """The clocks of two event loops have nothing in common; what was known is carried over."""
-        self._window.shift(by)
-        self._paused_at += by
-        self._paused_until += by
-        self._tested_at += by
-        self._paced_until += by
-        self._next_start += by
-        self._lowered_at += by
+    def _move_to(self, loop: object) -> None:
+        """The clocks of two event loops have nothing in common, so what is known is carried over."""
+        self._loop = loop
+        passed = time.monotonic() - self._last_seen_anywhere
+        self._limits.shift(anyio.current_time() - passed - self._last_seen)
+        self._look_at_clocks()
 
-    # --- admission -----------------------------------------------------------------------------------------
+    def _start_afresh(self) -> None:
+        """The event loop before ended, perhaps with calls pending, which never return."""
+        self._users.clear()
+        self._queue = Queue()
+        self._limits.abandon(self._last_seen)
 
-    async def acquire(self, patience: float = math.inf) -> Grant:
-        """Wait for a place and then for the window. The place is kept until ``release``.
+    def _is_pending(self, permit: Permit) -> bool:
+        """Whether an exchange is still known; if not, the throttle has started afresh since."""
+        return permit.number in self._limits.in_flight and not self._is_elsewhere()
 
-        Raises ``RateLimitError`` when the pauses that the server asked for take longer than ``patience``
-        seconds; waiting for the others in the line does not count.
+    def _is_elsewhere(self) -> bool:
+        """Whether the present call is of an event loop that ended, and is only being collected as garbage."""
+        try:
+            return self._loop is not None and anyio.lowlevel.current_token() != self._loop
+        except anyio.NoEventLoopError:
+            return True
+
+    def _look_at_clocks(self) -> float:
+        self._last_seen, self._last_seen_anywhere = anyio.current_time(), time.monotonic()
+        return self._last_seen
+
+    # --- the queue -----------------------------------------------------------------------------------------
+
+    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
+        """Wait for a slot, and then for the window. The slot is taken until ``release``.
+
+        Args:
+            max_pause: Seconds that the pauses which the server asks for may last; time spent queueing behind other
+                requests does not count.
+            is_retry: The request was sent before, so it goes ahead of those that were not.
+
+        Returns:
+            A permit for one exchange.
+
+        Raises:
+            RateLimitError: The pauses last longer.
         """
         now = anyio.current_time()
-        if not self._line and self._next_chance(now) <= now:
-            return self._admit(now, 0.0)
-        pause = self._paused_until - now
-        if pause > patience:
-            if self._may_test_pause(now):
-                self._tested_at = now
-                return self._admit(now, 0.0)
-            raise _too_long(pause)
-        waiter = Waiter(patience, self._pauses_until(now))
-        self._line[waiter] = None
-        self.door.let_in()  # whose room this one did not take
+        if not self._queue.waiters and (number := self._limits.admit(now)):
+            return Permit(self.mark_sent, number, now)
+        pause = self._limits.pause_left(now)
+        if pause and pause + self._limits.window.fastest >= max_pause:
+            if number := self._limits.admit(now, as_test=True):
+                return Permit(self.mark_sent, number, now)
+            raise _rate_limited(f"another {pause:.0f} s", pause)
+        waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry)
+        self._queue.join(waiter)
         try:
-            while waiter.grant is None and waiter.refused_for is None:
-                self._admit_from_line()
+            if self._head(now) is waiter:
+                self._admit_waiting()
+            while not waiter.is_served:
                 await waiter.wait()
+                if not waiter.is_served:
+                    self._queue.extend(waiter, anyio.current_effective_deadline())
+                    self._admit_waiting()
         except BaseException:
-            if waiter.grant is not None:
-                self._take_back(waiter.grant)
-            self._line.pop(waiter, None)
-            self._admit_from_line()
+            self._leave(waiter)
             raise
-        if waiter.grant is None:
-            raise _too_long(waiter.refused_for or 0.0)
-        return waiter.grant
+        if waiter.refusal is not None:
+            raise waiter.refusal
+        # A waiter that is served has one of the two.
+        assert waiter.permit is not None
+        return waiter.permit
 
-    def _may_test_pause(self, now: float) -> bool:
-        """Whether to ask, once a minute, if the server still means a pause that is too long for anybody."""
-        due = max(self._paused_at, self._tested_at) + _PROBE_EVERY
-        return now >= due and self._probe is None and self._in_flight < self._places
-
-    def _admit_from_line(self) -> None:
+    def _admit_waiting(self) -> None:
+        """Admit from the head of the queue while requests may start; then only the head has a deadline."""
         now = anyio.current_time()
-        while self._line:
-            head = next(iter(self._line))
-            chance = self._next_chance(now)
-            if chance > now:
-                head.look_again(chance)
+        limits = self._limits
+        while (head := self._head(now)) is not None:
+            number = limits.admit(now)
+            if number is None:
+                head.wake_at(limits.next_start(now))
                 return
-            del self._line[head]
-            head.grant = self._admit(now, self._pauses_until(now) - head.pauses_before)
+            self._queue.leave(head)
             self._waited += 1
+            paused = limits.fruitless_pauses(now, head.paused_before)
+            head.permit = Permit(self.mark_sent, number, now, now - head.since, paused, was_queued=True)
             head.event.set()
 
-    def _is_crowded(self, coming: int) -> bool:
-        """Whether calls wait outside: not during the pauses, which shall count for all."""
-        return not self._pauses_in_a_row and len(self._line) + coming >= self._parallel
+    def _head(self, now: float) -> Waiter | None:
+        return self._queue.head(now + self._limits.window.fastest, is_idle=not self._limits.in_flight)
 
-    def _take_back(self, grant: Grant) -> None:
-        """A waiter was cancelled in the moment of its admission: nothing was sent."""
-        self._in_flight -= 1
-        self._admitted -= 1
-        self._waited -= 1
-        self._window.remove(grant)
-        if self._probe is grant:
-            self._probe = None
-
-    def _next_chance(self, now: float) -> float:
-        """When the next request may start: now, later, or (infinity) when something else has changed."""
-        if self._in_flight >= self._places or self._probe is not None:
-            return math.inf
-        chance = self._paused_until
-        if now < self._paced_until:
-            chance = max(chance, self._next_start)
-        return max(chance, self._window.opens_at(now, self._per_second))
-
-    def _pauses_until(self, now: float) -> float:
-        return self._pauses - max(0.0, self._paused_until - now)
-
-    def _admit(self, now: float, paused: float) -> Grant:
-        grant = Grant(now, paused, self._when_sent)
-        if self._pauses_in_a_row:
-            self._probe = grant
-        self._window.add(grant, now)
-        self.door.let_in()
-        self._in_flight += 1
-        self._admitted += 1
-        step = 1 / (self._per_second * _PACE)
-        on_schedule = now < min(self._paced_until, self._next_start + step)
-        # From the schedule while pacing, so that late timers do not add up; else from now.
-        self._next_start = (self._next_start if on_schedule else now) + step
-        return grant
-
-    def _when_sent(self) -> None:
-        """A start's place in the window is known, for which the head of the line may have waited."""
-        if self._line:
-            self._admit_from_line()
-
-    # --- news from the server ------------------------------------------------------------------------------
-
-    def release(self, grant: Grant, status: int | None = None, retry_after: float | None = None) -> None:
-        """Give the place back and learn from the answer (None: there was none)."""
-        now = self._last_seen = anyio.current_time()
-        self._last_seen_really = time.monotonic()
-        in_flight, self._in_flight = self._in_flight, self._in_flight - 1
-        if self._probe is grant:
-            self._probe = None
-        self._window.learn(grant, now, answered=status is not None)
-        if status == 429:
-            self._refused(grant, now, retry_after)
-        elif status == 503:
-            self._overloaded(grant, now, in_flight)
-        elif status is not None:
-            self._succeeded(grant, now)
-        grant.pause_left = max(0.0, self._paused_until - now)
-        if self._line:
-            self._admit_from_line()
-
-    def _refused(self, grant: Grant, now: float, retry_after: float | None) -> None:
-        if grant.admitted > self._paused_at:  # not one of those that were under way when the pause began
-            self._spread_if_unexplained(grant, now)
-            backoff = _BACKOFFS[min(self._pauses_in_a_row, len(_BACKOFFS) - 1)]
-            self._pauses_in_a_row += 1
-            self._paused_at = now
-            self._lift_pause(now)  # where this was the test of a long one, the newest word counts
-            self._pause(now, retry_after if retry_after is not None else backoff)
-        elif retry_after is not None:
-            self._pause(now, retry_after)
-
-    def _pause(self, now: float, seconds: float) -> None:
-        longer = now + seconds - max(self._paused_until, now)
-        if longer <= 0:
+    def _leave(self, waiter: Waiter) -> None:
+        if self._is_elsewhere():
             return
-        self._pauses += longer
-        self._paused_at, self._paused_until = now, now + seconds
-        self._pauses_in_a_row = max(1, self._pauses_in_a_row)
-        self.door.let_all_in()
-        logger.info("paused for %.1f s after a 429", seconds)
-        for waiter in [waiter for waiter in self._line if self._pauses - waiter.pauses_before > waiter.patience]:
-            waiter.refused_for = seconds
-            del self._line[waiter]
-            waiter.event.set()
+        self._queue.leave(waiter)
+        if waiter.permit is not None:
+            # Cancelled in the moment of its admission: nothing was sent.
+            self.withdraw(waiter.permit)
+        else:
+            self._admit_waiting()
 
-    def _lift_pause(self, now: float) -> None:
-        self._pauses -= max(0.0, self._paused_until - now)
-        self._paused_until = min(self._paused_until, now)
+    def withdraw(self, permit: Permit) -> None:
+        """Give back a permit whose request was never sent, so that it counts nowhere.
 
-    def _spread_if_unexplained(self, grant: Grant, now: float) -> None:
-        recent = self._window.count_at(grant.admitted)
-        if recent < self._per_second:
-            again = now < self._paced_until + _LONGEST_PACE
-            self._pace_for = min(self._pace_for * 2, _LONGEST_PACE) if again else _PACE_FOR
-            self._paced_until = now + self._pace_for
-            logger.info("pacing evenly for %.0f s: %d requests in a second met a 429", self._pace_for, recent)
+        Args:
+            permit: What ``acquire`` returned.
+        """
+        if self._is_pending(permit):
+            self._limits.withdraw(permit.number)
+            self._waited -= permit.was_queued
+            self._admit_waiting()
 
-    def _overloaded(self, grant: Grant, now: float, in_flight: int) -> None:
-        if in_flight > 1 and grant.admitted > self._lowered_at:
-            self._lowered_at = now
-            self._places = max(1, min(self._places, in_flight) // 2)
-            self._successes = 0
-            logger.info("only %d requests at once after a 503", self._places)
+    def mark_sent(self, number: int, moment: float) -> None:
+        """A request was written to its socket, or (at infinity) will be.
 
-    def _succeeded(self, grant: Grant, now: float) -> None:
-        if grant.admitted > self._paused_at:
-            self._pauses_in_a_row = 0
-            self._lift_pause(now)  # where a test has shown that the rest is not meant
-        if self._places < self._parallel:
-            self._successes += 1
-            if self._successes >= self._places:
-                self._places += 1
-                self._successes = 0
+        Args:
+            number: That of the permit.
+            moment: When.
+        """
+        self._limits.mark_sent(number, moment)
+        if self._queue.waiters and moment < math.inf:
+            # The head may know now when the window opens.
+            self._admit_waiting()
+
+    def release(
+        self,
+        permit: Permit,
+        status: int | None = None,
+        retry_after: float | None = None,
+        given_up: bool = False,
+    ) -> tuple[LimitEvent, ...]:
+        """Give the slot back and learn from the response.
+
+        Args:
+            permit: What ``acquire`` returned.
+            status: The status of the response, None if there was none.
+            retry_after: The seconds that it asked to wait, if it did.
+            given_up: There was no response because the client did not wait for it.
+
+        Returns:
+            What changed for all requests, if anything did.
+        """
+        if not self._is_pending(permit):
+            return ()
+        now = self._look_at_clocks()
+        events = self._limits.release(permit.number, now, status, retry_after, given_up)
+        permit.response_time = self._limits.window.fastest
+        if status == 429:
+            permit.pause_left = self._limits.pause_left(now)
+            self._refuse_waiting(now)
+        if self._queue.waiters:
+            self._admit_waiting()
+        return events
+
+    def _refuse_waiting(self, now: float) -> None:
+        """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds."""
+        limits, left = self._limits, self._limits.pause_left(now)
+        for waiter in list(self._queue.waiters):
+            paused = limits.fruitless_pauses(now, waiter.paused_before)
+            if left and paused + left + limits.window.fastest >= waiter.max_pause:
+                waiter.refusal = _rate_limited(f"{paused + left:.0f} s in all", left)
+                waiter.refusal.waited = paused
+                self._queue.leave(waiter)
+                waiter.event.set()
 
 
-def _too_long(seconds: float) -> RateLimitError:
-    said = f"not sent: after a 429 requests are paused for {seconds:.0f} s, longer than the retry policy allows"
-    logger.info(said)
-    error = RateLimitError(said, 429)
-    error.retry_after = seconds
+def _rate_limited(how_long: str, pause: float) -> RateLimitError:
+    exceeds = "which exceeds RetryPolicy.total; the key may be in use elsewhere"
+    error = RateLimitError(f"not sent: rate limited for {how_long}, {exceeds}", 429, retry_after=pause)
+    logger.info("%s", error.message)
     return error
+
+
+def _has_ended(loop: object) -> bool:
+    """Whether an event loop, known by its token, is closed."""
+    native: Any = getattr(loop, "native_token", loop)
+    if hasattr(native, "is_closed"):
+        return bool(native.is_closed())
+    try:
+        # Trio's token has no other way to ask.
+        native.run_sync_soon(int)
+    except RuntimeError:
+        return True
+    return False
 
 
 def _or_none(moment: float) -> float | None:
     return None if moment == -math.inf else moment
-
-
-def _checked(limit: int, name: str) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise UsageError(f"{name} is {limit!r}; it is a whole number of 1 or more")
-    return limit

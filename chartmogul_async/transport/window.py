@@ -1,9 +1,15 @@
-"""The starts that the server may still be counting.
+"""The requests that the server may still be counting, as a pure value.
 
-A start leaves the window one second after the latest moment at which the server can have counted it. Its answer tells
-that moment: a server counts a request when it arrives, and what follows (its work and the way back) takes together with
-another request's way there at least as long as the fastest answers of late took. While there is no answer, 50 ms after
-it was written to the socket are taken for enough.
+A start leaves the window one second after the latest moment at which the server can have counted it. Two requests that
+are sent a second apart may arrive less than a second apart, so that moment is not when a request was sent:
+
+* While there is no response, the server may still count the request, and the start stays. Only while it is no older
+  than a usual response, the request is taken to have arrived within 0.3 s.
+* A response that took no longer than usual bounds it twice. The request arrived within 50 ms, since what took long was
+  the work on it and not its travel; and it arrived before its response, by at least a fastest round trip (the work on
+  it and the response's travel take, together with another request's travel, as long as that).
+* A response that took unusually long is bounded the second way only: the request itself may have been delayed.
+* Where only a few requests are allowed in a second, nothing averages out: the response alone counts.
 """
 
 from __future__ import annotations
@@ -11,66 +17,109 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from chartmogul_async.transport.grants import Grant
+from attrs import Factory, define
 
-_SECOND = 1.001  # the server's second, and a millisecond for the rounding of clocks
-UNDER_WAY = 0.05  # seconds; while no answer proves more, a request is taken to have arrived after so long
-_SLACK = 0.01  # how much faster the ways may be than the fastest answers of late have shown
-_OF_LATE = 80  # answers; a server that became slower is known by then
+# The server's second, and a millisecond for the rounding of clocks.
+_SECOND = 1.001
+# Seconds within which a request arrives whose response took no longer than usual, or which ended without a response;
+# and one whose response is not overdue.
+_TRAVEL = 0.05
+_TRAVEL_UNANSWERED = 0.3
+# Margin: latency may drop by this much below the fastest recent round trip.
+_MARGIN = 0.01
+# A response takes longer than usual if it takes longer than this share of the recent ones, and a fifth more.
+_USUAL_SHARE = 0.9
+_USUAL_FACTOR = 1.2
+# How many round trips are recent: after so many responses a server that became slower is known.
+RECENT = 80
+# Up to so many requests a second are few.
+_FEW = 8
 
 
+@define(eq=False)
+class Start:
+    """The start of one request.
+
+    ``sent`` is when it was written to the socket, ``counted_by`` the latest moment at which the server can have counted
+    it; both are infinity while that is unknown.
+    """
+
+    number: int
+    admitted: float
+    sent: float = math.inf
+    counted_by: float = math.inf
+
+
+@define(eq=False)
 class Window:
     """A rolling second, as the server counts it."""
 
-    def __init__(self) -> None:
-        self._starts: deque[Grant] = deque()
-        self._took: deque[float] = deque(maxlen=_OF_LATE)  # seconds from sending to answer
+    starts: deque[Start] = Factory(deque)
+    # Seconds from sending a request to receiving its response.
+    round_trips: deque[float] = Factory(lambda: deque(maxlen=RECENT))
+    # Of the recent round trips, the fastest, and the one that most do not exceed; 0 while there are none.
+    fastest: float = 0.0
+    usual: float = 0.0
 
-    def add(self, grant: Grant, now: float) -> None:
-        """Count a start. What has surely left goes, so that a window that is never full does not grow."""
-        while self._starts and _counted_by(self._starts[0], 0.0) + _SECOND <= now:
-            self._starts.popleft()
-        self._starts.append(grant)
+    def remove(self, start: Start) -> None:
+        """Forget a start that did not take place, if it is still known."""
+        if start in self.starts:
+            self.starts.remove(start)
 
-    def remove(self, grant: Grant) -> None:
-        """Forget a start that did not take place."""
-        self._starts.remove(grant)
+    def learn(self, start: Start, now: float, responded: bool, limit: int) -> None:
+        """An exchange ended, with a response or without."""
+        if start.sent == math.inf:
+            # The connection does not report what it writes, or broke before it wrote.
+            start.sent = start.admitted if responded else now
+        if not responded:
+            # It may still be on its travel.
+            start.counted_by = max(now, start.sent + _TRAVEL)
+            return
+        start.counted_by = now
+        trip = now - start.sent
+        self.learn_trip(trip)
+        if limit <= _FEW:
+            return
+        start.counted_by = now - max(0.0, self.fastest - _MARGIN)
+        if self._is_usual(trip):
+            start.counted_by = min(start.counted_by, start.sent + _TRAVEL)
 
-    def learn(self, grant: Grant, now: float, answered: bool) -> None:
-        """An exchange is over, with an answer or without."""
-        if grant.sent == math.inf:  # the layer below does not tell, or broke before
-            grant.sent = grant.admitted if answered else now
-        if answered:
-            grant.answered = now
-            self._took.append(now - grant.sent)
+    def learn_trip(self, trip: float) -> None:
+        """A round trip took so many seconds."""
+        self.round_trips.append(trip)
+        trips = sorted(self.round_trips)
+        self.fastest = trips[0]
+        self.usual = trips[int((len(trips) - 1) * _USUAL_SHARE)]
 
     def opens_at(self, now: float, limit: int) -> float:
-        """When the next start fits into a limit: now, or later."""
-        if len(self._starts) < limit or (surplus := self.count(now) - limit) < 0:
+        """When the next start fits into a limit: now, later, or (infinity) only after a response."""
+        while self.starts and self.starts[0].counted_by + _SECOND <= now:
+            # A window that is never full must not grow.
+            self.starts.popleft()
+        if len(self.starts) < limit:
             return now
-        return sorted(self._all_counted_by())[surplus] + _SECOND
+        surplus = self.count(now) - limit
+        if surplus < 0:
+            return now
+        return sorted(self._all_counted_by(now))[surplus] + _SECOND
 
     def count(self, now: float) -> int:
         """How many starts the server may be counting."""
-        pairs = zip(self._starts, self._all_counted_by(), strict=True)
-        self._starts = deque(grant for grant, counted_by in pairs if counted_by + _SECOND > now)
-        return len(self._starts)
+        pairs = zip(self.starts, self._all_counted_by(now), strict=True)
+        self.starts = deque(start for start, counted_by in pairs if counted_by + _SECOND > now)
+        return len(self.starts)
 
     def count_at(self, moment: float) -> int:
-        """How many of the starts that are still known the server may have been counting at an earlier moment."""
-        return sum(counted_by + _SECOND > moment for counted_by in self._all_counted_by())
+        """How many of the known starts the server may have been counting at an earlier moment."""
+        return sum(start.counted_by + _SECOND > moment for start in self.starts)
 
-    def shift(self, by: float) -> None:
-        """Go over to another clock."""
-        for grant in self._starts:
-            grant.sent += by
-            grant.answered += by
+    def _all_counted_by(self, now: float) -> list[float]:
+        return [
+            start.sent + _TRAVEL_UNANSWERED
+            if start.counted_by == math.inf and self._is_usual(now - start.sent)
+            else start.counted_by
+            for start in self.starts
+        ]
 
-    def _all_counted_by(self) -> list[float]:
-        fastest = max(0.0, min(self._took, default=0.0) - _SLACK)
-        return [_counted_by(grant, fastest) for grant in self._starts]
-
-
-def _counted_by(grant: Grant, fastest: float) -> float:
-    """The latest moment at which the server can have counted it, where the fastest answers take so long."""
-    return grant.sent + UNDER_WAY if grant.answered == math.inf else grant.answered - fastest
+    def _is_usual(self, trip: float) -> bool:
+        return self.usual > 0 and trip <= _USUAL_FACTOR * self.usual + _TRAVEL

@@ -1,6 +1,6 @@
-"""A sandbox over real sockets, and ways to run the command line as the console script does.
+"""A sandbox over real sockets, and fixtures that run the command line as the console script does.
 
-click's own runner is not used: exit codes and error lines are made by ``main``, around click.
+The test runner of click is not used, because ``main`` handles exit codes and errors outside click.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ TODAY = date(2025, 8, 17)
 
 
 @frozen
-class Ran:
-    """What a run of the command line left behind."""
+class Result:
+    """The exit code and the output of a run of the command line."""
 
     code: int
     out: str
     err: str
 
 
-Run = Callable[..., Ran]
+Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def url(_served: tuple[Sandbox, str]) -> str:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the developer's own settings, and a client that does not wait long for the server."""
+    """None of the developer's own settings, and a client that does not retry."""
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "PYTHONIOENCODING", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("CHARTMOGUL_API_KEY", raising=False)
@@ -68,8 +68,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def loops_in_threads() -> Iterator[None]:
-    """Under Python 3.11 the callers of an event loop that opened a socket are no longer traced when it has
-    ended, so coverage would miss what follows; a thread keeps them apart.
+    """Under Python 3.11 the callers of an event loop that opened a socket are no longer traced after it has
+    ended, so coverage would miss the code after it. A thread separates them.
     """
     run: Callable[..., Any] = anyio.run
 
@@ -84,13 +84,13 @@ def loops_in_threads() -> Iterator[None]:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, url: str, sandbox: Sandbox) -> Sandbox:
-    """The sandbox, and the environment set to use it."""
+    """The sandbox, with the environment set to use it."""
     monkeypatch.setenv("CHARTMOGUL_API_KEY", sandbox.api_key)
     monkeypatch.setenv("CHARTMOGUL_BASE_URL", url)
     return sandbox
 
 
-def ended(*args: str) -> int:
+def exit_code_of(*args: str) -> int:
     with pytest.raises(SystemExit) as end:
         main(args)
     assert isinstance(end.value.code, int)
@@ -101,16 +101,16 @@ def ended(*args: str) -> int:
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command line without a terminal."""
 
-    def run(*args: str) -> Ran:
-        code = ended(*args)
+    def run(*args: str) -> Result:
+        code = exit_code_of(*args)
         out, err = capsys.readouterr()
-        return Ran(code, out, err)
+        return Result(code, out, err)
 
     return run
 
 
 def plain(text: str) -> str:
-    """What a terminal shows, without colours and the spaces at the ends of lines."""
+    """The output of a terminal without colours and trailing spaces."""
     return re.sub(r" +$", "", re.sub(r"\x1b\[[0-9;]*m", "", text), flags=re.MULTILINE)
 
 
@@ -129,7 +129,7 @@ def in_terminal(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command line, or any function, with stdout and stderr on a terminal."""
     monkeypatch.setenv("TERM", "xterm-256color")
 
-    def run(*args: str, columns: int = 80, encoding: str = "utf-8", call: Callable[[], object] | None = None) -> Ran:
+    def run(*args: str, columns: int = 80, encoding: str = "utf-8", call: Callable[[], object] | None = None) -> Result:
         monkeypatch.setenv("COLUMNS", str(columns))
         with monkeypatch.context() as patch:
             out, err = Terminal(io.BytesIO(), encoding), Terminal(io.BytesIO(), encoding)
@@ -137,15 +137,15 @@ def in_terminal(monkeypatch: pytest.MonkeyPatch) -> Run:
             patch.setattr(sys, "stderr", err)
             code = 0
             if call is None:
-                code = ended(*args)
+                code = exit_code_of(*args)
             else:
                 call()
-            return Ran(code, out.shown(), err.shown())
+            return Result(code, out.shown(), err.shown())
 
     return run
 
 
 @pytest.fixture
 def process_environment(account: Sandbox) -> dict[str, str]:
-    """For a process of its own: what can be imported here can be imported there."""
+    """For a separate process, which can import whatever this one can."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -12,9 +12,11 @@ from attrs import evolve
 
 from chartmogul_async import __version__
 from chartmogul_async.cli.failures import MEANINGS
+from chartmogul_async.resources.account import SETTINGS
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
 from chartmogul_async.sandbox.company import State
-from tests.cli.conftest import Run, ended, plain
+from tests.cli.conftest import Run, exit_code_of, plain
+from tests.cli.test_metrics import NAMES
 
 
 def test_the_help_documents_exit_codes_and_environment(run: Run) -> None:
@@ -42,10 +44,10 @@ def test_version(run: Run) -> None:
     assert run("--version").out == f"chartmogul {__version__}\n"
 
 
-def test_stdout_may_be_anything_that_takes_text() -> None:
+def test_stdout_may_be_any_text_stream() -> None:
     text = io.StringIO()
     with redirect_stdout(text):
-        assert ended("--version") == 0
+        assert exit_code_of("--version") == 0
     assert text.getvalue() == f"chartmogul {__version__}\n"
 
 
@@ -60,13 +62,24 @@ def test_without_a_command_the_help_goes_to_stderr(run: Run) -> None:
     [
         (("--key", "x"), r"error: No such option:? '?--key'?.* \(see 'chartmogul --help'\)\n"),
         (("nrr",), r"error: No such command 'nrr'.* \(see 'chartmogul --help'\)\n"),
-        (("customers",), r"error: Missing command \(see 'chartmogul customers --help'\)\n"),
+        (("customers", "search"), r"error: Missing argument 'EMAIL' \(see 'chartmogul customers search --help'\)\n"),
+        (
+            ("metrics",),
+            r"error: Missing argument 'NAME'\. It must be one of all, .*, ltv \(see 'chartmogul metrics --help'\)\n",
+        ),
+        (("customers",), r"error: Missing command, such as 'search' \(see 'chartmogul customers --help'\)\n"),
     ],
 )
-def test_wrong_usage_is_one_line(run: Run, args: tuple[str, ...], pattern: str) -> None:
+def test_invalid_usage_is_one_line(run: Run, args: tuple[str, ...], pattern: str) -> None:
     ran = run(*args)
     assert (ran.code, ran.out) == (2, "")
     assert re.fullmatch(pattern, ran.err)
+
+
+def test_a_malformed_address_is_invalid_usage(account: Sandbox, run: Run) -> None:
+    ran = run("customers", "search", "anna")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: EMAIL must be an address such as 'anna@example.com', not 'anna'\n"
 
 
 def test_ping(account: Sandbox, run: Run) -> None:
@@ -75,11 +88,15 @@ def test_ping(account: Sandbox, run: Run) -> None:
 
 
 def test_account(account: Sandbox, run: Run, in_terminal: Run) -> None:
-    told = json.loads(run("account", "--format", "json").out)
-    assert told["name"] == "Sandbox Software Ltd"
-    assert list(told) == ["name", "currency", "time_zone", "week_start_on", "id"]
-    assert json.loads(run("account", "--format", "jsonl").out) == told
-    assert list(csv.DictReader(run("account").out.splitlines())) == [told]
+    shown = json.loads(run("account", "--format", "json").out)
+    assert shown["name"] == "Sandbox Software Ltd"
+    assert list(shown) == ["name", "currency", "time_zone", "week_start_on", "id", *SETTINGS]
+    assert json.loads(run("account", "--format", "jsonl").out) == shown
+    assert list(csv.DictReader(run("account").out.splitlines())) == [shown | dict.fromkeys(SETTINGS, "")]
+    included = ("account", "--include", "refund_handling", "--include", "churn_when_zero_mrr")
+    expected = shown | {"refund_handling": "refund_ignore", "churn_when_zero_mrr": True}
+    assert json.loads(run(*included, "--format", "json").out) == expected
+    assert "\nChurn when zero MRR" in plain(in_terminal(*included).out)
     assert "\nWeek start on  monday\n" in plain(in_terminal("account").out)
 
 
@@ -97,13 +114,49 @@ def test_customers_search(account: Sandbox, run: Run, in_terminal: Run) -> None:
     assert row["uuid"] == found["uuid"]
     assert json.loads(row["external_ids"]) == found["external_ids"]
     assert row["owner"] == row["subscriptions"] == ""
-    seen = in_terminal("customers", "search", email).out
-    assert f"{found['mrr'] / 100:,.2f} USD" in seen
-    assert found["external_id"] in seen
-    assert "Owner" not in seen
+    shown = in_terminal("customers", "search", email).out
+    assert f"{found['mrr'] / 100:,.2f} USD" in shown
+    assert found["external_id"] in shown
+    assert "Owner" not in shown
 
 
-def test_several_customers_with_one_address_are_several_cards(account: Sandbox, run: Run) -> None:
+def test_customers_search_by_the_address_of_a_contact(account: Sandbox, run: Run) -> None:
+    address = account.company.customers[0].contact_email
+    assert run("customers", "search", address).code == 4
+    ran = run("customers", "search", address, "--with-associated-emails", "--format", "json")
+    assert [found["uuid"] for found in json.loads(ran.out)] == [account.company.customers[0].uuid]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("chartmogul ", ["account", "customers", "demo", "metrics", "ping", "sandbox"]),
+        ("chartmogul metrics ", NAMES),
+        ("chartmogul metrics cust", ["customer-count", "customer-churn-rate"]),
+        ("chartmogul metrics customer_c", ["customer-count", "customer-churn-rate"]),
+        ("chartmogul metrics mrr --interval ", ["day", "week", "month", "quarter", "year"]),
+        ("chartmogul account --include ref", ["refund_handling"]),
+    ],
+)
+def test_the_shell_completes(run: Run, monkeypatch: pytest.MonkeyPatch, words: str, expected: list[str]) -> None:
+    monkeypatch.setenv("_CHARTMOGUL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    ran = run()
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [f"plain,{name}" for name in expected]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_script_for_the_shell_is_printed(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setenv("_CHARTMOGUL_COMPLETE", f"{shell}_source")
+    ran = run()
+    assert (ran.code, ran.err) == (0, "")
+    assert f"_CHARTMOGUL_COMPLETE={shell}_complete" in ran.out
+    assert "_CHARTMOGUL_COMPLETE" in ran.out
+
+
+def test_several_customers_with_one_address_are_all_shown(account: Sandbox, run: Run) -> None:
     first, second, *_ = account.company.customers
     state = account.company.state
     account.company.state = State((first, evolve(second, email=first.email), *state.customers[2:]), state.version + 1)
@@ -125,7 +178,7 @@ def test_no_customer_found_is_exit_code_4(account: Sandbox, run: Run, format_: s
     assert ran.err == "error: no customer has the e-mail address nobody@nowhere.example\n"
 
 
-def test_a_name_cannot_steer_the_terminal_nor_break_the_table(account: Sandbox, in_terminal: Run) -> None:
+def test_a_name_cannot_control_the_terminal_or_break_the_table(account: Sandbox, in_terminal: Run) -> None:
     body = {"entries": [{"name": "\x1b]0;evil\x07 [red]Jäger[/red] :smile:\nGmbH", "email": "a@b.example"}]}
     account.faults = Faults.sequence(Fault.status(200, body))
     ran = in_terminal("customers", "search", "a@b.example")
@@ -138,24 +191,24 @@ def test_a_name_cannot_steer_the_terminal_nor_break_the_table(account: Sandbox, 
     assert r"[red]J\u00e4ger[/red]" in ran.out
 
 
-def test_what_is_under_way_is_told_on_a_terminal_only(account: Sandbox, in_terminal: Run, run: Run) -> None:
-    assert "asking ChartMogul: 1 answered" in in_terminal("ping").err
+def test_progress_is_shown_on_a_terminal_only(account: Sandbox, in_terminal: Run, run: Run) -> None:
+    assert "waiting for ChartMogul; requests completed: 1" in in_terminal("ping").err
     assert run("ping").err == ""
 
 
-def test_sandbox_says_when_the_port_is_taken(run: Run, sandbox: Sandbox) -> None:
+def test_sandbox_reports_a_port_that_is_in_use(run: Run, sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ran = run("sandbox", "--port", str(taken.getsockname()[1]))
     assert (ran.code, ran.out) == (6, "")
     assert ran.err.startswith("error: cannot listen on 127.0.0.1:")
 
 
-def test_sandbox_tells_how_to_point_the_client_at_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def told_to_end(sandbox: Sandbox, host: str, port: int, *, ready: object) -> None:
+def test_sandbox_prints_the_environment_for_the_client(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_once(sandbox: Sandbox, host: str, port: int, *, ready: object) -> None:
         assert callable(ready)
         ready(f"http://{host}:{port}/v1")
 
-    monkeypatch.setattr(Sandbox, "run", told_to_end)
+    monkeypatch.setattr(Sandbox, "run", run_once)
     ran = run("sandbox", "--port", "8123")
     assert (ran.code, ran.err) == (0, "")
     assert "export CHARTMOGUL_BASE_URL=http://127.0.0.1:8123/v1\n" in ran.out

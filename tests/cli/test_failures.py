@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import errno
+import io
+import os
 import re
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chartmogul_async import Attempt, ChartMogulError, cli, errors
+from chartmogul_async import ChartMogulError, cli, errors
 from chartmogul_async.cli import commands, terminal
 from chartmogul_async.cli.failures import code_of
+from chartmogul_async.events import Attempt, Pause
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, exit_code_of
 
 
 @pytest.mark.parametrize(
@@ -30,14 +36,14 @@ from tests.cli.conftest import Run
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
-def test_what_the_server_does_becomes_an_exit_code(account: Sandbox, run: Run, fault: Fault, code: int) -> None:
+def test_each_error_of_the_server_has_its_exit_code(account: Sandbox, run: Run, fault: Fault, code: int) -> None:
     account.faults = Faults.sequence(fault)
     ran = run("ping")
     assert (ran.code, ran.out) == (code, "")
     assert re.fullmatch(r"error: .+\n", ran.err)
 
 
-def test_a_server_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_running(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "secret")
@@ -48,7 +54,7 @@ def test_a_server_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("error", [errors.RequestTimeoutError("late"), errors.DecodeError("odd"), ChartMogulError("?")])
-def test_all_else_is_trouble_with_the_server(error: ChartMogulError) -> None:
+def test_all_other_errors_are_server_errors(error: ChartMogulError) -> None:
     assert code_of(error) == 6
 
 
@@ -67,7 +73,7 @@ def test_without_a_usable_key_nothing_is_sent(
     assert account.counters.requests == before
 
 
-def test_the_key_shows_nowhere(account: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_not_printed(account: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "hush-hush")
     ran = run("ping")
     assert ran.code == 3
@@ -79,49 +85,119 @@ def test_by_default_the_client_goes_to_chartmogul(run: Run, monkeypatch: pytest.
 
     def make(**given: Any) -> None:
         made.append(given)
-        raise errors.UsageError("made")
+        raise errors.StateError("made")
 
     monkeypatch.setattr("chartmogul_async.cli.session.AsyncClient", make)
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "key")
-    assert run("ping").err == "error: made\n"
-    assert list(made[0]) == ["on_attempt"]
+    ran = run("ping")
+    assert (ran.code, ran.out, ran.err) == (2, "", "error: made\n")
+    assert list(made[0]) == ["on_event"]
 
 
 def _raising(error: BaseException) -> Callable[[object], None]:
-    def ask(_: object) -> None:
+    def call(_: object) -> None:
         raise error
 
-    return ask
+    return call
 
 
 def test_a_message_from_elsewhere_stays_on_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "ask", _raising(errors.ServerError("no\n\x1b[31mway", 500)))
+    monkeypatch.setattr(commands, "call", _raising(errors.ServerError("no\n\x1b[31mway", 500)))
     ran = run("ping")
     assert (ran.code, ran.err) == (6, "error: 500: no ?[31mway\n")
 
 
 def test_ctrl_c_is_130_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "ask", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr(commands, "call", _raising(KeyboardInterrupt()))
     ran = run("ping")
     assert (ran.code, ran.out, ran.err.strip()) == (130, "", "")
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "ask", _raising(ZeroDivisionError()))
+    monkeypatch.setattr(commands, "call", _raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         cli.main(["ping"])
 
 
-def test_click_errors_that_are_no_usage_errors_are_one_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_click_are_one_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import click
 
-    monkeypatch.setattr(commands, "ask", _raising(click.ClickException("no")))
+    monkeypatch.setattr(commands, "call", _raising(click.ClickException("no")))
     ran = run("ping")
     assert (ran.code, ran.err) == (1, "error: no\n")
 
 
+class Closed(io.StringIO):
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, _: str) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("args", [("ping",), ("account", "--format", "table")], ids=["click", "rich"])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EPIPE, "it was closed early"),
+        (errno.EBADF, "it is closed"),
+        (errno.ENOSPC, "no space is left on the device"),
+        (errno.EDQUOT, "the disk quota is used up"),
+        (errno.EFBIG, "the file is too large"),
+        (errno.EIO, "input/output error"),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_a_stdout_that_cannot_be_written_to(
+    account: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    args: tuple[str, ...],
+    number: int,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed(number))
+    assert exit_code_of(*args) == 7
+    assert capsys.readouterr().err == f"error: cannot write to stdout: {reason}\n"
+
+
+def test_without_stdout_nothing_is_sent(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = account.counters.requests
+    monkeypatch.setattr(sys, "stdout", None)
+    assert exit_code_of("ping") == 7
+    assert capsys.readouterr().err == "error: cannot write to stdout: it is closed\n"
+    assert account.counters.requests == before
+
+
+def test_another_system_error_is_not_one_of_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "call", _raising(OSError(errno.EMFILE, "too many open files")))
+    with pytest.raises(OSError, match="too many open files"):
+        cli.main(["ping"])
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("api_key is malformed: a key has no spaces", "CHARTMOGUL_API_KEY is malformed: a key has no spaces"),
+        (
+            "base_url must not contain credentials; pass the key as api_key",
+            "CHARTMOGUL_BASE_URL must not contain credentials; pass the key as CHARTMOGUL_API_KEY",
+        ),
+        ("this client is closed", "this client is closed"),
+    ],
+)
+def test_arguments_of_the_library_are_named_as_options(
+    run: Run, monkeypatch: pytest.MonkeyPatch, message: str, expected: str
+) -> None:
+    monkeypatch.setattr(commands, "call", _raising(errors.ArgumentError(message)))
+    assert run("ping").err == f"error: {expected}\n"
+
+
 @pytest.mark.parametrize("missing", ["click", "rich", "uvicorn"])
-def test_without_the_extra_one_sentence_says_how_to_get_it(
+def test_without_the_extra_the_error_contains_the_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else name)
@@ -130,9 +206,41 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(
     assert re.fullmatch(r"error: .*pip install 'chartmogul-async\[cli\]'.*\n", ran.err)
 
 
-def test_waiting_for_another_attempt_is_told_on_a_terminal(in_terminal: Run) -> None:
+def test_a_retry_is_shown_on_a_terminal(in_terminal: Run) -> None:
     def wait() -> None:
-        with terminal.waiting() as tell:
-            tell(Attempt("GET", "/v1/ping", 1, 502, None, 0.0, 0.1, 3.4, None))
+        with terminal.status_of_requests() as on_event:
+            on_event(Attempt("GET", "/v1/ping", 1, 502, None, 0.0, 0.1, 3.4, None, gave_up=False))
 
-    assert "502: trying again in 3 s" in in_terminal(call=wait).err
+    assert "502: retrying in 3 s" in in_terminal(call=wait).err
+
+
+def test_events_other_than_attempts_do_not_count_as_requests(in_terminal: Run) -> None:
+    def wait() -> None:
+        with terminal.status_of_requests() as on_event:
+            on_event(Pause(5.0))
+            on_event(Attempt("GET", "/v1/ping", 1, 200, None, 0.0, 0.1, None, None, gave_up=False))
+
+    shown = in_terminal(call=wait).err
+    assert "requests completed: 1" in shown
+    assert "requests completed: 2" not in shown
+
+
+@pytest.mark.parametrize("error", [errors.ArgumentError("x must be 1"), errors.StateError("closed")])
+def test_a_usage_error_is_exit_code_2(run: Run, monkeypatch: pytest.MonkeyPatch, error: errors.UsageError) -> None:
+    monkeypatch.setattr(commands, "call", _raising(error))
+    ran = run("ping")
+    assert (ran.code, ran.out, ran.err) == (2, "", f"error: {error}\n")
+
+
+def test_an_unbuffered_stdout_is_buffered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Python ignores how much of a text an unbuffered stdout has taken."""
+    with (tmp_path / "stdout").open("wb", buffering=0) as raw, io.TextIOWrapper(raw, write_through=True) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "__stdout__", stdout)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["--version"])
+        assert ended.value.code == 0
+        assert isinstance(sys.stdout.buffer, io.BufferedWriter)
+        sys.stdout.flush()
+        assert b"chartmogul" in (tmp_path / "stdout").read_bytes()
+        monkeypatch.undo()

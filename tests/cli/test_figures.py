@@ -1,4 +1,4 @@
-"""What the sandbox never answers: the closed beta's gaps, fractions of a cent, unusual encodings."""
+"""Values that the sandbox never sends: gaps of the closed beta, fractions of a cent, unusual encodings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from chartmogul_async import Customer, KeyMetricsEntry, MetricQuery, MRREntry, Series, Summary
 from chartmogul_async.cli import chart, formats, tables, terminal
-from chartmogul_async.customers import Address, BetaSubscription, CustomerAttributes
+from chartmogul_async.resources.customers import Address, BetaSubscription, CustomerAttributes
 
 QUERY = MetricQuery("mrr", "2015-01-01", "2015-01-31")
 
@@ -36,7 +36,7 @@ def test_money(cents: float, decimals: int, text: str) -> None:
     assert tables.money(cents, decimals) == text
 
 
-def test_what_the_closed_beta_did_not_tell_is_empty() -> None:
+def test_a_figure_that_the_closed_beta_lacks_is_empty() -> None:
     series = Series((MRREntry(date(2015, 1, 31), 1234.5),), Summary(0, 0, 0.0), QUERY)
     console = Console(width=200)
     row = shown(tables.series_table(series, "USD", console), console).splitlines()[-1]
@@ -56,13 +56,13 @@ def test_a_series_without_a_summary_has_no_table_for_it(capsys: pytest.CaptureFi
     assert shown(tables.summary_table(series, "EUR")).count("\n") == 1
 
 
-def test_more_is_green_and_less_is_red_but_for_churn() -> None:
+def test_a_rise_is_green_and_a_fall_is_red_except_for_churn() -> None:
     colour = tables._colour
     assert [colour("mrr", change) for change in (1.0, -1.0, 0.0)] == ["green", "red", ""]
     assert [colour("mrr_churn_rate", change) for change in (1.0, -1.0, 0.0)] == ["red", "green", ""]
 
 
-def test_a_card_tells_what_is_inside_other_values() -> None:
+def test_a_card_shows_nested_values() -> None:
     customer = Customer(
         name="Änne",
         mrr=5,
@@ -80,7 +80,7 @@ def test_a_card_tells_what_is_inside_other_values() -> None:
     ]
 
 
-def test_bars_stand_on_zero_and_the_greatest_fills_the_height() -> None:
+def test_bars_start_at_zero_and_the_maximum_fills_the_height() -> None:
     assert chart.bars([0, 4, 8, 16, -3], 2, 2) == ["      █", "  ▄ █ █"]
     assert chart.bars([0, 4, 8, 16], 3, 2, chart.ASCII) == ["         ##", "   :: ## ##"]
     assert chart.bars([0, 0], 2, 1) == [""]
@@ -93,7 +93,7 @@ def test_whether_blocks_can_be_written(encoding: str, can: bool) -> None:
     assert chart.writable(chart.BLOCKS, encoding) is can
 
 
-def test_what_does_not_fit_is_shown_whole() -> None:
+def test_a_table_that_does_not_fit_is_not_cut_off() -> None:
     series = Series((MRREntry(date(2015, 1, 31), 123456789012),), Summary(0, 0, 0.0), QUERY)
     console = Console(width=20)
     with console.capture() as captured:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import Result, Run
 
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
 NAMES = ("all", "mrr", "arr", "arpa", "asp", "customer-count", "customer-churn-rate", "mrr-churn-rate", "ltv")
@@ -19,7 +19,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_metric_in_every_format_has_the_same_figures(account: Sandbox, run: Run, name: str) -> None:
+def test_all_formats_of_a_metric_have_the_same_figures(account: Sandbox, run: Run, name: str) -> None:
     as_json = run("metrics", name, *RANGE, "--format", "json")
     as_jsonl = run("metrics", name, *RANGE, "--format", "jsonl")
     as_csv = run("metrics", name, *RANGE, "--format", "csv")
@@ -52,33 +52,34 @@ def test_json_has_the_records_fields_and_exact_cents(account: Sandbox, run: Run)
     assert list(whole["summary"]) == ["current", "previous", "percentage_change"]
 
 
-def test_csv_is_what_a_pipe_gets_and_a_table_what_eyes_get(account: Sandbox, run: Run, in_terminal: Run) -> None:
+def test_a_pipe_gets_csv_and_a_terminal_gets_a_table(account: Sandbox, run: Run, in_terminal: Run) -> None:
     piped = run("metrics", "arr", *RANGE)
     assert piped.out == run("metrics", "arr", *RANGE, "--format", "csv").out
     assert piped.out.startswith("date,arr,percentage_change\n2025-01-31,")
-    seen = in_terminal("metrics", "arr", *RANGE)
-    assert "ARR" in seen.out
-    assert "\x1b[1m" in seen.out
+    shown = in_terminal("metrics", "arr", *RANGE)
+    assert "ARR" in shown.out
+    assert "\x1b[1m" in shown.out
 
 
-def test_a_table_has_units_of_the_currency_and_says_which(account: Sandbox, in_terminal: Run, run: Run) -> None:
+def test_a_table_has_units_of_the_currency_and_names_it(account: Sandbox, in_terminal: Run, run: Run) -> None:
     cents = json.loads(run("metrics", "mrr", *RANGE, "--format", "json").out)["entries"][0]["mrr"]
     wide = in_terminal("metrics", "mrr", *RANGE, columns=120).out
     assert f"{cents / 100:,.2f}" in wide
     assert "USD" in wide
     narrow = in_terminal("metrics", "mrr", *RANGE, columns=40).out
     assert f"2025-01-31 {cents / 100:,.0f}" in re.sub(r" +", " ", narrow)
-    assert "Reactivation" in narrow  # too wide is better than cut off
+    # Lines that are too wide are better than lines that are cut off.
+    assert "Reactivation" in narrow
 
 
-def test_a_key_that_may_not_read_the_account_still_gets_a_table(account: Sandbox, run: Run) -> None:
+def test_a_key_without_access_to_the_account_gets_a_table(account: Sandbox, run: Run) -> None:
     account.faults = Faults.sequence(Fault.status(403), where="/account")
     ran = run("metrics", "ltv", *RANGE, "--format", "table")
     assert ran.code == 0
     assert "units" in ran.out
 
 
-def test_underscores_are_dashes(account: Sandbox, run: Run) -> None:
+def test_underscores_and_dashes_are_equivalent(account: Sandbox, run: Run) -> None:
     dashed, underscored = (run("metrics", name, *RANGE) for name in ("customer-count", "customer_count"))
     assert dashed == underscored
     assert dashed.out.startswith("date,customers,percentage_change\n")
@@ -100,14 +101,14 @@ def test_options_reach_the_server(account: Sandbox, run: Run) -> None:
 
 
 @pytest.mark.parametrize(("slices", "requests"), [("interval", 3), ("2", 2), ("1", 1)])
-def test_slices_change_the_requests_and_not_the_result(account: Sandbox, run: Run, slices: str, requests: int) -> None:
+def test_slices_change_the_requests_but_not_the_result(account: Sandbox, run: Run, slices: str, requests: int) -> None:
     whole = run("metrics", "mrr", *RANGE)
     before = account.counters.requests
     assert run("metrics", "mrr", *RANGE, "--slices", slices) == whole
     assert account.counters.requests - before == requests
 
 
-def test_an_interval_that_is_ignored_is_told_on_stderr(account: Sandbox, run: Run) -> None:
+def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: Run) -> None:
     ran = run("metrics", "ltv", *RANGE, "--interval", "quarter")
     assert ran.code == 0
     assert ran.err == "note: ltv is always by month; --interval quarter is ignored\n"
@@ -117,20 +118,47 @@ def test_an_interval_that_is_ignored_is_told_on_stderr(account: Sandbox, run: Ru
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (("nrr", *RANGE), "metric 'nrr' is unknown; it is one of all, mrr,"),
-        (("mrr", "--start", "2025-02-30", "--end", "2025-03-31"), "'2025-02-30' is not a date such as 2026-01-31"),
-        (("mrr", "--start", "2025-04-01", "--end", "2025-03-31"), "start_date 2025-04-01 is after end_date"),
+        (("nrr", *RANGE), "Invalid value for 'NAME': must be one of all, mrr, arr, arpa, asp, customer-count, "),
+        (
+            ("mrr", "--start", "2025-02-30", "--end", "2025-03-31"),
+            "must be a date such as 2026-01-31, not '2025-02-30'",
+        ),
+        (
+            ("mrr", "--start", "1712102400", "--end", "2025-03-31"),
+            "must be a date such as 2026-01-31, not '1712102400'",
+        ),
+        (
+            ("mrr", "--start", "2025-04-01", "--end", "2025-03-31"),
+            "error: --start 2025-04-01 is after --end 2025-03-31\n",
+        ),
         (("mrr", "--end", "2025-03-31"), "Missing option '--start' (see 'chartmogul metrics --help')"),
-        (("mrr", *RANGE, "--slices", "0"), "'0' is neither a number of 1 or more nor 'interval'"),
-        (("mrr", *RANGE, "--slices", "month"), "'month' is neither a number of 1 or more nor 'interval'"),
+        (("mrr", *RANGE, "--slices", "0"), "must be a positive integer or 'interval', not '0'"),
+        (("mrr", *RANGE, "--slices", "month"), "must be a positive integer or 'interval', not 'month'"),
+        (("mrr", *RANGE, "--slices", "9" * 5000), "must be a positive integer or 'interval', not '999"),
         (("mrr", *RANGE, "--interval", "decade"), "'decade' is not one of 'day'"),
-        (("mrr", *RANGE, "--geo", "USA"), "geo has 'USA'"),
-        (("mrr", *RANGE, "--plan", "Team, yearly"), "plans has 'Team, yearly'"),
-        (("asp", *RANGE, "--interval", "day"), "asp does not take interval 'day'"),
+        (
+            ("mrr", *RANGE, "--geo", "USA"),
+            "error: --geo must contain ISO 3166-1 alpha-2 country codes such as 'US', not 'USA'\n",
+        ),
+        (("mrr", *RANGE, "--geo", "UK"), "error: --geo must contain ISO 3166-1 country codes, not 'UK': the United"),
+        (
+            ("mrr", *RANGE, "--plan", "Team, yearly"),
+            "error: --plan must not contain 'Team, yearly', because the API separates plans by commas: repeat --plan "
+            "for several plans, and name a plan with a comma in its name by its UUID",
+        ),
+        (
+            ("mrr", *RANGE, "--filter", "mrr"),
+            "error: --filter must be a CFL string such as \"region~ANY~'US','DE'\", not",
+        ),
+        (
+            ("mrr", *RANGE, "--filter", "mrr%7EGT%7E1~AND~a~LT~5"),
+            "--filter must not be percent-encoded: decode it first",
+        ),
+        (("asp", *RANGE, "--interval", "day"), "--interval must be one of month, quarter, year for asp, not 'day'"),
         (("mrr", *RANGE, "--format", "xml"), "'xml' is not one of 'table'"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_sent(
+def test_invalid_usage_is_reported_before_any_request(
     account: Sandbox, run: Run, args: tuple[str, ...], complaint: str
 ) -> None:
     before = account.counters.requests
@@ -143,8 +171,8 @@ def test_wrong_usage_is_told_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("format_", ["table", "csv", "json", "jsonl"])
-def test_an_answer_without_entries_is_nothing_found(account: Sandbox, run: Run, format_: str) -> None:
+def test_a_response_without_entries_is_nothing_found(account: Sandbox, run: Run, format_: str) -> None:
     summary = {"current": 0, "previous": 0, "percentage-change": 0.0}
     account.faults = Faults.sequence(Fault.status(200, {"entries": [], "summary": summary}))
     ran = run("metrics", "mrr", "--start", "2024-01-01", "--end", "2024-12-31", "--format", format_)
-    assert ran == Ran(4, "", "error: the answer holds no entries\n")
+    assert ran == Result(4, "", "error: the response contains no entries\n")

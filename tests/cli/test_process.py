@@ -1,4 +1,4 @@
-"""The command line as a process of its own: streams, exit codes, signals, a closed pipe, a terminal."""
+"""The command line as a separate process: streams, exit codes, signals, a closed pipe, a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,12 +17,12 @@ from tests.cli.conftest import Run
 
 COMMAND = [sys.executable, "-m", "chartmogul_async.cli"]
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
-PATIENCE = 60
+TIMEOUT = 60
 
 
 def process(environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *args], env=environment, capture_output=True, timeout=PATIENCE, check=False, encoding="utf-8"
+        [*COMMAND, *args], env=environment, capture_output=True, timeout=TIMEOUT, check=False, encoding="utf-8"
     )
 
 
@@ -31,7 +32,7 @@ def test_data_goes_to_stdout_and_errors_to_stderr(process_environment: dict[str,
     assert fine.stdout.startswith("date,arr,percentage_change\n2025-01-31,")
     wrong = process({**process_environment, "CHARTMOGUL_API_KEY": "hush-hush"}, "metrics", "arr", *RANGE)
     assert (wrong.returncode, wrong.stdout) == (3, "")
-    assert re.fullmatch(r"error: 401: .+\n", wrong.stderr)
+    assert re.fullmatch(r"error: GET http://\S+/v1/metrics/arr: 401: .+\n", wrong.stderr)
     assert "hush-hush" not in wrong.stderr
 
 
@@ -40,14 +41,14 @@ def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "\x1b" not in ran.stdout
     assert ran.stdout.isascii()
-    told = re.search(r"refusals (\d+), peak parallel (\d+)$", ran.stdout)
-    assert told is not None
-    assert told[1] == "0"
-    assert 1 < int(told[2]) <= 20
+    match = re.search(r"refusals (\d+), peak parallel (\d+)$", ran.stdout)
+    assert match is not None
+    assert match[1] == "0"
+    assert 1 < int(match[2]) <= 20
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
-def test_a_reader_that_goes_away_is_no_error(process_environment: dict[str, str]) -> None:
+def test_a_closed_pipe_is_exit_code_7(process_environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [*COMMAND, "metrics", "all", *RANGE, "--interval", "day"],
         env=process_environment,
@@ -57,8 +58,52 @@ def test_a_reader_that_goes_away_is_no_error(process_environment: dict[str, str]
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.close()
-        assert running.stderr.read() == b""
-        assert running.wait(PATIENCE) == 1
+        assert running.stderr.read() == b"error: cannot write to stdout: it was closed early\n"
+        assert running.wait(TIMEOUT) == 7
+
+
+OUTPUTS = [("metrics", "all", *RANGE), ("metrics", "all", *RANGE, "--format", "table"), ("--help",), ("ping", "--help")]
+
+
+def in_shell(
+    environment: dict[str, str], redirection: str, *args: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    command = ["/bin/sh", "-c", f'{before}exec "$@" {redirection}', "sh", *COMMAND, *args]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT, check=False, encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("args", OUTPUTS, ids=["csv", "table", "help", "help of a command"])
+def test_a_full_disk_is_exit_code_7(process_environment: dict[str, str], args: tuple[str, ...]) -> None:
+    ran = in_shell(process_environment, "> /dev/full", *args)
+    assert (ran.returncode, ran.stderr) == (7, "error: cannot write to stdout: no space is left on the device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_write_that_is_cut_short_is_exit_code_7(
+    process_environment: dict[str, str], tmp_path: Path, unbuffered: str
+) -> None:
+    """With PYTHONUNBUFFERED Python itself ignores how much of a text was written."""
+    years = ("--start", "2015-01-01", "--end", "2025-03-31", "--interval", "day", "--format", "csv")
+    environment = process_environment | {"PYTHONUNBUFFERED": unbuffered}
+    # At most 64 blocks of 512 or 1,024 bytes fit into the file.
+    ran = in_shell(environment, f"> {tmp_path / 'mrr.csv'}", "metrics", "mrr", *years, before="ulimit -f 64; ")
+    assert (ran.returncode, ran.stderr) == (7, "error: cannot write to stdout: the file is too large\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+@pytest.mark.parametrize("args", OUTPUTS, ids=["csv", "table", "help", "help of a command"])
+def test_a_closed_stdout_is_exit_code_7(process_environment: dict[str, str], args: tuple[str, ...]) -> None:
+    ran = in_shell(process_environment, ">&-", *args)
+    assert (ran.returncode, ran.stderr) == (7, "error: cannot write to stdout: it is closed\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-"])
+def test_exit_codes_survive_a_stderr_that_is_full(process_environment: dict[str, str], redirection: str) -> None:
+    assert in_shell(process_environment, redirection, "nrr").returncode == 2
+    assert in_shell(process_environment, f"> /dev/full {redirection}", "--help").returncode == 7
 
 
 def test_help_imports_no_server(process_environment: dict[str, str]) -> None:
@@ -76,7 +121,7 @@ def test_help_imports_no_server(process_environment: dict[str, str]) -> None:
     assert not loaded & {"uvicorn", "starlette", "chartmogul_async.sandbox", "chartmogul_async.cli.demo"}
 
 
-def test_without_click_one_sentence(process_environment: dict[str, str]) -> None:
+def test_without_click_the_error_is_one_line(process_environment: dict[str, str]) -> None:
     code = "import sys; sys.modules['click'] = None; from chartmogul_async.cli import main; main(['ping'])"
     ran = subprocess.run(
         [sys.executable, "-c", code], env=process_environment, capture_output=True, check=False, encoding="utf-8"
@@ -85,14 +130,14 @@ def test_without_click_one_sentence(process_environment: dict[str, str]) -> None
     assert "pip install 'chartmogul-async[cli]'" in ran.stderr
 
 
-def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_the_package_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["chartmogul", "--version"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("chartmogul_async.cli", run_name="__main__")
     assert capsys.readouterr().out.startswith("chartmogul ")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C another way")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows signals Ctrl-C differently")
 def test_the_sandbox_runs_until_ctrl_c(
     process_environment: dict[str, str], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,9 +153,11 @@ def test_the_sandbox_runs_until_ctrl_c(
         lines = [running.stdout.readline() for _ in range(5)]
         for name, value in re.findall(r"export (\w+)=(\S+)", "".join(lines)):
             monkeypatch.setenv(name, value)
-        ping = run("ping")
-        running.send_signal(signal.SIGINT)
-        assert running.wait(PATIENCE) == 0
+        try:
+            ping = run("ping")
+        finally:
+            running.send_signal(signal.SIGINT)
+        assert running.wait(TIMEOUT) == 0
         assert running.stdout.read() == running.stderr.read() == ""
     assert (ping.code, ping.out) == (0, "pong!\n")
 
@@ -125,7 +172,7 @@ def test_on_a_terminal_there_are_tables_and_colours(process_environment: dict[st
         os.close(theirs)
         assert running.stderr is not None
         assert running.stderr.read() == b""
-        assert running.wait(PATIENCE) == 0
+        assert running.wait(TIMEOUT) == 0
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
     assert re.search(r"\x1b\[1mName +\x1b\[0m", shown)

@@ -1,5 +1,6 @@
-"""Faults on the wire, over raw sockets: nothing is lost, leaked, hung or shown."""
+"""Faults on the wire, over raw sockets: nothing is lost, leaked, hanging or shown."""
 
 import pytest
 
-pytest.register_assert_rewrite("tests.faults.checks")  # its assertions tell as much as those of a test
+# Its assertions are as detailed as those of a test.
+pytest.register_assert_rewrite("tests.faults.checks")

@@ -16,13 +16,14 @@ from tests.faults.loops import LOOPS
 @pytest.fixture(params=list(LOOPS))
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.param == "uvloop":
-        pytest.importorskip("uvloop")  # there is none for Windows
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
     return LOOPS[request.param]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def what_is_older_than_these_tests() -> Iterator[None]:
-    """Let the collector pass over it, for it runs after each test."""
+def older_objects_are_frozen() -> Iterator[None]:
+    """The garbage collector skips objects older than these tests, since it runs after each one."""
     gc.collect()
     gc.freeze()
     yield
@@ -30,15 +31,16 @@ def what_is_older_than_these_tests() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def what_is_forgotten_warns() -> Iterator[None]:
-    """A socket or a task that was only forgotten, and not closed, warns when it is collected."""
+def garbage_is_collected() -> Iterator[None]:
+    """A socket or a task that was not closed emits a warning when it is collected."""
     yield
     gc.collect()
 
 
 @pytest.fixture(autouse=True)
-def nothing_in_the_log(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[None]:
-    """No logger tells a secret, those of the libraries below at their most talkative included."""
+def no_secret_in_the_log(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[None]:
+    """No logger shows a secret, including those of the libraries below at their most verbose."""
     caplog.set_level(logging.DEBUG)
     yield
     assert_hidden(*(logging.Formatter().format(record) for record in caplog.get_records("call")))
+    assert_hidden(*(repr(vars(record)) for record in caplog.get_records("call") if record.name == "chartmogul_async"))

@@ -1,4 +1,4 @@
-"""The event loops that every fault is met on: anyio's name of each, and its options."""
+"""The event loops that every fault is tested on: the name that anyio uses for each, and its options."""
 
 from __future__ import annotations
 

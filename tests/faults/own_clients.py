@@ -1,7 +1,7 @@
 """Run by test_processes in a process of its own: ``python -m tests.faults.own_clients threads|fork LOOP URL``.
 
-A process of its own is the only one that may fork without threads around it, and in which threads meet the package
-before anything is built and cached. Whatever goes wrong is told on stderr.
+Only a process of its own can fork without other threads, or start threads before anything of the package is built
+and cached. Errors are written to stderr.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.faults.loops import LOOPS
 THREADS = 4
 
 
-def ask(client: AsyncClient, loop: str) -> int | float:
+def fetch(client: AsyncClient, loop: str) -> int | float:
     async def main() -> int | float:
         async with client:
             return (await client.metrics.mrr("2023-07-01", "2023-07-31"))[0].mrr
@@ -29,7 +29,7 @@ def ask(client: AsyncClient, loop: str) -> int | float:
     return anyio.run(main, backend=backend, backend_options=options)
 
 
-def tell(*figures: float) -> None:
+def write(*figures: float) -> None:
     sys.stdout.write(" ".join(map(str, figures)))
 
 
@@ -38,30 +38,31 @@ def in_threads(loop: str, url: str) -> None:
 
     def of_one_thread(number: int) -> int | float:
         together.wait(10)
-        return ask(AsyncClient(f"key-of-thread-{number}", base_url=url), loop)
+        return fetch(AsyncClient(f"key-of-thread-{number}", base_url=url), loop)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        tell(*pool.map(of_one_thread, range(THREADS)))
+        write(*pool.map(of_one_thread, range(THREADS)))
 
 
 def in_a_fork(loop: str, url: str) -> None:
     used, unused = (AsyncClient("key-of-the-parent", base_url=url) for _ in range(2))
-    before = ask(used, loop)
+    before = fetch(used, loop)
     child = os.fork()
     if child == 0:
         _as_a_child(loop, url)
     _, status = os.waitpid(child, 0)
-    tell(before, os.waitstatus_to_exitcode(status), ask(unused, loop))
+    write(before, os.waitstatus_to_exitcode(status), fetch(unused, loop))
 
 
 def _as_a_child(loop: str, url: str) -> None:
     code = 1
     try:
-        code = 0 if ask(AsyncClient("key-of-the-child", base_url=url), loop) else 1
-    except BaseException:  # noqa: BLE001 - told on stderr, which must stay empty
+        code = 0 if fetch(AsyncClient("key-of-the-child", base_url=url), loop) else 1
+    except BaseException:  # noqa: BLE001 - written to stderr, which must stay empty
         traceback.print_exc()
     finally:
-        os._exit(code)  # what belongs to the parent is not ended twice
+        # No cleanup, which is the parent's.
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A server that misbehaves on demand. It is made of raw sockets, so that what it sends is exactly what a test says.
+"""A server that misbehaves on demand. It is made of raw sockets, so that it sends exactly the bytes of a test.
 
-Each request meets the next act of the script; after the script every request gets the calm answer.
+Each request gets the next one of the given behaviours; after the last one, every request gets the normal response.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from attrs import frozen
 
 from tests.clients import MRR
 
-MARKER = "a-customer-of-whom-nobody-shall-read"  # in every body, where no message of an error looks for words
+# Part of every body, under a key that no error message quotes.
+MARKER = "a-customer-that-no-message-may-quote"
 
-_PATIENCE = 10.0  # seconds; a client that is silent for longer has hung, and its test has failed by then
+# Seconds; a client that is silent for longer hangs, and its test has failed by then.
+_TIMEOUT = 10.0
 
 
-def answer(body: object = None, status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:
-    """One whole HTTP/1.1 answer. A body that is not bytes is sent as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(CALM_BODY if body is None else body).encode()
+def response(body: object = None, status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:
+    """One complete HTTP/1.1 response. A body that is not bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(NORMAL_BODY if body is None else body).encode()
     lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(content) if length is None else length}", *headers)
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n" + content
 
 
-CALM_BODY: dict[str, Any] = {"marker": MARKER, **MRR}
-CALM_ANSWER = answer()
+NORMAL_BODY: dict[str, Any] = {"marker": MARKER, **MRR}
+NORMAL_RESPONSE = response()
+# What a proxy responds to ``CONNECT``.
+TUNNEL = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 class Peer:
     """The server's end of one connection."""
 
     def __init__(self, wire: socket.socket, number: int, stopping: threading.Event) -> None:
-        wire.settimeout(_PATIENCE)
+        wire.settimeout(_TIMEOUT)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._wire = wire
         self._stopping = stopping
@@ -48,7 +52,7 @@ class Peer:
         self.closed = False
 
     def read_head(self) -> bytes:
-        """The next request, which has no body; nothing if the client has left."""
+        """The next request, which has no body; empty if the client has disconnected."""
         while b"\r\n\r\n" not in self._received:
             piece = self._wire.recv(65536)
             if not piece:
@@ -65,7 +69,7 @@ class Peer:
             self._wire.sendall(piece)
 
     def send_together(self, *pieces: bytes) -> None:
-        """One packet for all of them, where the system can; over TLS each is a record of its own."""
+        """Send all in one packet, where the system can; over TLS each is a record of its own."""
         cork = getattr(socket, "TCP_CORK", None)
         if cork is not None:
             self._wire.setsockopt(socket.IPPROTO_TCP, cork, 1)
@@ -87,13 +91,13 @@ class Peer:
         self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
-    def wait_until_left(self) -> None:
+    def wait_for_disconnect(self) -> None:
         while self._wire.recv(65536):
             pass
         self.close()
 
     def wait_without_reading(self) -> None:
-        self._stopping.wait(_PATIENCE)
+        self._stopping.wait(_TIMEOUT)
         self.close()
 
     def secure(self, context: ssl.SSLContext) -> None:
@@ -103,56 +107,73 @@ class Peer:
     def hang_up(self) -> None:
         """Wake the thread that serves this connection, from another thread."""
         with suppress(OSError):
-            socket.socket.shutdown(self._wire, socket.SHUT_RDWR)  # SSLSocket's own would say goodbye first
+            # SSLSocket's own method would send a close_notify first.
+            socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
 
 
 @frozen
-class Act:
-    """What the server does with one request, or (``at_once``) with a connection before it reads the request."""
+class Behaviour:
+    """What the server does with one request.
 
-    play: Callable[[Peer], None]
-    at_once: bool = False
+    Attributes:
+        run: What it does.
+        before_reading: It is done with a connection, before a request is read.
+        in_tunnel: It is done with a request through a proxy's tunnel, and not with the ``CONNECT`` for it.
+    """
+
+    run: Callable[[Peer], None]
+    before_reading: bool = False
+    in_tunnel: bool = False
 
 
-def sends(*pieces: bytes) -> Act:
-    return Act(lambda peer: peer.send(*pieces))
+def sends(*pieces: bytes) -> Behaviour:
+    return Behaviour(lambda peer: peer.send(*pieces))
 
 
-def closes_after(*pieces: bytes) -> Act:
-    def play(peer: Peer) -> None:
+def closes_after(*pieces: bytes) -> Behaviour:
+    def run(peer: Peer) -> None:
         peer.send(*pieces)
         peer.close()
 
-    return Act(play)
+    return Behaviour(run)
 
 
-def resets_after(*pieces: bytes) -> Act:
-    def play(peer: Peer) -> None:
+def resets_after(*pieces: bytes) -> Behaviour:
+    def run(peer: Peer) -> None:
         peer.send(*pieces)
         peer.reset()
 
-    return Act(play)
+    return Behaviour(run)
 
 
-def stalls_after(*pieces: bytes) -> Act:
-    def play(peer: Peer) -> None:
+def stalls_after(*pieces: bytes) -> Behaviour:
+    def run(peer: Peer) -> None:
         peer.send(*pieces)
-        peer.wait_until_left()
+        peer.wait_for_disconnect()
 
-    return Act(play)
+    return Behaviour(run)
 
 
-CALM = sends(CALM_ANSWER)
+NORMAL = sends(NORMAL_RESPONSE)
 
 
 class FaultServer:
-    """Bound to a port of loopback from the beginning; connections are refused until ``start``.
+    """A server on a port of loopback, bound from the beginning; connections are refused until ``start``.
 
-    With ``tls`` it speaks HTTPS; with ``tunnels`` it is a proxy that leads every ``CONNECT`` to itself.
+    Args:
+        behaviours: One for each request, in order.
+        tls: The server's side of HTTPS; None for plain HTTP.
+        tunnels: Whether it is a proxy, which connects every ``CONNECT`` to itself.
+
+    Attributes:
+        exchanges: Requests, and connections that got their behaviour, or failed in TLS, before a request was read.
+        heads: Each request with the number of its connection.
     """
 
-    def __init__(self, script: Iterable[Act] = (), *, tls: ssl.SSLContext | None = None, tunnels: bool = False) -> None:
-        self._script = deque(script)
+    def __init__(
+        self, behaviours: Iterable[Behaviour] = (), *, tls: ssl.SSLContext | None = None, tunnels: bool = False
+    ) -> None:
+        self._behaviours = deque(behaviours)
         self._tls = tls
         self._tunnels = tunnels
         self._listener = socket.socket()
@@ -162,9 +183,9 @@ class FaultServer:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._peers: list[Peer] = []
-        self._under_way = 0
-        self.met = 0  # requests, and connections that met their act (or failed in TLS) before a request was read
-        self.heads: list[tuple[int, bytes]] = []  # with the number of their connection
+        self._in_progress = 0
+        self.exchanges = 0
+        self.heads: list[tuple[int, bytes]] = []
 
     @property
     def url(self) -> str:
@@ -186,30 +207,41 @@ class FaultServer:
         return self
 
     def stop(self) -> None:
-        """Close everything, and come back when no thread is left."""
+        """Close everything, and return when no thread is left."""
         self._stopping.set()
         if self._threads:
+            # The first thread waits for a connection.
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                self._threads[0].join()  # it was waiting for a connection
+                self._threads[0].join()
         self._listener.close()
         for peer in self._peers:
             peer.hang_up()
         for thread in self._threads:
             thread.join()
 
-    def clog(self) -> socket.socket:
-        """Listen without accepting, with a line that is full: the kernel lets further connections wait."""
+    def fill_backlog(self) -> socket.socket:
+        """Listen without accepting, with a full backlog: the kernel lets further connections wait."""
         self._listener.listen(0)
         return socket.create_connection(("127.0.0.1", self.port))
 
-    def wait_until_calm(self) -> None:
-        """Wait until nothing is being played: what was to be sent or closed is sent or closed."""
+    def wait_until_idle(self) -> None:
+        """Wait until no behaviour is in progress: all is sent or closed that should be."""
         with self._changed:
-            assert self._changed.wait_for(lambda: not self._under_way, _PATIENCE)
+            assert self._changed.wait_for(lambda: not self._in_progress, _TIMEOUT)
+
+    def recover(self) -> None:
+        """Forget the behaviours that are left, and wait until none is in progress."""
+        with self._changed:
+            self._behaviours.clear()
+        self.wait_until_idle()
 
     def wait_for_connections(self, count: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.connections >= count, _PATIENCE)
+            assert self._changed.wait_for(lambda: self.connections >= count, _TIMEOUT)
+
+    def wait_for_exchanges(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.exchanges >= count, _TIMEOUT)
 
     def _accept(self) -> None:
         while True:
@@ -230,14 +262,15 @@ class FaultServer:
 
     def _serve(self, peer: Peer) -> None:
         try:
-            if act := self._next_act(at_once=True):
-                self._play(act, peer)
+            if behaviour := self._next_behaviour(lambda due: due.before_reading):
+                self._run(behaviour, peer)
             elif self._tls and not self._tunnels:
                 self._secure(peer)
             while not peer.closed and (head := peer.read_head()):
-                self._answer(head, peer)
+                self._respond(head, peer)
         except OSError:
-            pass  # the client has left
+            # The client has disconnected.
+            pass
         finally:
             peer.close()
 
@@ -247,29 +280,31 @@ class FaultServer:
             peer.secure(self._tls)
         except OSError:
             with self._changed:
-                self.met += 1
+                self.exchanges += 1
             raise
 
-    def _answer(self, head: bytes, peer: Peer) -> None:
+    def _respond(self, head: bytes, peer: Peer) -> None:
         self.heads.append((peer.number, head))
-        act = self._next_act(at_once=False)
-        if act is None and head.startswith(b"CONNECT "):
-            peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        connects = head.startswith(b"CONNECT ")
+        behaviour = self._next_behaviour(lambda due: not due.before_reading and not (connects and due.in_tunnel))
+        if behaviour is None and connects:
+            peer.send(TUNNEL)
             self._secure(peer)
         else:
-            self._play(act or CALM, peer)
+            self._run(behaviour or NORMAL, peer)
 
-    def _next_act(self, *, at_once: bool) -> Act | None:
+    def _next_behaviour(self, is_due: Callable[[Behaviour], bool]) -> Behaviour | None:
         with self._changed:
-            return self._script.popleft() if self._script and self._script[0].at_once == at_once else None
+            return self._behaviours.popleft() if self._behaviours and is_due(self._behaviours[0]) else None
 
-    def _play(self, act: Act, peer: Peer) -> None:
+    def _run(self, behaviour: Behaviour, peer: Peer) -> None:
         with self._changed:
-            self.met += 1
-            self._under_way += 1
+            self.exchanges += 1
+            self._in_progress += 1
+            self._changed.notify_all()
         try:
-            act.play(peer)
+            behaviour.run(peer)
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._in_progress -= 1
                 self._changed.notify_all()

@@ -9,12 +9,12 @@ import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, errors
 from tests.faults.checks import nothing_left_behind
-from tests.faults.server import FaultServer, answer, sends
+from tests.faults.server import FaultServer, response, sends
 
 pytestmark = pytest.mark.sockets
 
 KEYS = ("key-of-the-first-account", "key-of-the-second-account")
-IMPATIENT = RetryPolicy(attempts=2, base=0.001, total=0.5)
+HALF_A_SECOND = RetryPolicy(attempts=2, base=0.001, total=0.5)
 
 
 def authorization(key: str) -> bytes:
@@ -38,23 +38,24 @@ async def test_two_accounts_share_no_connection_and_no_key() -> None:
 
 
 async def test_two_accounts_share_no_pause() -> None:
-    refusal = sends(answer({}, "429 Too Many Requests", "Retry-After: 60"))
+    refusal = sends(response({}, "429 Too Many Requests", "Retry-After: 60"))
     async with nothing_left_behind():
         with FaultServer([refusal]) as server:
-            first, second = (AsyncClient(key, base_url=server.url, retry=IMPATIENT) for key in KEYS)
+            first, second = (AsyncClient(key, base_url=server.url, retry=HALF_A_SECOND) for key in KEYS)
             async with first, second:
-                for sent in (1, 0):  # met the refusal; was not even sent
+                # The first one is refused by the server, the second one is not even sent.
+                for sent in (1, 0):
                     with pytest.raises(errors.RateLimitError) as caught:
                         await first.metrics.mrr("2023-07-01", "2023-07-31")
                     assert caught.value.attempts == sent
                 assert len(await second.metrics.mrr("2023-07-01", "2023-07-31")) == 1
-    assert server.met == 2
+    assert server.exchanges == 2
 
 
 async def test_two_accounts_share_no_cookie() -> None:
-    baker = sends(answer(None, "200 OK", "Set-Cookie: session=first; Path=/"))
+    sets_a_cookie = sends(response(None, "200 OK", "Set-Cookie: session=first; Path=/"))
     async with nothing_left_behind():
-        with FaultServer([baker]) as server:
+        with FaultServer([sets_a_cookie]) as server:
             first, second = (AsyncClient(key, base_url=server.url) for key in KEYS)
             async with first, second:
                 for client in (first, second, first):

@@ -1,4 +1,4 @@
-"""An answer without an end is given up long before it fills the memory."""
+"""A response without an end is given up long before it fills the memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.checks import Fault, survive
+from tests.faults.checks import Fault, check_fault
 from tests.faults.table import MEGABYTE, TOO_LARGE
 
 pytestmark = pytest.mark.sockets
@@ -23,9 +23,10 @@ def traced() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", TOO_LARGE, ids=lambda fault: fault.name)
-async def test_what_is_too_large_is_never_in_memory_as_a_whole(fault: Fault, traced: None) -> None:
+async def test_a_body_that_is_too_large_is_never_in_memory(fault: Fault, traced: None) -> None:
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
-    await survive(fault)
+    await check_fault(fault)
     _, peak = tracemalloc.get_traced_memory()
-    assert peak - before < 3 * LIMIT  # the pieces, the whole of them, and a copy on the way
+    # The chunks, the whole body, and a copy in between.
+    assert peak - before < 3 * LIMIT

@@ -1,4 +1,4 @@
-"""503 as the answer to too many requests at once."""
+"""503 as the response to too many parallel requests."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle
 from tests.clients import KEY
-from tests.faults.checks import CALM_ENTRIES, nothing_left_behind
-from tests.faults.server import Act, FaultServer, Peer, answer
+from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
+from tests.faults.server import Behaviour, FaultServer, Peer, response
 
 pytestmark = pytest.mark.sockets
 
-AT_ONCE = 8
+PARALLEL = 8
 
 
-async def test_a_503_for_parallel_requests_halves_the_places_and_loses_no_request() -> None:
-    together = Barrier(AT_ONCE, timeout=10)
+async def test_a_503_halves_the_concurrency_and_loses_no_request() -> None:
+    together = Barrier(PARALLEL, timeout=10)
 
     def refuse(peer: Peer) -> None:
-        together.wait()  # all of them are in flight
-        peer.send(answer({}, "503 Service Unavailable"))
+        # All of them are in flight.
+        together.wait()
+        peer.send(response({}, "503 Service Unavailable"))
 
     got = []
     throttle = Throttle()
     policy = RetryPolicy(attempts=2, base=0.001)
     async with nothing_left_behind():
-        with FaultServer([Act(refuse)] * AT_ONCE) as server, anyio.fail_after(20):
+        with FaultServer([Behaviour(refuse)] * PARALLEL) as server, anyio.fail_after(20):
             async with AsyncClient(KEY, base_url=server.url, throttle=throttle, retry=policy) as client:
 
-                async def ask() -> None:
+                async def fetch() -> None:
                     got.append((await client.metrics.mrr("2023-07-01", "2023-07-31")).entries)
 
                 async with anyio.create_task_group() as group:
-                    for _ in range(AT_ONCE):
-                        group.start_soon(ask)
-    assert got == [CALM_ENTRIES] * AT_ONCE
-    assert server.met == 2 * AT_ONCE
+                    for _ in range(PARALLEL):
+                        group.start_soon(fetch)
+    assert got == [NORMAL_ENTRIES] * PARALLEL
+    assert server.exchanges == 2 * PARALLEL
     statistics = throttle.statistics()
     assert (statistics.in_flight, statistics.waiting) == (0, 0)
-    assert AT_ONCE // 2 <= statistics.places < throttle.parallel
+    assert PARALLEL // 2 <= statistics.max_in_flight < throttle.parallel

@@ -14,7 +14,7 @@ import pytest
 
 from chartmogul_async import AsyncClient, errors
 from tests.clients import KEY
-from tests.faults.checks import CALM_ENTRIES, nothing_left_behind
+from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
 from tests.faults.loops import LOOPS
 from tests.faults.own_clients import THREADS
 from tests.faults.server import FaultServer
@@ -28,7 +28,7 @@ IN_ANOTHER_LOOP = (
 
 
 @pytest.mark.parametrize("other", list(LOOPS))
-async def test_a_second_event_loop_gets_the_sentence_and_the_first_goes_on(other: str) -> None:
+async def test_a_second_event_loop_is_refused_and_the_first_goes_on(other: str) -> None:
     backend, options = loop_named(other)
     async with nothing_left_behind():
         with FaultServer() as server:
@@ -36,15 +36,15 @@ async def test_a_second_event_loop_gets_the_sentence_and_the_first_goes_on(other
                 await client.metrics.mrr("2023-07-01", "2023-07-31")
 
                 def elsewhere() -> str:
-                    return anyio.run(sentence_for, client, backend=backend, backend_options=options)
+                    return anyio.run(message_for, client, backend=backend, backend_options=options)
 
                 assert await anyio.to_thread.run_sync(elsewhere) == IN_ANOTHER_LOOP
-                assert (await client.metrics.mrr("2023-07-01", "2023-07-31")).entries == CALM_ENTRIES
+                assert (await client.metrics.mrr("2023-07-01", "2023-07-31")).entries == NORMAL_ENTRIES
     assert server.connections == 1
 
 
-async def sentence_for(client: AsyncClient) -> str:
-    with pytest.raises(errors.UsageError) as caught:
+async def message_for(client: AsyncClient) -> str:
+    with pytest.raises(errors.StateError) as caught:
         await client.metrics.mrr("2023-07-01", "2023-07-31")
     return str(caught.value)
 
@@ -69,20 +69,20 @@ def test_each_thread_can_have_its_own_client(loop: str) -> None:
     assert server.connections == THREADS
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forking is what Linux is known for")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot fork, or should not")
 @pytest.mark.parametrize("loop", list(LOOPS))
 def test_a_forked_child_can_have_its_own_client(loop: str) -> None:
     with FaultServer() as server:
         assert run("fork", loop, server) == "363819722 0 363819722"
-    sent = [authorization(f"key-of-the-{who}") for who in ("parent", "child", "parent")]
+    sent = [authorization(f"key-of-the-{owner}") for owner in ("parent", "child", "parent")]
     assert [key in head for key, (_, head) in zip(sent, server.heads, strict=True)] == [True] * 3
     assert server.connections == 3
 
 
-def run(what: str, loop: str, server: FaultServer) -> str:
+def run(function: str, loop: str, server: FaultServer) -> str:
     loop_named(loop)
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.faults.own_clients", what, loop, server.url],
+        [sys.executable, "-W", "error", "-m", "tests.faults.own_clients", function, loop, server.url],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

@@ -1,10 +1,10 @@
-"""The key goes to the host it was given for, and nowhere else."""
+"""The key is sent to the host that it was given for, and nowhere else."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.faults.checks import survive
+from tests.faults.checks import check_fault
 from tests.faults.server import FaultServer
 from tests.faults.table import redirects
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sockets
     "status",
     ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"],
 )
-async def test_nothing_is_sent_to_where_an_answer_redirects(status: str) -> None:
+async def test_a_redirect_is_not_followed(status: str) -> None:
     with FaultServer() as elsewhere:
-        await survive(redirects(f"{elsewhere.url}/metrics/mrr", status))
+        await check_fault(redirects(f"{elsewhere.url}/metrics/mrr", status))
     assert elsewhere.connections == 0

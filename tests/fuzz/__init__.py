@@ -1,1 +1,1 @@
-"""``python -m tests.fuzz``: a coverage-guided fuzzer; what it finds is kept in ``findings/`` and replayed by pytest."""
+"""``python -m tests.fuzz``: a coverage-guided fuzzer; its findings are kept in ``findings/`` and replayed by pytest."""

@@ -1,6 +1,6 @@
-"""Fuzz every target in turn, guided by coverage; exit code 1 if one of them found something.
+"""Fuzz every target in turn, guided by coverage; the exit code is 1 if there are findings.
 
-A finding is a file in ``findings/<target>/``. Keep it, together with what mends it: ``test_findings.py`` replays it.
+A finding is a file in ``findings/<target>/``. Commit it together with its fix: ``test_findings.py`` replays it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from rich.console import Console
 from tests.fuzz.corpus import FINDINGS
 from tests.fuzz.targets import TARGETS
 
-SHARES = {"structuring": 0.7, "error-bodies": 0.2, "retry-after": 0.1}  # of the time
+# The share of the time that each target gets.
+SHARES = {"structuring": 0.7, "error-bodies": 0.2, "retry-after": 0.1}
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -29,7 +30,7 @@ def main() -> int:
 
 
 def has_findings(target: str, seconds: int) -> bool:
-    """The fuzzer ends its process when it is done, so each target has one of its own."""
+    """Fuzz one target in a process of its own, since the fuzzer ends its process."""
     console.print(f"--- {target}: {seconds} s")
     command = [sys.executable, "-m", "tests.fuzz.guided", target, str(seconds)]
     return subprocess.run(command, check=False).returncode != 0

@@ -1,4 +1,4 @@
-"""What the fuzzer starts from: the answers as they were recorded, and the shapes of error answers."""
+"""The inputs that the fuzzer starts from: the recorded responses, and the shapes of error responses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 from tests.fuzz.targets import CLASSES
 
-ANSWERS = Path(__file__).parents[1] / "answers"
+RESPONSES = Path(__file__).parents[1] / "answers"
 FINDINGS = Path(__file__).parent / "findings"
-HEADS = {"structuring": 1, "error-bodies": 19, "retry-after": 0}  # bytes of a seed before its JSON; 0: it has none
+# The number of bytes of a seed before its JSON; 0 if it does not contain JSON.
+HEADS = {"structuring": 1, "error-bodies": 19, "retry-after": 0}
 
-_ORDER = (  # of CLASSES
+# The metrics in the order of CLASSES.
+_ORDER = (
     "all",
     "mrr",
     "arr",
@@ -50,19 +52,21 @@ def seeds(target: str) -> Iterator[bytes]:
     """Inputs that the target understands."""
     match target:
         case "structuring":
-            yield from _answers()
+            yield from _responses()
         case "error-bodies":
             yield from (b"\x01\x2c\x10" + b"application/json" + body for body in _ERRORS)
         case _:
             yield from _WAITS
 
 
-def _answers() -> Iterator[bytes]:
-    for path in sorted(ANSWERS.glob("*.json")):
-        metric = re.sub(r"^(beta|today|[0-9]{4}-[a-z])-", "", path.stem)
-        answer = json.loads(path.read_bytes())
-        answer["entries"] = answer["entries"][:2]  # short ones are mutated faster, and have all there is to see
-        yield _first_byte(metric) + json.dumps(answer).encode()
+def _responses() -> Iterator[bytes]:
+    for path in sorted(RESPONSES.glob("*.json")):
+        metric = re.sub(r"^(beta|today|[0-9]{4}(-[a-z](?=-))?)-", "", path.stem)
+        response = json.loads(path.read_bytes())
+        # Two entries show everything, and are mutated faster.
+        if "entries" in response:
+            response["entries"] = response["entries"][:2]
+        yield _first_byte(metric) + json.dumps(response).encode()
     yield _first_byte("account") + _ACCOUNT
 
 

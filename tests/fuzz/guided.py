@@ -11,7 +11,7 @@ from random import Random
 from types import FunctionType
 from typing import Any
 
-# By its name, for it has no types, and where types are checked it need not be installed.
+# Imported by name: atheris has no types, and need not be installed where types are checked.
 atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["chartmogul_async", "cattrs", "email"]):
@@ -19,8 +19,12 @@ with atheris.instrument_imports(include=["chartmogul_async", "cattrs", "email"])
     from tests.fuzz.mutations import mutated_json
     from tests.fuzz.targets import TARGETS
 
-LONGEST = 4096  # bytes
-SLOWEST = 10  # seconds that one input may take; an input that takes longer is a finding
+# Inputs have at most this many bytes.
+MAX_LENGTH = 4096
+# An input that takes more seconds is a finding.
+MAX_SECONDS = 10
+# The file names of functions that cattrs and the package compile at run time begin with one of these.
+COMPILED = ("<cattrs", "<chartmogul_async", "<string>")
 
 
 def fuzz(target: str, seconds: int) -> None:
@@ -37,18 +41,18 @@ def fuzz(target: str, seconds: int) -> None:
         for number, seed in enumerate(seeds(target)):
             (Path(corpus) / str(number)).write_bytes(seed)
             TARGETS[target](seed)
-        instrument_what_was_compiled()
-        options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={SLOWEST}"]
+        instrument_compiled_functions()
+        options = [f"-max_total_time={seconds}", f"-max_len={MAX_LENGTH}", f"-timeout={MAX_SECONDS}"]
         atheris.Setup(
             [sys.argv[0], *options, f"-artifact_prefix={findings}/", corpus], TARGETS[target], custom_mutator=mutate
         )
         atheris.Fuzz()
 
 
-def instrument_what_was_compiled() -> None:
-    """Functions that were made at run time, as the structuring ones are, come from no import."""
+def instrument_compiled_functions() -> None:
+    """Functions compiled at run time, such as the structuring ones, are not instrumented by an import."""
     for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__.co_filename.startswith(("<cattrs", "<string>")):
+        if isinstance(function, FunctionType) and function.__code__.co_filename.startswith(COMPILED):
             atheris.instrument_func(function)
 
 

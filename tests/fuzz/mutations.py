@@ -1,4 +1,4 @@
-"""Changes of JSON that leave it JSON, since most changes of its bytes do not."""
+"""Mutations of JSON that give JSON again, as most mutations of its bytes do not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PLACEHOLDER = "\x02here\x02"
 
 
 def mutated_json(content: bytes, random: Random) -> bytes:
-    """The JSON with one to three of its places changed; other bytes come back as they are."""
+    """The JSON with one to three of its places changed; bytes that are not JSON are returned unchanged."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -71,7 +71,7 @@ def _change_one(holder: list[Any], random: Random) -> None:
 
 
 def _place(holder: list[Any], random: Random) -> tuple[Any, Any]:
-    """Some place of the value, as a container and a key into it."""
+    """A random place of the value, as a container and a key into it."""
     parent: Any = holder
     key: Any = 0
     while isinstance(parent[key], list | dict) and parent[key] and random.random() < 0.9:

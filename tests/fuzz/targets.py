@@ -1,4 +1,4 @@
-"""What is fuzzed: functions of any bytes, which return when all is well and raise ``AssertionError`` when not."""
+"""The targets of the fuzzer: functions of any bytes, which raise ``AssertionError`` if a property is violated."""
 
 from __future__ import annotations
 
@@ -9,55 +9,58 @@ from unittest.mock import patch
 
 import httpx
 
-from chartmogul_async import structuring
-from chartmogul_async.account import Account
-from chartmogul_async.customers import _Page
-from chartmogul_async.error_bodies import ErrorBody, complaint_in_success, read_error_body
 from chartmogul_async.errors import DecodeError, ErrorDetail
 from chartmogul_async.metrics.records import (
-    Answer,
     ARPAEntry,
     ARREntry,
     ASPEntry,
     CustomerChurnRateEntry,
     CustomerCountEntry,
-    KeyMetricsAnswer,
+    KeyMetricsResponse,
     LTVEntry,
+    MetricResponse,
     MRRChurnRateEntry,
     MRREntry,
     Summary,
 )
+from chartmogul_async.resources.account import Account
+from chartmogul_async.resources.customers import _Page
+from chartmogul_async.structuring import converter
+from chartmogul_async.structuring.error_bodies import ErrorBody, error_in_success, read_error_body
 from chartmogul_async.transport.retry_after import retry_after_of
 
+# The extra ``fast`` installs orjson.
 try:
     import orjson
-except ImportError:  # the extra ``fast`` is not there
+except ImportError:
     orjson = None  # type: ignore[assignment]  # a module or None
 
 Target = Callable[[bytes], None]
 
 CLASSES: tuple[Any, ...] = (
-    KeyMetricsAnswer,
-    Answer[MRREntry, Summary],
-    Answer[ARREntry, Summary],
-    Answer[ARPAEntry, Summary],
-    Answer[ASPEntry, Summary],
-    Answer[CustomerCountEntry, Summary],
-    Answer[CustomerChurnRateEntry, Summary],
-    Answer[MRRChurnRateEntry, Summary],
-    Answer[LTVEntry, Summary],
+    KeyMetricsResponse,
+    MetricResponse[MRREntry, Summary],
+    MetricResponse[ARREntry, Summary],
+    MetricResponse[ARPAEntry, Summary],
+    MetricResponse[ASPEntry, Summary],
+    MetricResponse[CustomerCountEntry, Summary],
+    MetricResponse[CustomerChurnRateEntry, Summary],
+    MetricResponse[MRRChurnRateEntry, Summary],
+    MetricResponse[LTVEntry, Summary],
     _Page,
     Account,
 )
-LONGEST_WAIT = 86_400.0  # a day
-TOO_DEEP = 500  # brackets; how deep a parser goes is its own affair, and depends on the stack it is called from
+# Seconds: one day.
+MAX_WAIT = 86_400.0
+# Brackets. How deeply a parser can nest depends on the parser and on the stack of its caller.
+TOO_DEEP = 500
 
 
 # --- structuring ---------------------------------------------------------------------------------------------------
 
 
 def structuring_of(data: bytes) -> None:
-    """The first byte chooses a class; the others are the answer, which becomes a record or a ``DecodeError``.
+    """The first byte chooses a class; the others are the response, which becomes a record or a ``DecodeError``.
 
     With orjson and without it the outcome is the same.
     """
@@ -71,10 +74,10 @@ def structuring_of(data: bytes) -> None:
 
 
 def outcome(content: bytes, into: Any, parser: ModuleType | None) -> str:
-    """The record in words, types and all, or the problems."""
-    with patch.object(structuring, "orjson", parser):
+    """The repr of the record, in which types differ, or the problems."""
+    with patch.object(converter, "orjson", parser):
         try:
-            record = structuring.read(content, into)
+            record = converter.read(content, into)
         except DecodeError as error:
             check_decode_error(error)
             return "\n".join(error.problems)
@@ -86,13 +89,13 @@ def check_decode_error(error: DecodeError) -> None:
     assert error.problems
     assert all(problem.startswith("$") for problem in error.problems)
     assert error.message.startswith(error.problems[0])
-    # What stands in the body stays in the body: the words are ours, and ours are ASCII and short.
+    # No problem quotes the body: the texts of the package are ASCII and short.
     assert all(problem.isascii() and len(problem) < 200 for problem in error.problems)
     assert error.__cause__ is None
     assert error.__context__ is None
 
 
-# --- error answers -------------------------------------------------------------------------------------------------
+# --- error responses -----------------------------------------------------------------------------------------------
 
 
 def error_body_of(data: bytes) -> None:
@@ -101,21 +104,21 @@ def error_body_of(data: bytes) -> None:
         return
     status, split = 100 + int.from_bytes(data[:2], "big") % 500, data[2]
     content_type, content = data[3:][:split].decode("latin-1"), data[3:][split:]
-    said = read_error_body(status, content, content_type)
-    check_error_body(said)
-    complaint = complaint_in_success(content)
-    assert complaint is None or complaint.strip()
+    body = read_error_body(status, content, content_type)
+    check_error_body(body)
+    message = error_in_success(content)
+    assert message is None or message.strip()
 
 
-def check_error_body(said: ErrorBody) -> None:
-    assert isinstance(said, ErrorBody)
-    assert isinstance(said.message, str)
-    assert said.message.strip()
-    assert said.param is None or isinstance(said.param, str)
-    for detail in said.details:
+def check_error_body(body: ErrorBody) -> None:
+    assert isinstance(body, ErrorBody)
+    assert isinstance(body.message, str)
+    assert body.message.strip()
+    assert body.param is None or isinstance(body.param, str)
+    for detail in body.details:
         assert isinstance(detail, ErrorDetail)
         assert isinstance(detail.message, str)
-        assert all(word is None or isinstance(word, str) for word in (detail.param, detail.code))
+        assert all(text is None or isinstance(text, str) for text in (detail.param, detail.code))
 
 
 # --- Retry-After ---------------------------------------------------------------------------------------------------
@@ -123,9 +126,9 @@ def check_error_body(said: ErrorBody) -> None:
 
 def retry_after_from(data: bytes) -> None:
     """The first line is ``Retry-After``, the second one ``Date``."""
-    said, _, date = data.partition(b"\n")
-    seconds = retry_after_of(httpx.Headers([(b"retry-after", said), (b"date", date)]))
-    assert seconds is None or (type(seconds) is float and 0.0 <= seconds <= LONGEST_WAIT)
+    retry_after, _, date = data.partition(b"\n")
+    seconds = retry_after_of(httpx.Headers([(b"retry-after", retry_after), (b"date", date)]))
+    assert seconds is None or (type(seconds) is float and 0.0 <= seconds <= MAX_WAIT)
 
 
 TARGETS: dict[str, Target] = {

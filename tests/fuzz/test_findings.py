@@ -1,4 +1,4 @@
-"""What was found once stays found: every file in ``findings/`` goes through its target again, and so do the seeds."""
+"""Regression tests: every file in ``findings/`` goes through its target again, and so do the seeds."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.fuzz.targets import TARGETS
 FILES = sorted(path for target in TARGETS for path in (FINDINGS / target).iterdir())
 
 
-def test_there_are_findings_of_known_targets_only() -> None:
+def test_all_findings_belong_to_known_targets() -> None:
     assert {path.parent.name for path in FILES} == {path.name for path in FINDINGS.iterdir()} == set(TARGETS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_finding_does_no_harm_any_more(path: Path) -> None:
+def test_a_finding_does_no_more_harm(path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes())
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_fuzzer_starts_from_what_is_well(target: str) -> None:
+def test_the_seeds_pass_their_targets(target: str) -> None:
     inputs = list(seeds(target))
     assert inputs
     for data in inputs:

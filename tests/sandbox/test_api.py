@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox import Company, Counters, Fault, Faults, Limits, Sandbox
 from chartmogul_async.sandbox.customers import SETTINGS
-from chartmogul_async.sandbox.exchange import Asked
-from chartmogul_async.sandbox.reply import Reply
+from chartmogul_async.sandbox.exchange import Request
+from chartmogul_async.sandbox.response import Response
 
 from .helpers import client, empty
 
@@ -28,17 +29,17 @@ def sandbox() -> Sandbox:
     return Sandbox(company)
 
 
-def reply_to(sandbox: Sandbox, target: str, method: str = "GET", authorization: str = KEY) -> Reply:
-    exchange = sandbox.exchange(Asked(method, target, authorization), 0.0)
+def respond(sandbox: Sandbox, target: str, method: str = "GET", authorization: str = KEY) -> Response:
+    exchange = sandbox.exchange(Request(method, target, authorization), 0.0)
     exchange.close()
-    return exchange.reply
+    return exchange.response
 
 
 def get(sandbox: Sandbox, target: str, status: int = 200) -> Any:
-    reply = reply_to(sandbox, target)
-    assert reply.status == status, reply.body
-    assert reply.content_type == "application/json"
-    return json.loads(reply.body)
+    response = respond(sandbox, target)
+    assert response.status == status, response.body
+    assert response.content_type == "application/json"
+    return json.loads(response.body)
 
 
 def test_ping(sandbox: Sandbox) -> None:
@@ -58,18 +59,18 @@ def test_ping(sandbox: Sandbox) -> None:
     ],
 )
 def test_a_wrong_key(sandbox: Sandbox, authorization: str) -> None:
-    reply = reply_to(sandbox, "/v1/ping", authorization=authorization)
-    assert reply.status == 401
-    assert json.loads(reply.body) == {"code": 401, "message": "No valid API key provided", "param": None}
+    response = respond(sandbox, "/v1/ping", authorization=authorization)
+    assert response.status == 401
+    assert json.loads(response.body) == {"code": 401, "message": "No valid API key provided", "param": None}
 
 
 @pytest.mark.parametrize("credentials", [b"sandbox:", b"sandbox:sandbox", b"sandbox"])
 def test_the_key_is_the_user_name(sandbox: Sandbox, credentials: bytes) -> None:
-    assert reply_to(sandbox, "/v1/ping", authorization="basic " + b64encode(credentials).decode()).status == 200
+    assert respond(sandbox, "/v1/ping", authorization="basic " + b64encode(credentials).decode()).status == 200
 
 
-def test_the_key_does_not_show(sandbox: Sandbox) -> None:
-    assert KEY not in repr(Asked("GET", "/v1/ping", KEY))
+def test_the_key_is_not_in_the_repr(sandbox: Sandbox) -> None:
+    assert KEY not in repr(Request("GET", "/v1/ping", KEY))
 
 
 def test_account(sandbox: Sandbox) -> None:
@@ -103,6 +104,10 @@ def test_search(sandbox: Sandbox) -> None:
         "company": "Ann B",
         "email": "Ann+b@x.example",
         "status": "Active",
+        "lead_status": "New Lead",
+        "free_subscriber_status": "Never a Free Subscriber",
+        "trial_subscriber_status": "Never had Trial",
+        "paid_subscriber_status": "Active",
         "customer-since": "2022-03-10T00:00:00+00:00",
         "attributes": {"tags": [], "stripe": {}, "custom": {}},
         "country": "DE",
@@ -111,6 +116,7 @@ def test_search(sandbox: Sandbox) -> None:
         "zip": None,
         "lead_created_at": None,
         "free_trial_started_at": None,
+        "last_seen": None,
         "address": {"country": "Germany", "state": None, "city": "Bremen", "address_zip": None},
         "mrr": 100_00,
         "arr": 1200_00,
@@ -124,10 +130,27 @@ def test_search(sandbox: Sandbox) -> None:
     }
 
 
-def test_search_for_one_who_left(sandbox: Sandbox) -> None:
+def test_search_for_a_cancelled_customer(sandbox: Sandbox) -> None:
     sandbox.company.book("customer_00001", on=date(2022, 5, 1), plan="silver_monthly", mrr=0)
     (customer,) = get(sandbox, "/v1/customers/search?email=ann%2Bb@x.example")["entries"]
     assert (customer["status"], customer["mrr"], customer["arr"]) == ("Cancelled", 0, 0)
+    assert customer["paid_subscriber_status"] == "Cancelled"
+
+
+def test_a_customer_who_never_paid(sandbox: Sandbox) -> None:
+    sandbox.company.add_customer(on=date(2022, 1, 1), plan="support", mrr=0, email="free@y.example")
+    (customer,) = get(sandbox, "/v1/customers/search?email=free@y.example")["entries"]
+    assert customer["paid_subscriber_status"] == "Never a Paid Subscriber"
+
+
+def test_search_by_the_address_of_a_contact(sandbox: Sandbox) -> None:
+    address = "/v1/customers/search?email=Finance@x.example"
+    (customer,) = get(sandbox, f"{address}&with_associated_emails=true")["entries"]
+    assert customer["email"] == "Ann+b@x.example"
+    own = get(sandbox, "/v1/customers/search?email=ann%2Bb@x.example&with_associated_emails=true")
+    assert own["entries"] == [customer]
+    get(sandbox, address, 404)
+    get(sandbox, f"{address}&with_associated_emails=false", 404)
 
 
 def test_search_without_a_match(sandbox: Sandbox) -> None:
@@ -143,7 +166,7 @@ def test_search_without_an_email(sandbox: Sandbox, query: str) -> None:
     assert get(sandbox, f"/v1/customers/search{query}", 400)["param"] == "email"
 
 
-def test_search_gives_pages_the_oldest_first(sandbox: Sandbox) -> None:
+def test_search_pages_start_with_the_oldest(sandbox: Sandbox) -> None:
     for month in (9, 2, 5):
         sandbox.company.add_customer(on=date(2022, month, 1), plan="support", mrr=5, email="same@x.example")
     sandbox.company.add_customer(on=date(2022, 1, 1), plan="support", mrr=0, email="same@x.example")
@@ -152,20 +175,20 @@ def test_search_gives_pages_the_oldest_first(sandbox: Sandbox) -> None:
     second = get(sandbox, f"/v1/customers/search?email=same@x.example&per_page=2&cursor={cursor}")
     assert list(second) == ["entries", "has_more", "cursor"]
     assert (first["has_more"], second["has_more"]) == (True, False)
-    seen = [customer["customer-since"] for page in (first, second) for customer in page["entries"]]
+    dates = [customer["customer-since"] for page in (first, second) for customer in page["entries"]]
     cursor = second["cursor"].replace("=", "%3D")
-    assert [since and since[:7] for since in seen] == ["2022-02", "2022-05", "2022-09", None]
+    assert [since and since[:7] for since in dates] == ["2022-02", "2022-05", "2022-09", None]
     beyond = get(sandbox, f"/v1/customers/search?email=same@x.example&cursor={cursor}")
     assert (beyond["entries"], beyond["cursor"], beyond["has_more"]) == ([], None, False)
 
 
-@pytest.mark.parametrize(("asked", "given"), [("201", 200), ("0", 200), ("-1", 200), ("x", 200), ("7", 7)])
-def test_the_size_of_a_page(sandbox: Sandbox, asked: str, given: int) -> None:
-    assert get(sandbox, f"/v1/customers/search?email=ann%2Bb@x.example&per_page={asked}")["per_page"] == given
+@pytest.mark.parametrize(("requested", "size"), [("201", 200), ("0", 200), ("-1", 200), ("x", 200), ("7", 7)])
+def test_page_size(sandbox: Sandbox, requested: str, size: int) -> None:
+    assert get(sandbox, f"/v1/customers/search?email=ann%2Bb@x.example&per_page={requested}")["per_page"] == size
 
 
 @pytest.mark.parametrize(
-    ("query", "param", "word"),
+    ("query", "param", "text"),
     [
         ("end-date=2022-03-31", "start-date", "missing"),
         ("start-date=2022-03-31", "end-date", "missing"),
@@ -179,19 +202,19 @@ def test_the_size_of_a_page(sandbox: Sandbox, asked: str, given: int) -> None:
     ],
 )
 @pytest.mark.parametrize("endpoint", ["all", "mrr", "ltv"])
-def test_bad_parameters(sandbox: Sandbox, endpoint: str, query: str, param: str, word: str) -> None:
+def test_bad_parameters(sandbox: Sandbox, endpoint: str, query: str, param: str, text: str) -> None:
     error = get(sandbox, f"/v1/metrics/{endpoint}?{query}", 400)
     assert list(error) == ["code", "message", "param"]
     assert (error["code"], error["param"]) == (400, param)
-    assert word in error["message"]
+    assert text in error["message"]
 
 
-def test_the_message_for_a_missing_parameter_is_the_recorded_one(sandbox: Sandbox) -> None:
+def test_message_for_a_missing_parameter_as_recorded(sandbox: Sandbox) -> None:
     assert get(sandbox, "/v1/metrics/mrr", 400)["message"] == 'Parameter "start-date" is missing'
 
 
 @pytest.mark.parametrize("interval", ["day", "week"])
-def test_sale_prices_have_no_days_and_weeks(sandbox: Sandbox, interval: str) -> None:
+def test_sale_prices_are_not_available_by_day_or_week(sandbox: Sandbox, interval: str) -> None:
     assert get(sandbox, f"/v1/metrics/asp?{RANGE}&interval={interval}", 404)["param"] == "interval"
     assert get(sandbox, f"/v1/metrics/asp?{RANGE}&interval=year")["entries"][0]["asp"] == 100_00
 
@@ -203,12 +226,12 @@ def test_month_is_the_default(sandbox: Sandbox, interval: str) -> None:
 
 
 @pytest.mark.parametrize("time", ["T00:00:00Z", "%2012:00:00%20UTC", "T12:00:00.000%2B02:00"])
-def test_a_time_after_the_date_is_let_pass(sandbox: Sandbox, time: str) -> None:
+def test_a_time_after_the_date_is_accepted(sandbox: Sandbox, time: str) -> None:
     with_time = get(sandbox, f"/v1/metrics/mrr?start-date=2022-03-01{time}&end-date=2022-03-31{time}")
     assert with_time == get(sandbox, f"/v1/metrics/mrr?{RANGE}")
 
 
-def test_weeks_follow_the_account() -> None:
+def test_weeks_start_on_the_day_of_the_account() -> None:
     company = Company(customers=0, today=date(2022, 1, 31), week_start_on="sunday")
     sandbox = Sandbox(company)
     assert get(sandbox, "/v1/account")["week_start_on"] == "sunday"
@@ -219,41 +242,41 @@ def test_weeks_follow_the_account() -> None:
 def test_unknown_paths_and_methods(sandbox: Sandbox) -> None:
     for path in ("/v1/metrics/churn-rate", "/v1/metrics/", "/v1", "/", "/v1/customers", "/v2/ping"):
         assert get(sandbox, path, 404) == {"error": "Not found"}
-    assert reply_to(sandbox, "/v1/ping", method="POST").status == 405
+    assert respond(sandbox, "/v1/ping", method="POST").status == 405
 
 
 def test_headers(sandbox: Sandbox) -> None:
-    heads = [dict(reply_to(sandbox, "/v1/ping").head) for _ in range(2)]
-    assert heads[0]["content-type"] == "application/json"
-    assert heads[0]["content-length"] == "16"
-    assert heads[0]["x-request-id"] != heads[1]["x-request-id"]
+    headers = [dict(respond(sandbox, "/v1/ping").all_headers) for _ in range(2)]
+    assert headers[0]["content-type"] == "application/json"
+    assert headers[0]["content-length"] == "16"
+    assert headers[0]["x-request-id"] != headers[1]["x-request-id"]
 
 
-async def test_the_limit_a_second() -> None:
+async def test_requests_per_second_are_limited() -> None:
     sandbox = Sandbox(empty())
     async with client(sandbox) as http:
-        answers = [await http.get("ping") for _ in range(42)]
-        assert [answer.status_code for answer in answers] == [200] * 40 + [429] * 2
-        assert answers[-1].json()["code"] == 429
-        assert "retry-after" not in answers[-1].headers
+        responses = [await http.get("ping") for _ in range(42)]
+        assert [response.status_code for response in responses] == [200] * 40 + [429] * 2
+        assert responses[-1].json()["code"] == 429
+        assert "retry-after" not in responses[-1].headers
         await anyio.sleep(1)
         assert (await http.get("ping")).status_code == 200
     assert sandbox.counters == Counters(requests=43, refused_429=2, peak_parallel=1)
     assert sandbox.counters.refusals == 2
 
 
-async def test_the_limit_in_parallel() -> None:
+async def test_parallel_requests_are_limited() -> None:
     sandbox = Sandbox(empty(), limits=Limits(parallel=3, retry_after=True), latency=1)
     statuses: list[int] = []
 
     async with client(sandbox) as http:
 
         async def ping() -> None:
-            answer = await http.get("ping")
-            statuses.append(answer.status_code)
-            if answer.status_code == 503:
-                assert answer.headers["retry-after"] == "1"
-                assert answer.json()["message"] == "Too many parallel requests."
+            response = await http.get("ping")
+            statuses.append(response.status_code)
+            if response.status_code == 503:
+                assert response.headers["retry-after"] == "1"
+                assert response.json()["message"] == "Too many parallel requests."
 
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
@@ -263,10 +286,11 @@ async def test_the_limit_in_parallel() -> None:
     assert sandbox.counters == Counters(requests=6, refused_503=2, peak_parallel=4)
 
 
-async def test_work_a_minute() -> None:
+async def test_the_compute_budget_of_a_minute() -> None:
     sandbox = Sandbox(empty(), limits=Limits(work_per_minute=32, retry_after=True))
     async with client(sandbox) as http:
-        assert (await http.get(f"metrics/mrr?{RANGE}&interval=day")).status_code == 200  # 1 and 31 entries
+        # The request costs 1 and its 31 entries cost 31.
+        assert (await http.get(f"metrics/mrr?{RANGE}&interval=day")).status_code == 200
         refused = await http.get("ping")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
         await anyio.sleep(60)
@@ -283,7 +307,7 @@ async def test_latency_grows_with_the_entries() -> None:
         assert anyio.current_time() - start == pytest.approx(0.5 + 0.5 + 4 * 0.125)
 
 
-async def test_limits_and_faults_can_be_changed_under_way() -> None:
+async def test_limits_and_faults_can_be_replaced() -> None:
     sandbox = Sandbox(empty(), limits=Limits(per_second=1))
     async with client(sandbox) as http:
         assert [(await http.get("ping")).status_code for _ in range(2)] == [200, 429]
@@ -295,15 +319,16 @@ async def test_limits_and_faults_can_be_changed_under_way() -> None:
     assert sandbox.counters.faults == 1
 
 
-async def test_faults_see_the_query_decoded() -> None:
+async def test_faults_match_the_decoded_query() -> None:
     sandbox = Sandbox(empty(), faults=Faults.sequence(Fault.status(500), where="plans=Silver Monthly"))
     async with client(sandbox) as http:
-        asked: list[dict[str, str]] = [{"plans": "Gold Monthly"}, {"plans": "Silver Monthly"}]
+        queries: list[dict[str, str]] = [{"plans": "Gold Monthly"}, {"plans": "Silver Monthly"}]
         days = {"start-date": "2022-03-01", "end-date": "2022-03-31"}
-        assert [(await http.get("metrics/mrr", params=days | more)).status_code for more in asked] == [200, 500]
+        assert [(await http.get("metrics/mrr", params=days | more)).status_code for more in queries] == [200, 500]
 
 
-async def test_counters_can_be_read_without_a_key_and_do_not_count_themselves() -> None:
+async def test_reading_the_counters() -> None:
+    """It needs no key and does not count."""
     sandbox = Sandbox(empty(), limits=Limits(per_second=1))
     async with client(sandbox, key="wrong") as http:
         for _ in range(3):
@@ -314,12 +339,36 @@ async def test_counters_can_be_read_without_a_key_and_do_not_count_themselves() 
     assert Counters(**counters) == sandbox.counters == Counters(requests=3, refused_429=2, peak_parallel=1)
 
 
-async def test_what_is_booked_in_the_middle_shows_at_once(sandbox: Sandbox) -> None:
+async def test_bookings_change_responses_at_once(sandbox: Sandbox) -> None:
     async with client(sandbox) as http:
         before = (await http.get(f"metrics/mrr?{RANGE}")).json()["entries"][0]["mrr"]
         sandbox.company.add_customer(on=date(2022, 3, 1), plan="support", mrr=7)
         assert (await http.get(f"metrics/mrr?{RANGE}")).json()["entries"][0]["mrr"] == before + 7
 
 
-def test_a_sandbox_has_a_company_of_its_own() -> None:
+def test_a_sandbox_has_a_company_by_default() -> None:
     assert len(Sandbox().company.customers) > 1400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"company": 5}, r"company must be a Company, such as Company\(seed=1\), not 5"),
+        ({"api_key": None}, "api_key must be a str, not None"),
+        ({"limits": 40}, r"limits must be a Limits, such as Limits\(per_second=40\), not 40"),
+        ({"faults": []}, r"faults must be a Faults, such as Faults.sequence\(Fault.reset\(\)\), not \[\]"),
+        ({"latency": -1}, "latency must be a non-negative number of seconds, not -1"),
+        ({"latency_per_entry": "1"}, "latency_per_entry must be a non-negative number of seconds, not '1'"),
+    ],
+)
+def test_invalid_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        Sandbox(**arguments)
+
+
+def test_invalid_limits_and_faults_are_not_assigned(sandbox: Sandbox) -> None:
+    with pytest.raises(ArgumentError, match="limits must be a Limits"):
+        sandbox.limits = None  # type: ignore[assignment]  # on purpose
+    with pytest.raises(ArgumentError, match="faults must be a Faults"):
+        sandbox.faults = Fault.reset()  # type: ignore[assignment]  # on purpose
+    assert (sandbox.limits, sandbox.faults) == (Limits(), Faults())

@@ -19,22 +19,22 @@ def over_asgi(sandbox: Sandbox, **more: Any) -> httpx.AsyncClient:
     )
 
 
-async def test_any_asgi_server_can_run_it() -> None:
+async def test_any_asgi_server_can_run_the_application() -> None:
     async with over_asgi(Sandbox(empty(), latency=2)) as http:
         start = anyio.current_time()
         assert (await http.get("ping")).json() == {"data": "pong!"}
         assert anyio.current_time() - start == pytest.approx(2)
-        answer = await http.get("metrics/mrr", params={"start-date": "2022-01-01", "end-date": "2022-01-31"})
-        assert answer.json()["entries"][0]["date"] == "2022-01-31"
+        response = await http.get("metrics/mrr", params={"start-date": "2022-01-01", "end-date": "2022-01-31"})
+        assert response.json()["entries"][0]["date"] == "2022-01-31"
 
 
-async def test_it_can_be_mounted_below_a_prefix() -> None:
+async def test_the_application_can_be_mounted_below_a_prefix() -> None:
     app = httpx.ASGITransport(Sandbox(empty()).app, root_path="/mock")
     async with httpx.AsyncClient(transport=app, base_url="http://sandbox/mock/v1", auth=("sandbox", "")) as http:
         assert (await http.get("ping")).status_code == 200
 
 
-async def test_a_reset_under_a_server_that_has_none() -> None:
+async def test_a_reset_under_a_server_without_the_extension() -> None:
     sandbox = Sandbox(empty(), faults=Faults.sequence(Fault.reset()))
     async with over_asgi(sandbox) as http:
         with pytest.raises(ConnectionResetError):
@@ -42,7 +42,7 @@ async def test_a_reset_under_a_server_that_has_none() -> None:
     assert sandbox.counters.in_progress == 0
 
 
-async def test_only_http_is_spoken() -> None:
+async def test_only_http_is_supported() -> None:
     peer = Peer()
     with pytest.raises(RuntimeError, match="lifespan"):
         await Sandbox(empty()).app({"type": "lifespan"}, peer.receive, peer.send)
@@ -50,20 +50,20 @@ async def test_only_http_is_spoken() -> None:
 
 
 class Peer:
-    """A server's end of the application: the client hangs up after ``patience``, or when its connection is reset."""
+    """A server's end of the application: the client disconnects after ``seconds``, or when its connection is reset."""
 
-    def __init__(self, patience: float = inf) -> None:
+    def __init__(self, seconds: float = inf) -> None:
         self.sent: list[Message] = []
-        self.gone = anyio.Event()
-        self.patience = patience
-        self.told = False
+        self.disconnected = anyio.Event()
+        self.seconds = seconds
+        self.has_received = False
 
     async def receive(self) -> Message:
-        if not self.told:
-            self.told = True
+        if not self.has_received:
+            self.has_received = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        with anyio.move_on_after(self.patience):
-            await self.gone.wait()
+        with anyio.move_on_after(self.seconds):
+            await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -77,12 +77,12 @@ class Peer:
             "path": "/v1/ping",
             "query_string": b"",
             "headers": [(b"authorization", b"Basic c2FuZGJveDo=")],
-            "extensions": {RESET: self.gone.set},
+            "extensions": {RESET: self.disconnected.set},
         }
 
 
-async def test_a_client_that_hangs_up_gives_its_place_back_at_once() -> None:
-    sandbox, peer = Sandbox(empty(), latency=60), Peer(patience=1)
+async def test_a_disconnect_releases_the_slot_at_once() -> None:
+    sandbox, peer = Sandbox(empty(), latency=60), Peer(seconds=1)
     start = anyio.current_time()
     await sandbox.app(peer.scope, peer.receive, peer.send)
     assert anyio.current_time() - start == pytest.approx(1)
@@ -90,8 +90,8 @@ async def test_a_client_that_hangs_up_gives_its_place_back_at_once() -> None:
     assert sandbox.counters.in_progress == 0
 
 
-async def test_a_stall_lasts_until_the_client_hangs_up() -> None:
-    sandbox, peer = Sandbox(empty(), faults=Faults.sequence(Fault.stall(after=4))), Peer(patience=30)
+async def test_a_stall_lasts_until_the_client_disconnects() -> None:
+    sandbox, peer = Sandbox(empty(), faults=Faults.sequence(Fault.stall(after=4))), Peer(seconds=30)
     start = anyio.current_time()
     await sandbox.app(peer.scope, peer.receive, peer.send)
     assert anyio.current_time() - start == pytest.approx(30)
@@ -105,16 +105,17 @@ async def test_resets_before_and_inside_the_body() -> None:
         peer = Peer()
         await sandbox.app(peer.scope, peer.receive, peer.send)
         assert [message.get("body") for message in peer.sent] == expected
-        assert peer.gone.is_set()
+        assert peer.disconnected.is_set()
 
 
-async def test_a_client_that_hangs_up_before_the_reset_is_not_reset() -> None:
-    sandbox, peer = Sandbox(empty(), faults=Faults.sequence(Fault.reset_in_body())), Peer(patience=0)
+async def test_no_reset_after_the_client_has_disconnected() -> None:
+    sandbox, peer = Sandbox(empty(), faults=Faults.sequence(Fault.reset_in_body())), Peer(seconds=0)
     await sandbox.app(peer.scope, peer.receive, peer.send)
-    assert not peer.gone.is_set()
+    assert not peer.disconnected.is_set()
 
 
-async def test_the_place_is_free_before_the_client_has_the_answer() -> None:
+async def test_the_slot_is_free_before_the_response_is_complete() -> None:
+    """A client with a complete response may send its next request at once."""
     sandbox, peer = Sandbox(empty()), Peer()
     in_progress: list[int] = []
 
@@ -122,4 +123,5 @@ async def test_the_place_is_free_before_the_client_has_the_answer() -> None:
         in_progress.append(sandbox.counters.in_progress)
 
     await sandbox.app(peer.scope, peer.receive, send)
-    assert in_progress == [1, 0]  # at the head, at the end of the body
+    # The first count was taken at the headers, the second one at the end of the body.
+    assert in_progress == [1, 0]

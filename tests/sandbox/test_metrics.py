@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chartmogul_async.sandbox.figures import KEYS, change
-from chartmogul_async.sandbox.metrics import ENDPOINTS, Metrics
+from chartmogul_async.sandbox.figures import KEYS, percentage_change
+from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.records import COUNTRIES, PLANS
 
-from .helpers import TODAY, ask, empty, small
+from .helpers import TODAY, empty, fetch, small
 
-PROPERTY = settings(max_examples=30, deadline=None)  # a deadline would be an assertion about the wall clock
+# A deadline would be an assertion about the wall clock.
+PROPERTY = settings(max_examples=30, deadline=None)
 FOUNDED = date(2020, 1, 1)
-DAYS = st.dates(date(2019, 11, 1), date(2023, 10, 31))  # from before the founding until after today
+# Some days lie before the founding and some after today.
+DAYS = st.dates(date(2019, 11, 1), date(2023, 10, 31))
 RANGES = st.builds(lambda start, days: (start, start + timedelta(days)), DAYS, st.integers(0, 500))
 INTERVALS = st.sampled_from(["day", "week", "month", "quarter", "year"])
 CLAUSES = st.sampled_from(
@@ -48,11 +50,13 @@ MOVEMENTS = ("mrr-new-business", "mrr-expansion", "mrr-contraction", "mrr-churn"
 
 @PROPERTY
 @given(RANGES, INTERVALS, SELECTIONS)
-def test_identities_of_mrr(between: tuple[date, date], interval: str, who: dict[str, str]) -> None:
+def test_identities_of_mrr(between: tuple[date, date], interval: str, selection: dict[str, str]) -> None:
     start, end = between
-    entries = ask(small(), "mrr", start, end, interval=interval, **who)["entries"]
-    eve = ask(small(), "mrr", start - timedelta(1), start - timedelta(1), interval="day", **who)["entries"][0]
-    for before, after in pairwise([eve, *entries]):
+    entries = fetch(small(), "mrr", start, end, interval=interval, **selection)["entries"]
+    day_before = fetch(small(), "mrr", start - timedelta(1), start - timedelta(1), interval="day", **selection)[
+        "entries"
+    ][0]
+    for before, after in pairwise([day_before, *entries]):
         assert after["mrr"] == before["mrr"] + sum(after[movement] for movement in MOVEMENTS)
         assert after["mrr"] >= 0
         assert after["mrr-contraction"] <= 0
@@ -62,12 +66,14 @@ def test_identities_of_mrr(between: tuple[date, date], interval: str, who: dict[
 
 @PROPERTY
 @given(RANGES, INTERVALS, SELECTIONS)
-def test_identities_of_all(between: tuple[date, date], interval: str, who: dict[str, str]) -> None:
+def test_identities_of_all(between: tuple[date, date], interval: str, selection: dict[str, str]) -> None:
     start, end = between
-    answer = ask(small(), "all", start, end, interval=interval, **who)
-    moved = ask(small(), "mrr", start, end, interval=interval, **who)["entries"]
-    eve = ask(small(), "mrr", start - timedelta(1), start - timedelta(1), interval="day", **who)["entries"][0]
-    for before, entry, movements in zip([eve, *moved], answer["entries"], moved, strict=False):
+    response = fetch(small(), "all", start, end, interval=interval, **selection)
+    moved = fetch(small(), "mrr", start, end, interval=interval, **selection)["entries"]
+    day_before = fetch(small(), "mrr", start - timedelta(1), start - timedelta(1), interval="day", **selection)[
+        "entries"
+    ][0]
+    for before, entry, movements in zip([day_before, *moved], response["entries"], moved, strict=False):
         assert entry["mrr"] == movements["mrr"]
         assert entry["arr"] == 12 * entry["mrr"]
         assert entry["arpa"] == (entry["mrr"] // entry["customers"] if entry["customers"] else 0)
@@ -79,21 +85,21 @@ def test_identities_of_all(between: tuple[date, date], interval: str, who: dict[
             lost = movements["mrr-new-business"] - sum(movements[movement] for movement in MOVEMENTS)
             assert entry["mrr-churn-rate"] == (round(lost / before["mrr"] * 100, 2) if before["mrr"] else 0.0)
     for key in KEYS:
-        assert answer["entries"][0][f"{key}-percentage-change"] == 0.0
-        for before, entry in pairwise(answer["entries"]):
-            assert entry[f"{key}-percentage-change"] == change(before[key], entry[key])
+        assert response["entries"][0][f"{key}-percentage-change"] == 0.0
+        for before, entry in pairwise(response["entries"]):
+            assert entry[f"{key}-percentage-change"] == percentage_change(before[key], entry[key])
 
 
 @PROPERTY
 @given(RANGES, INTERVALS, SELECTIONS, st.sampled_from([name for name in ENDPOINTS if name != "all"]))
 def test_each_endpoint_agrees_with_all(
-    between: tuple[date, date], interval: str, who: dict[str, str], endpoint: str
+    between: tuple[date, date], interval: str, selection: dict[str, str], endpoint: str
 ) -> None:
     monthly = endpoint == "ltv" or (endpoint == "asp" and interval in ("day", "week"))
     interval = "month" if monthly else interval
     key = "customers" if endpoint == "customer-count" else endpoint
-    one = ask(small(), endpoint, *between, interval=interval, **who)
-    everything = ask(small(), "all", *between, interval=interval, **who)
+    one = fetch(small(), endpoint, *between, interval=interval, **selection)
+    everything = fetch(small(), "all", *between, interval=interval, **selection)
     assert [entry["date"] for entry in one["entries"]] == [entry["date"] for entry in everything["entries"]]
     for mine, theirs in zip(one["entries"], everything["entries"], strict=True):
         assert mine[key] == theirs[key]
@@ -107,24 +113,27 @@ def test_each_endpoint_agrees_with_all(
 
 @PROPERTY
 @given(RANGES, st.sampled_from(["day", "week"]), SELECTIONS, st.integers(0, 500))
-def test_a_divided_pull_has_the_same_figures(
-    between: tuple[date, date], interval: str, who: dict[str, str], at: int
+def test_a_divided_range_has_the_same_figures(
+    between: tuple[date, date], interval: str, selection: dict[str, str], at: int
 ) -> None:
-    whole = ask(small(), "all", *between, interval=interval, **who)["entries"]
+    whole = fetch(small(), "all", *between, interval=interval, **selection)["entries"]
     cut = at % len(whole) or len(whole)
     boundary = date.fromisoformat(whole[cut - 1]["date"])
     parts = [(between[0], boundary), (min(boundary + timedelta(1), between[1]), between[1])][: 1 + (cut < len(whole))]
-    joined = [entry for part in parts for entry in ask(small(), "all", *part, interval=interval, **who)["entries"]]
+    joined = [
+        entry for part in parts for entry in fetch(small(), "all", *part, interval=interval, **selection)["entries"]
+    ]
     assert [{key: entry[key] for key in ("date", *KEYS)} for entry in joined] == [
         {key: entry[key] for key in ("date", *KEYS)} for entry in whole
     ]
 
 
-@settings(PROPERTY, max_examples=10)  # each asks fifty times
+# Each example sends fifty requests.
+@settings(PROPERTY, max_examples=10)
 @given(RANGES, INTERVALS)
 def test_countries_and_plans_add_up(between: tuple[date, date], interval: str) -> None:
-    def column(endpoint: str, key: str, **who: str) -> list[int]:
-        return [entry[key] for entry in ask(small(), endpoint, *between, interval=interval, **who)["entries"]]
+    def column(endpoint: str, key: str, **selection: str) -> list[int]:
+        return [entry[key] for entry in fetch(small(), endpoint, *between, interval=interval, **selection)["entries"]]
 
     for endpoint, key in (("mrr", "mrr"), ("customer-count", "customers"), ("mrr", "mrr-churn")):
         by_country = [column(endpoint, key, geo=country) for country in COUNTRIES]
@@ -135,22 +144,22 @@ def test_countries_and_plans_add_up(between: tuple[date, date], interval: str) -
 
 @PROPERTY
 @given(st.dates(FOUNDED, TODAY))
-def test_customers_are_counted_one_by_one(day: date) -> None:
+def test_totals_equal_the_sum_over_customers(day: date) -> None:
     paying = [mrr for customer in small().company.customers if (mrr := customer.mrr_on(day))]
-    entry = ask(small(), "all", day, day, interval="day")["entries"][0]
+    entry = fetch(small(), "all", day, day, interval="day")["entries"][0]
     assert (entry["mrr"], entry["customers"]) == (sum(paying), len(paying))
 
 
 def test_nothing_moves_after_today() -> None:
-    entries = ask(small(), "mrr", TODAY, TODAY + timedelta(90), interval="day")["entries"]
+    entries = fetch(small(), "mrr", TODAY, TODAY + timedelta(90), interval="day")["entries"]
     assert {entry["mrr"] for entry in entries} == {entries[0]["mrr"]}
     assert all(entry[movement] == 0 for entry in entries[1:] for movement in MOVEMENTS)
-    rates = ask(small(), "customer-churn-rate", date(2023, 9, 1), date(2023, 10, 31))["entries"]
+    rates = fetch(small(), "customer-churn-rate", date(2023, 9, 1), date(2023, 10, 31))["entries"]
     assert [entry["customer-churn-rate"] for entry in rates] == [0.0, 0.0]
 
 
-def example() -> Metrics:
-    """Ten customers pay 100.00 from January on; movements follow in February and March 2023. Today is 2023-04-10."""
+def example() -> MetricsEndpoints:
+    """Ten customers pay 100.00 from January on, movements follow in February and March 2023; today is 2023-04-10."""
     company = empty(today=date(2023, 4, 10))
     for number in range(10):
         company.add_customer(on=date(2023, 1, 5), plan="silver_monthly", mrr=100_00, email=f"{number}@x.example")
@@ -161,11 +170,11 @@ def example() -> Metrics:
     company.book("3@x.example", on=date(2023, 3, 2), plan="silver_monthly", mrr=0)
     company.add_customer(on=date(2023, 3, 15), plan="gold_yearly", mrr=200_00, country="DE")
     company.add_customer(on=date(2023, 3, 31), plan="bronze_monthly", mrr=39_00)
-    return Metrics(company)
+    return MetricsEndpoints(company)
 
 
 def test_a_worked_example_by_month() -> None:
-    assert ask(example(), "mrr", "2023-01-01", "2023-03-31")["entries"] == [
+    assert fetch(example(), "mrr", "2023-01-01", "2023-03-31")["entries"] == [
         {
             "date": "2023-01-31",
             "mrr": 1000_00,
@@ -197,8 +206,8 @@ def test_a_worked_example_by_month() -> None:
             "mrr-reactivation": 50_00,
         },
     ]
-    answer = ask(example(), "all", "2023-02-01", "2023-03-31")
-    assert answer["entries"] == [
+    response = fetch(example(), "all", "2023-02-01", "2023-03-31")
+    assert response["entries"] == [
         {
             "date": "2023-02-28",
             "mrr": 910_00,
@@ -232,7 +241,8 @@ def test_a_worked_example_by_month() -> None:
             "ltv-percentage-change": -11.07,
             "customers": 11,
             "customers-percentage-change": 22.22,
-            "asp": 1219_50,  # a year at 200.00 and a month at 39.00
+            # One sale was a year at 200.00 a month, the other one a month at 39.00.
+            "asp": 1219_50,
             "asp-percentage-change": 0.0,
             "arpa": 99_90,
             "arpa-percentage-change": -1.2,
@@ -241,19 +251,22 @@ def test_a_worked_example_by_month() -> None:
 
 
 def test_the_summary_is_about_now() -> None:
-    answers = [
-        ask(example(), "all", *days)["summary"] for days in (("2022-01-01", "2022-02-01"), ("2023-02-01", "2023-03-31"))
+    responses = [
+        fetch(example(), "all", *days)["summary"]
+        for days in (("2022-01-01", "2022-02-01"), ("2023-02-01", "2023-03-31"))
     ]
-    assert answers[0] == answers[1]
-    assert answers[0] == {
-        "current-mrr": 1099_00,  # today, 2023-04-10
-        "previous-mrr": 860_00,  # 2023-03-11
+    assert responses[0] == responses[1]
+    assert responses[0] == {
+        # Stocks are those of today and of 30 days ago, 2023-03-11.
+        "current-mrr": 1099_00,
+        "previous-mrr": 860_00,
         "mrr-percentage-change": 27.79,
         "current-arr": 13188_00,
         "previous-arr": 10320_00,
         "arr-percentage-change": 27.79,
-        "current-customer-churn-rate": 11.11,  # March
-        "previous-customer-churn-rate": 10.0,  # February
+        # Rates are those of March and February.
+        "current-customer-churn-rate": 11.11,
+        "previous-customer-churn-rate": 10.0,
         "customer-churn-rate-percentage-change": 11.1,
         "current-mrr-churn-rate": 5.49,
         "previous-mrr-churn-rate": 9.0,
@@ -264,7 +277,8 @@ def test_the_summary_is_about_now() -> None:
         "current-customers": 11,
         "previous-customers": 9,
         "customers-percentage-change": 22.22,
-        "current-asp": 1219_50,  # the last 30 days
+        # Sales are those of the last 30 days.
+        "current-asp": 1219_50,
         "previous-asp": 0,
         "asp-percentage-change": 0.0,
         "current-arpa": 99_90,
@@ -273,34 +287,38 @@ def test_the_summary_is_about_now() -> None:
     }
 
 
-def test_key_order_is_the_recorded_one() -> None:
-    answer = ask(example(), "all", "2023-02-01", "2023-03-31")
+def test_keys_are_in_the_recorded_order() -> None:
+    response = fetch(example(), "all", "2023-02-01", "2023-03-31")
     keys = ["mrr", "arr", "customer-churn-rate", "mrr-churn-rate", "ltv", "customers", "asp", "arpa"]
-    assert list(answer) == ["entries", "summary"]
-    assert list(answer["entries"][1]) == ["date", *(name for key in keys for name in (key, f"{key}-percentage-change"))]
-    assert list(answer["summary"]) == [
+    assert list(response) == ["entries", "summary"]
+    assert list(response["entries"][1]) == [
+        "date",
+        *(name for key in keys for name in (key, f"{key}-percentage-change")),
+    ]
+    assert list(response["summary"]) == [
         name for key in keys for name in (f"current-{key}", f"previous-{key}", f"{key}-percentage-change")
     ]
-    mrr = ask(example(), "mrr", "2023-02-01", "2023-03-31")
+    mrr = fetch(example(), "mrr", "2023-02-01", "2023-03-31")
     assert list(mrr["entries"][0]) == ["date", "mrr", "percentage-change", *MOVEMENTS]
-    count = ask(example(), "customer-count", "2023-02-01", "2023-03-31")
+    count = fetch(example(), "customer-count", "2023-02-01", "2023-03-31")
     assert list(count["entries"][0]) == ["date", "customers", "percentage-change"]
     assert list(count["summary"]) == ["current", "previous", "percentage-change"]
 
 
-def test_money_and_counts_are_whole_and_rates_are_not() -> None:
+def test_money_and_counts_are_integers_and_rates_are_floats() -> None:
     def kinds(value: dict[str, Any]) -> dict[str, type]:
         return {key: type(figure) for key, figure in value.items() if key != "date"}
 
-    for start in ("2019-01-01", "2023-01-01"):  # also where everything is zero
-        answer = ask(example(), "all", start, "2023-03-31")
-        for value in (answer["entries"][0], answer["summary"]):
+    # Everything is zero in the first entry of 2019.
+    for start in ("2019-01-01", "2023-01-01"):
+        response = fetch(example(), "all", start, "2023-03-31")
+        for value in (response["entries"][0], response["summary"]):
             for key, kind in kinds(value).items():
                 assert kind is (float if "rate" in key or "percentage" in key else int), key
 
 
-def test_month_figures_on_days_are_those_of_the_month() -> None:
-    days = ask(example(), "all", "2023-02-27", "2023-03-02", interval="day")["entries"]
+def test_daily_entries_have_the_rates_of_their_month() -> None:
+    days = fetch(example(), "all", "2023-02-27", "2023-03-02", interval="day")["entries"]
     assert [(day["customer-churn-rate"], day["asp"], day["ltv"]) for day in days] == [
         (10.0, 0, 1011_10),
         (10.0, 0, 1011_10),
@@ -310,28 +328,31 @@ def test_month_figures_on_days_are_those_of_the_month() -> None:
     assert [day["mrr"] for day in days] == [910_00, 910_00, 960_00, 860_00]
 
 
-def test_quarters_measure_rates_over_the_quarter_and_lifetime_value_over_the_month() -> None:
-    quarter = ask(example(), "all", "2023-01-01", "2023-06-30", interval="quarter")["entries"][0]
-    assert quarter["customer-churn-rate"] == 0.0  # nobody was there at the start
+def test_quarterly_entries() -> None:
+    """Rates are measured over the quarter, lifetime value over the last month."""
+    quarter = fetch(example(), "all", "2023-01-01", "2023-06-30", interval="quarter")["entries"][0]
+    # There were no customers at the start of the quarter.
+    assert quarter["customer-churn-rate"] == 0.0
     assert quarter["asp"] == (10 * 100_00 + 2400_00 + 39_00) // 12
     assert quarter["ltv"] == 899_18
 
 
-def test_lifetime_value_knows_months_only() -> None:
-    answers = [ask(example(), "ltv", "2023-01-01", "2023-03-31", **more) for more in ({}, {"interval": "day"})]
-    assert answers[0] == answers[1]
-    assert len(answers[0]["entries"]) == 3
+def test_lifetime_value_is_given_by_month_only() -> None:
+    responses = [fetch(example(), "ltv", "2023-01-01", "2023-03-31", **more) for more in ({}, {"interval": "day"})]
+    assert responses[0] == responses[1]
+    assert len(responses[0]["entries"]) == 3
 
 
-def test_a_change_of_plan_is_churn_and_new_business_to_those_who_ask_for_one() -> None:
+def test_a_change_of_plan_in_a_selection_of_one_plan() -> None:
+    """It is churn in a selection of the old plan and new business in one of the new plan."""
     company = empty()
     company.add_customer(on=date(2022, 5, 1), plan="silver_monthly", mrr=99_00, email="a@a.example")
     company.book("a@a.example", on=date(2022, 6, 1), plan="silver_monthly", mrr=0)
     company.book("a@a.example", on=date(2022, 6, 1), plan="gold_monthly", mrr=249_00)
-    metrics = Metrics(company)
+    metrics = MetricsEndpoints(company)
 
-    def june(**who: str) -> list[int]:
-        entry = ask(metrics, "mrr", "2022-06-01", "2022-06-30", **who)["entries"][0]
+    def june(**selection: str) -> list[int]:
+        entry = fetch(metrics, "mrr", "2022-06-01", "2022-06-30", **selection)["entries"][0]
         return [entry[movement] for movement in MOVEMENTS]
 
     assert june() == [0, 150_00, 0, 0, 0]
@@ -345,23 +366,22 @@ def test_a_change_of_plan_is_churn_and_new_business_to_those_who_ask_for_one() -
     [(68604881, 68954549, 0.51), (-0.67, 0.91, 235.82), (-0.17, -74.52, -43735.29), (0, 5, 0.0), (100, 100, 0.0)],
 )
 def test_percentage_change_as_recorded(previous: float, current: float, expected: float) -> None:
-    assert change(previous, current) == expected
+    assert percentage_change(previous, current) == expected
 
 
-def test_zero_is_not_written_with_a_sign() -> None:
-    assert str(change(1_000_000, 999_999)) == "0.0"
+def test_zero_has_no_sign() -> None:
+    assert str(percentage_change(1_000_000, 999_999)) == "0.0"
 
 
-def test_remembered_answers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chartmogul_async.sandbox.metrics._BYTES", 1000)
-    monkeypatch.setattr("chartmogul_async.sandbox.metrics._SELECTIONS", 2)
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chartmogul_async.sandbox.metrics._MAX_CACHED_BYTES", 1000)
+    monkeypatch.setattr("chartmogul_async.sandbox.metrics._MAX_CACHED_SELECTIONS", 2)
     metrics = example()
-    first = ask(metrics, "mrr", "2023-01-01", "2023-03-31")
+    first = fetch(metrics, "mrr", "2023-01-01", "2023-03-31")
     for country in COUNTRIES:
-        ask(metrics, "mrr", "2023-01-01", "2023-03-31", geo=country)
+        fetch(metrics, "mrr", "2023-01-01", "2023-03-31", geo=country)
     assert len(metrics._figures) <= 2
-    assert sum(len(reply.body) for reply in metrics._answers.values()) < 3000
-    assert ask(metrics, "mrr", "2023-01-01", "2023-03-31") == first
-    assert metrics.answer("mrr", {"start-date": "2023-01-01", "end-date": "2023-03-31"}) is metrics.answer(
-        "mrr", {"start-date": "2023-01-01", "end-date": "2023-03-31"}
-    )
+    assert sum(len(response.body) for response in metrics._responses.values()) < 3000
+    assert fetch(metrics, "mrr", "2023-01-01", "2023-03-31") == first
+    query = {"start-date": "2023-01-01", "end-date": "2023-03-31"}
+    assert metrics.respond("mrr", query) is metrics.respond("mrr", query)

@@ -1,4 +1,4 @@
-"""The official client from PyPI talks to the sandbox over real sockets and understands all of it."""
+"""The official client from PyPI parses every response of the sandbox, over real sockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from chartmogul_async.sandbox import Company, Limits, Sandbox
 
 pytestmark = pytest.mark.sockets
 
-chartmogul: Any = untyped  # its methods are made at run time, so no type checker sees them
+# Its methods are made at run time, so type checkers do not see them.
+chartmogul: Any = untyped
 
 START, END = "2022-11-15", "2023-08-10"
 METHODS = {
@@ -45,9 +46,9 @@ def config(sandbox: tuple[Sandbox, str]) -> Any:
 
 
 def raw(url: str, path: str, params: dict[str, str]) -> Any:
-    answer = httpx.get(f"{url}/{path}", params=params, auth=("sandbox", ""), trust_env=False)
-    assert answer.status_code == 200
-    return answer.json()
+    response = httpx.get(f"{url}/{path}", params=params, auth=("sandbox", ""), trust_env=False)
+    assert response.status_code == 200
+    return response.json()
 
 
 def as_json(record: Any, keys: list[str]) -> dict[str, Any]:
@@ -66,18 +67,18 @@ def as_json(record: Any, keys: list[str]) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_metrics(sandbox: tuple[Sandbox, str], config: Any, method: str, more: dict[str, str]) -> None:
-    seen = getattr(chartmogul.Metrics, method)(config, start_date=START, end_date=END, **more).get()
+    received = getattr(chartmogul.Metrics, method)(config, start_date=START, end_date=END, **more).get()
     expected = raw(sandbox[1], f"metrics/{METHODS[method]}", {"start-date": START, "end-date": END, **more})
-    assert [as_json(entry, list(expected["entries"][0])) for entry in seen.entries] == expected["entries"]
-    assert as_json(seen.summary, list(expected["summary"])) == expected["summary"]
+    assert [as_json(entry, list(expected["entries"][0])) for entry in received.entries] == expected["entries"]
+    assert as_json(received.summary, list(expected["summary"])) == expected["summary"]
     assert any(value for entry in expected["entries"] for key, value in entry.items() if key != "date")
 
 
 @pytest.mark.parametrize("interval", ["day", "week"])
 def test_days_and_weeks(sandbox: tuple[Sandbox, str], config: Any, interval: str) -> None:
-    seen = chartmogul.Metrics.all(config, start_date=START, end_date=END, interval=interval).get()
+    received = chartmogul.Metrics.all(config, start_date=START, end_date=END, interval=interval).get()
     expected = raw(sandbox[1], "metrics/all", {"start-date": START, "end-date": END, "interval": interval})
-    assert [as_json(entry, list(expected["entries"][0])) for entry in seen.entries] == expected["entries"]
+    assert [as_json(entry, list(expected["entries"][0])) for entry in received.entries] == expected["entries"]
 
 
 def test_ping_and_account(sandbox: tuple[Sandbox, str], config: Any) -> None:

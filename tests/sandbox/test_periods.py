@@ -14,25 +14,25 @@ from chartmogul_async.sandbox.periods import INTERVALS, Interval, Period, month_
 DAYS = st.dates(date(1999, 1, 1), date(2031, 12, 31))
 
 
-def ends(start: str, end: str, interval: Interval, week: WeekStart = "monday") -> list[str]:
-    cut = periods(date.fromisoformat(start), date.fromisoformat(end), interval, week)
-    return [date.fromordinal(period.last).isoformat() for period in cut]
+def end_dates(start: str, end: str, interval: Interval, week: WeekStart = "monday") -> list[str]:
+    divided = periods(date.fromisoformat(start), date.fromisoformat(end), interval, week)
+    return [date.fromordinal(period.last).isoformat() for period in divided]
 
 
-def test_the_recorded_month_of_2016_is_cut_at_the_end() -> None:
-    assert ends("2015-01-01", "2015-02-01", "month") == ["2015-01-31", "2015-02-01"]
+def test_the_recorded_months_of_2016() -> None:
+    assert end_dates("2015-01-01", "2015-02-01", "month") == ["2015-01-31", "2015-02-01"]
 
 
 def test_the_recorded_days_of_2016() -> None:
-    days = ends("2015-01-01", "2015-02-01", "day")
+    days = end_dates("2015-01-01", "2015-02-01", "day")
     assert len(days) == 32
     assert (days[0], days[-1]) == ("2015-01-01", "2015-02-01")
 
 
-def test_weeks_end_on_the_day_before_they_start() -> None:
-    # The documentation's example: from a Thursday, weeks that start on Sunday.
-    assert ends("2015-01-01", "2015-01-12", "week", "sunday") == ["2015-01-03", "2015-01-10", "2015-01-12"]
-    assert ends("2015-01-01", "2015-01-12", "week", "monday") == ["2015-01-04", "2015-01-11", "2015-01-12"]
+def test_weeks_end_on_the_day_before_week_start_on() -> None:
+    # The first range is the documentation's example: from a Thursday, weeks that start on Sunday.
+    assert end_dates("2015-01-01", "2015-01-12", "week", "sunday") == ["2015-01-03", "2015-01-10", "2015-01-12"]
+    assert end_dates("2015-01-01", "2015-01-12", "week", "monday") == ["2015-01-04", "2015-01-11", "2015-01-12"]
 
 
 @pytest.mark.parametrize(
@@ -43,28 +43,28 @@ def test_weeks_end_on_the_day_before_they_start() -> None:
     ],
 )
 def test_a_range_may_start_in_mid_interval(interval: Interval, expected: list[str]) -> None:
-    assert ends("2023-08-15", "2024-05-02", interval) == expected
+    assert end_dates("2023-08-15", "2024-05-02", interval) == expected
 
 
 def test_february() -> None:
-    assert ends("2024-02-10", "2024-02-29", "month") == ["2024-02-29"]
-    assert ends("2023-02-10", "2023-03-01", "month") == ["2023-02-28", "2023-03-01"]
+    assert end_dates("2024-02-10", "2024-02-29", "month") == ["2024-02-29"]
+    assert end_dates("2023-02-10", "2023-03-01", "month") == ["2023-02-28", "2023-03-01"]
 
 
-def test_the_last_day_of_the_calendar_can_be_asked_for() -> None:
+def test_the_last_day_of_the_calendar() -> None:
     for interval in INTERVALS:
-        assert ends("9999-12-31", "9999-12-31", interval) == ["9999-12-31"]
+        assert end_dates("9999-12-31", "9999-12-31", interval) == ["9999-12-31"]
 
 
 @settings(deadline=None)
 @given(DAYS, st.integers(0, 900), st.sampled_from(INTERVALS), st.sampled_from(["monday", "sunday"]))
 def test_periods_are_whole_intervals_without_gaps(start: date, days: int, interval: Interval, week: WeekStart) -> None:
     end = start + timedelta(days)
-    cut = list(periods(start, end, interval, week))
-    assert cut[0].first == start.toordinal()
-    assert cut[-1].last == end.toordinal()
-    assert all(before.last + 1 == after.first for before, after in pairwise(cut))
-    for period in cut:
+    divided = list(periods(start, end, interval, week))
+    assert divided[0].first == start.toordinal()
+    assert divided[-1].last == end.toordinal()
+    assert all(before.last + 1 == after.first for before, after in pairwise(divided))
+    for period in divided:
         first, last = date.fromordinal(period.first), date.fromordinal(period.last)
         if last < end:
             assert ends_interval(last, interval, week)

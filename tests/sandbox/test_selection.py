@@ -4,29 +4,29 @@ from datetime import date
 
 import pytest
 
-from chartmogul_async.sandbox.metrics import Metrics
+from chartmogul_async.sandbox.metrics import MetricsEndpoints
 from chartmogul_async.sandbox.records import BRONZE, GOLD_YEARLY, PLANS, SILVER, SUPPORT
 from chartmogul_async.sandbox.selection import FilterError, Selection, select
 
-from .helpers import ask, empty
+from .helpers import empty, fetch
 
 # US pays 100 for Silver and 20 for support, DE 200.50 for Gold yearly, FR 39 for Bronze.
 US, DE, FR = 100 + 20, 200.5, 39
 
 
 @pytest.fixture(scope="module")
-def metrics() -> Metrics:
+def metrics() -> MetricsEndpoints:
     company = empty()
     day = date(2022, 3, 1)
     company.add_customer(on=day, plan="silver_monthly", mrr=100_00, email="us@x.example")
     company.book("us@x.example", on=day, plan="support", mrr=20_00)
     company.add_customer(on=day, plan="gold_yearly", mrr=200_50, country="DE")
     company.add_customer(on=day, plan="bronze_monthly", mrr=39_00, country="FR")
-    return Metrics(company)
+    return MetricsEndpoints(company)
 
 
-def mrr(metrics: Metrics, **who: str) -> float:
-    mrr: int = ask(metrics, "mrr", "2022-03-01", "2022-03-31", **who)["entries"][0]["mrr"]
+def mrr(metrics: MetricsEndpoints, **selection: str) -> float:
+    mrr: int = fetch(metrics, "mrr", "2022-03-01", "2022-03-31", **selection)["entries"][0]["mrr"]
     return mrr / 100
 
 
@@ -34,7 +34,7 @@ def mrr(metrics: Metrics, **who: str) -> float:
     ("geo", "expected"),
     [("", US + DE + FR), ("US", US), ("us, de", US + DE), ("XX", 0), ("XX,FR", FR), ("US,US", US)],
 )
-def test_geo(metrics: Metrics, geo: str, expected: float) -> None:
+def test_geo(metrics: MetricsEndpoints, geo: str, expected: float) -> None:
     assert mrr(metrics, geo=geo) == expected
 
 
@@ -55,7 +55,7 @@ def test_geo(metrics: Metrics, geo: str, expected: float) -> None:
         ("gold_yearly", DE),
     ],
 )
-def test_plans(metrics: Metrics, plans: str, expected: float) -> None:
+def test_plans(metrics: MetricsEndpoints, plans: str, expected: float) -> None:
     assert mrr(metrics, plans=plans) == expected
 
 
@@ -102,21 +102,23 @@ def test_plans(metrics: Metrics, plans: str, expected: float) -> None:
         ("region~ANY~'a~AND~b','US'", US),
     ],
 )
-def test_filters(metrics: Metrics, filters: str, expected: float) -> None:
+def test_filters(metrics: MetricsEndpoints, filters: str, expected: float) -> None:
     assert mrr(metrics, filters=filters) == expected
 
 
-def test_all_three_narrow_each_other(metrics: Metrics) -> None:
+def test_parameters_are_combined(metrics: MetricsEndpoints) -> None:
     assert mrr(metrics, geo="US,DE", plans="support,gold_yearly", filters="mrr~LT~150") == 20
     assert mrr(metrics, geo="FR", plans="support") == 0
     assert mrr(metrics, plans="support", filters=f"plan~ANY~{SILVER.uuid}") == 0
 
 
-def test_filters_on_mrr_are_as_of_each_day() -> None:
+def test_filters_on_mrr_apply_as_of_each_day() -> None:
     company = empty()
     company.add_customer(on=date(2022, 3, 1), plan="support", mrr=100_00, email="a@a.example")
     company.book("a@a.example", on=date(2022, 3, 3), plan="support", mrr=300_00)
-    days = ask(Metrics(company), "mrr", "2022-03-01", "2022-03-04", interval="day", filters="mrr~GT~150")["entries"]
+    days = fetch(MetricsEndpoints(company), "mrr", "2022-03-01", "2022-03-04", interval="day", filters="mrr~GT~150")[
+        "entries"
+    ]
     assert [(day["mrr"], day["mrr-new-business"]) for day in days] == [(0, 0), (0, 0), (300_00, 300_00), (300_00, 0)]
 
 
@@ -136,15 +138,15 @@ def test_filters_on_mrr_are_as_of_each_day() -> None:
         ("mrr~BETWEEN~5", "needs 2 number"),
     ],
 )
-def test_what_is_not_cfl(filters: str, message: str) -> None:
+def test_invalid_filters(filters: str, message: str) -> None:
     with pytest.raises(FilterError, match=message):
         select(PLANS, filters=filters)
 
 
-def test_the_same_selection_written_twice_is_the_same() -> None:
-    once, again = (
+def test_selections_written_differently_are_equal() -> None:
+    first, second = (
         select(PLANS, geo=geo, plan_names=plans) for geo, plans in (("US,DE", "support"), ("de,us", SUPPORT.uuid))
     )
-    assert once == again
-    assert hash(once) == hash(again)
+    assert first == second
+    assert hash(first) == hash(second)
     assert select(PLANS) == Selection()

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox import Company, Counters, Fault, Faults, Limits, Sandbox, serve_in_subprocess
-from chartmogul_async.sandbox.process import child
+from chartmogul_async.sandbox.process import run_child
 from chartmogul_async.sandbox.server import Server
 
 from .helpers import empty
@@ -40,13 +41,13 @@ def counters(url: str) -> Counters:
 def test_a_thread_serves_over_real_sockets() -> None:
     with served() as (sandbox, http):
         assert http.get("ping").json() == {"data": "pong!"}
-        answer = http.get("metrics/mrr", params={"start-date": "2022-01-01", "end-date": "2022-01-31"})
-        assert answer.json()["entries"][0]["date"] == "2022-01-31"
+        response = http.get("metrics/mrr", params={"start-date": "2022-01-01", "end-date": "2022-01-31"})
+        assert response.json()["entries"][0]["date"] == "2022-01-31"
         assert sandbox.counters == Counters(requests=2, peak_parallel=1, connections=1)
         assert str(http.base_url).endswith("/v1/")
 
 
-def test_the_same_sandbox_can_be_served_again() -> None:
+def test_a_sandbox_can_be_served_again() -> None:
     sandbox = Sandbox(empty())
     for connections in (1, 2):
         with sandbox.serve() as url:
@@ -56,7 +57,7 @@ def test_the_same_sandbox_can_be_served_again() -> None:
             httpx.get(f"{url}/ping", trust_env=False)
 
 
-def test_what_is_booked_by_the_owner_shows_in_the_thread() -> None:
+def test_bookings_reach_the_serving_thread() -> None:
     with served() as (sandbox, http):
         days = {"start-date": "2022-03-01", "end-date": "2022-03-31"}
         assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 0
@@ -64,7 +65,7 @@ def test_what_is_booked_by_the_owner_shows_in_the_thread() -> None:
         assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 7
 
 
-def test_a_reset_is_a_real_one() -> None:
+def test_a_reset_is_sent_as_rst() -> None:
     with (
         served(Fault.reset()) as (_, http),
         socket.create_connection((http.base_url.host, http.base_url.port or 0)) as raw,
@@ -75,7 +76,7 @@ def test_a_reset_is_a_real_one() -> None:
         assert reset.value.errno == errno.ECONNRESET
 
 
-def test_a_reset_inside_the_body_comes_after_its_beginning() -> None:
+def test_a_reset_inside_the_body_follows_its_beginning() -> None:
     with served(Fault.reset_in_body(after=5)) as (_, http), http.stream("GET", "ping") as response:
         assert response.headers["content-length"] == "16"
         chunks = response.iter_raw()
@@ -102,7 +103,7 @@ def test_a_stalled_body_stays_open() -> None:
             next(chunks)
 
 
-def test_a_client_that_still_reads_does_not_hold_up_the_end() -> None:
+def test_a_stalled_response_does_not_delay_shutdown() -> None:
     sandbox = Sandbox(empty(), faults=Faults.sequence(Fault.stall(after=5)))
     with httpx.Client(auth=("sandbox", ""), trust_env=False) as http:
         with sandbox.serve() as url:
@@ -114,8 +115,8 @@ def test_a_client_that_still_reads_does_not_hold_up_the_end() -> None:
     assert sandbox.counters.in_progress == 0
 
 
-def test_odd_bodies_are_good_http() -> None:
-    odd = (
+def test_malformed_bodies_are_valid_http() -> None:
+    faults = (
         Fault.truncated(),
         Fault.garbage(),
         Fault.empty(),
@@ -125,22 +126,23 @@ def test_odd_bodies_are_good_http() -> None:
         Fault.status(204),
         Fault.status(304),
     )
-    with served(*odd) as (sandbox, http):
-        for _ in odd[:-2]:
-            answer = http.get("ping")
-            assert answer.status_code == 200
-            assert len(answer.content) == int(answer.headers["content-length"])
+    with served(*faults) as (sandbox, http):
+        for _ in faults[:-2]:
+            response = http.get("ping")
+            assert response.status_code == 200
+            assert len(response.content) == int(response.headers["content-length"])
         for status in (204, 304):
-            answer = http.get("ping")
-            assert (answer.status_code, answer.content) == (status, b"")
+            response = http.get("ping")
+            assert (response.status_code, response.content) == (status, b"")
         assert http.get("ping").json() == {"data": "pong!"}
         assert sandbox.counters.connections == 1
 
 
-def test_more_at_once_than_the_limit() -> None:
+def test_one_request_beyond_the_parallel_limit() -> None:
+    # Two stalled requests take both slots.
     with (
         served(Fault.stall(), Fault.stall(), limits=Limits(parallel=2)) as (sandbox, http),
-        http.stream("GET", "ping"),  # two that do not end
+        http.stream("GET", "ping"),
         http.stream("GET", "ping"),
     ):
         assert http.get("ping").status_code == 503
@@ -149,7 +151,7 @@ def test_more_at_once_than_the_limit() -> None:
         )
 
 
-def test_a_taken_port() -> None:
+def test_a_port_in_use() -> None:
     sandbox = Sandbox(empty())
     with sandbox.serve() as url:
         port = httpx.URL(url).port or 0
@@ -159,23 +161,24 @@ def test_a_taken_port() -> None:
             sandbox.run(port=port)
 
 
-def test_the_foreground_serves_until_interrupted() -> None:
-    answers: list[httpx.Response] = []
+def test_run_serves_until_interrupted() -> None:
+    responses: list[httpx.Response] = []
     before = signal.getsignal(signal.SIGINT)
 
-    def ask(url: str) -> None:
-        answers.append(httpx.get(f"{url}/ping", auth=("sandbox", ""), trust_env=False))
+    def send(url: str) -> None:
+        responses.append(httpx.get(f"{url}/ping", auth=("sandbox", ""), trust_env=False))
         os.kill(os.getpid(), signal.SIGINT)
 
     def ready(url: str) -> None:
-        threading.Thread(target=ask, args=[url]).start()  # the server cannot answer before this returns
+        # The server cannot respond before this function returns.
+        threading.Thread(target=send, args=[url]).start()
 
     Sandbox(empty()).run(port=0, ready=ready)
-    assert answers[0].json() == {"data": "pong!"}
+    assert responses[0].json() == {"data": "pong!"}
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_subprocess_serves_what_it_was_given() -> None:
+def test_a_subprocess_serves_with_the_given_options() -> None:
     company = empty()
     company.add_customer(on=date(2022, 3, 1), plan="support", mrr=7)
     with serve_in_subprocess(
@@ -186,13 +189,13 @@ def test_a_subprocess_serves_what_it_was_given() -> None:
                 http.get("ping")
             days = {"start-date": "2022-03-01", "end-date": "2022-03-31"}
             assert http.get("metrics/mrr", params=days).json()["entries"][0]["mrr"] == 7
-        seen = counters(url)
-        assert (seen.requests, seen.faults, seen.connections) == (2, 1, 3)
+        counted = counters(url)
+        assert (counted.requests, counted.faults, counted.connections) == (2, 1, 3)
     with pytest.raises(httpx.ConnectError):
         counters(url)
 
 
-def test_a_subprocess_that_does_not_come_up() -> None:
+def test_a_subprocess_that_does_not_start() -> None:
     with (
         Sandbox(empty()).serve() as url,
         pytest.raises(RuntimeError, match="ended with status 1"),
@@ -200,45 +203,66 @@ def test_a_subprocess_that_does_not_come_up() -> None:
         serve_in_subprocess(empty(), port=httpx.URL(url).port or 0).__enter__()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"latency": -1}, "latency must be a non-negative number of seconds, not -1"),
+        ({"port": 70_000}, "port must be an integer from 0 to 65535, not 70000"),
+    ],
+)
+def test_invalid_arguments_of_a_subprocess(arguments: dict[str, Any], message: str) -> None:
+    """They are reported by the caller's process, before another one is started."""
+    with pytest.raises(ArgumentError, match=message):
+        serve_in_subprocess(**arguments).__enter__()
+
+
+@pytest.mark.parametrize("port", [-1, 70_000, "80"])
+def test_invalid_ports(port: Any) -> None:
+    sandbox = Sandbox(empty())
+    for serve in (sandbox.serve, sandbox.run):
+        with pytest.raises(ArgumentError, match=f"port must be an integer from 0 to 65535, not {port!r}"):
+            serve(port=port)
+
+
 def test_a_subprocess_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    deaf = "import sys, signal; print('up', flush=True); signal.pause()"
-    monkeypatch.setattr("chartmogul_async.sandbox.process._CHILD", deaf)
-    monkeypatch.setattr("chartmogul_async.sandbox.process._PATIENCE", 0)
+    code = "import sys, signal; print('up', flush=True); signal.pause()"
+    monkeypatch.setattr("chartmogul_async.sandbox.process._CODE", code)
+    monkeypatch.setattr("chartmogul_async.sandbox.process._EXIT_TIMEOUT", 0)
     with serve_in_subprocess() as url:
         assert url == "up"
 
 
-def test_the_childs_side_ends_with_its_parent() -> None:
-    into, out = os.pipe()
-    told = io.StringIO()
-    with os.fdopen(into, "rb") as stdin, os.fdopen(out, "wb") as parent:
+def test_the_child_ends_with_its_parent() -> None:
+    read_end, write_end = os.pipe()
+    stdout = io.StringIO()
+    with os.fdopen(read_end, "rb") as stdin, os.fdopen(write_end, "wb") as parent:
         parent.write(pickle.dumps(({"company": empty()}, "127.0.0.1", 0)))
         parent.flush()
-        thread = threading.Thread(target=child, args=[stdin, told])
+        thread = threading.Thread(target=run_child, args=[stdin, stdout])
         thread.start()
         parent.close()
         thread.join()
-    assert told.getvalue().startswith("http://127.0.0.1:")
+    assert stdout.getvalue().startswith("http://127.0.0.1:")
 
 
-def test_the_company_needs_no_server() -> None:
+def test_the_application_imports_no_server() -> None:
     code = (
         "import sys\n"
         "import chartmogul_async.sandbox\n"
         "chartmogul_async.sandbox.Sandbox(chartmogul_async.sandbox.Company(customers=1)).app\n"
         "print([name for name in ('uvicorn', 'starlette') if name in sys.modules])\n"
     )
-    answer = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert answer.stdout.strip() == "[]"
+    assert result.stdout.strip() == "[]"
 
 
-def test_a_server_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Server, "listen", lambda self: self._socket.close())
-    with pytest.raises(RuntimeError, match="ended before it began"), Sandbox(Company(customers=1)).serve():
-        pass
+    with pytest.raises(RuntimeError, match="server of the sandbox did not start"):
+        Sandbox(Company(customers=1)).serve().__enter__()

@@ -1,1 +1,1 @@
-"""``python -m tests.soak``: mixed load, faults and cancellations for as long as one likes; everything stays flat."""
+"""``python -m tests.soak``: mixed load, faults and cancellations for any length of time; nothing may grow."""

@@ -1,4 +1,4 @@
-"""Whether something grows: samples, and a straight line through their second half."""
+"""Whether something grows: samples, and a line fitted to their second half."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import Factory, define, frozen
 
 @frozen
 class Sample:
-    """What is in use at one moment."""
+    """What is in use at one time."""
 
     at: float
     megabytes: float
@@ -23,7 +23,7 @@ class Sample:
 
 @frozen
 class Figure:
-    """One figure over the second half, and how much it grew there by the line that fits it best."""
+    """One figure over the second half, and its growth there according to the fitted line."""
 
     name: str
     lowest: float
@@ -34,10 +34,12 @@ class Figure:
 
 @define
 class Samples:
+    """All samples so far, oldest first."""
+
     taken: list[Sample] = Factory(list)
 
     def figure(self, name: str) -> Figure:
-        """The first half is left out: caches fill, and the heap finds its size."""
+        """The figure of one attribute. The first half is left out: caches fill, and the heap reaches its size."""
         half = self.taken[len(self.taken) // 2 :]
         values: Sequence[float] = [getattr(sample, name) for sample in half]
         slope = linear_regression([sample.at for sample in half], values).slope

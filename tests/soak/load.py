@@ -1,4 +1,4 @@
-"""Mixed load of one client: everything that can be asked, now and then cancelled, at a server that has its troubles."""
+"""Mixed load of one client: every kind of call, some of them cancelled, with a server that makes errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from chartmogul_async.sandbox import Company, Fault, Faults, Limits
 
 API_KEY = "soak"
 COMPANY = Company(customers=60)
-PLACES = 20
-PER_SECOND = 100  # more than ChartMogul allows, so that a minute stands for more than one
-LIMITS = Limits(per_second=PER_SECOND, parallel=PLACES, counting="sliding")
+SLOTS = 20
+# More than ChartMogul allows, so that a minute of the soak stands for several.
+PER_SECOND = 100
+LIMITS = Limits(per_second=PER_SECOND, parallel=SLOTS, counting="sliding")
 LATENCY = 0.15
 FAULTS = Faults.random(
     {
@@ -40,24 +41,33 @@ FAULTS = Faults.random(
 )
 RETRY = RetryPolicy(attempts=3, base=0.1, total=20.0)
 TIMEOUT = 2.0
-TASKS = 30  # more than there are places, so that there is a line
-CANCELLED = 0.1  # the share of calls that are cancelled somewhere
+# More than there are slots, so that there is a queue.
+TASKS = 30
+# The share of calls that are cancelled at some point.
+CANCELLED = 0.1
 YEAR = ("2025-01-01", "2025-12-31")
 
 
 @define(eq=False)
 class Load:
-    """What the tasks do until the time is up, and how it ended."""
+    """What the tasks do until the time is up, and the results.
+
+    Attributes:
+        url: The sandbox's.
+        seed: Which load.
+        ends: How many calls ended in which way.
+        wrong: Errors that are not ``ChartMogulError``; there should be none.
+    """
 
     url: str
     seed: int = 0
     throttle: Throttle = field(init=False)
     client: AsyncClient = field(init=False)
     ends: Counter[str] = field(factory=Counter)
-    wrong: list[str] = field(factory=list)  # what is no error of the tree; one is one too many
+    wrong: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.throttle = Throttle(PER_SECOND, PLACES)
+        self.throttle = Throttle(PER_SECOND, SLOTS)
         self.client = self.new_client()
 
     def new_client(self) -> AsyncClient:
@@ -74,14 +84,14 @@ class Load:
             self.ends[await self._outcome(call, random)] += 1
 
     async def _outcome(self, call: Call, random: Random) -> str:
-        patience = random.uniform(0.0, 1.0) if random.random() < CANCELLED else 60.0
+        cancel_after = random.uniform(0.0, 1.0) if random.random() < CANCELLED else 60.0
         try:
-            with anyio.move_on_after(patience):
+            with anyio.move_on_after(cancel_after):
                 await call(self, random)
-                return "answered"
+                return "succeeded"
         except ChartMogulError as error:
             return type(error).__name__
-        except Exception as error:  # noqa: BLE001 - told at the end
+        except Exception as error:  # noqa: BLE001 - reported at the end
             self.wrong.append(f"{call.__name__}: {error!r}")
             return "wrong"
         return "cancelled"

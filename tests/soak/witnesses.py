@@ -1,4 +1,4 @@
-"""What a leak shows in: the tasks of the event loop, and the sockets and the memory of this process."""
+"""Where a leak becomes visible: the event loop's tasks, and the sockets and the memory of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def living_tasks() -> int:
 
 
 def sockets_to(port: int) -> int:
-    """How many sockets of this process are connected to a port, or were and are not closed yet."""
+    """How many sockets of this process are connected to a port, or were connected and are not closed yet."""
     connections = psutil.Process().net_connections(kind="tcp")
     return sum(bool(each.raddr) and each.raddr.port == port for each in connections)
 

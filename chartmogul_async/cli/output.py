@@ -1,0 +1,58 @@
+"""Stdout that cannot be written to ends a command with one sentence and an exit code of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from chartmogul_async.cli.failures import OUTPUT, CommandError
+
+_REASONS = {
+    errno.EPIPE: "it was closed early",
+    errno.EBADF: "it is closed",
+    errno.ENOSPC: "no space is left on the device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is too large",
+    errno.EIO: "input/output error",
+}
+
+
+class Program(click.Group):
+    """A group of commands whose stdout may be closed or full.
+
+    Click itself exits with the code of an internal error, or lets the error through.
+    """
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parse the arguments; the help and the version are written here."""
+        with _reported():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _reported():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0)
+        if reason is None:
+            raise
+        _discard_stdout()
+        raise CommandError(f"cannot write to stdout: {reason}", OUTPUT) from None
+
+
+def _discard_stdout() -> None:
+    """Redirect what is left in the buffer: the interpreter writes it at exit, where it would fail again."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is not a path
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

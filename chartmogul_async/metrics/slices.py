@@ -1,0 +1,184 @@
+"""A long range as slices that are fetched in parallel and joined.
+
+A response always opens with a change of 0.0, so each slice but the first also asks for the last interval of the slice
+before it, the *overlap*. Where entries hold figures of a month, it asks for all days on which these may depend. What
+lies outside its own days is dropped, and the overlap must equal the last entry of the slice before. If not, the account
+changed between two responses (or an entry of this metric depends on the range asked for), and the range is fetched
+undivided. A change that touches no overlap cannot be seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+import attrs
+
+from chartmogul_async import intervals
+from chartmogul_async.checks import positive_integer
+from chartmogul_async.errors import StatusError
+from chartmogul_async.events import SlicesDisagreed
+from chartmogul_async.intervals import Slice, WeekStart
+from chartmogul_async.metrics.joining import have_one_summary, joined
+from chartmogul_async.metrics.query import MetricQuery
+from chartmogul_async.metrics.records import RESPONSES, MetricResponse, Series
+from chartmogul_async.metrics.tasks import run_all
+from chartmogul_async.metrics.weeks import WeekLookup
+from chartmogul_async.transport.session import Session
+
+Slices = int | Literal["interval"] | None
+
+# Entries; fewer take the server no longer than a round trip takes.
+_WORTH_A_SLICE = 100
+# Where days are cut at the ends of months, one slice may be that much shorter than another.
+_DAYS_OF_A_MONTH = 31
+# On entries of a day or a week, too; those of LTV and ASP are never shorter than a month.
+_WITH_MONTHLY_FIGURES = {"all", "customer_churn_rate", "mrr_churn_rate"}
+# Seconds for which similar ranges stay undivided after slices that were of no use.
+_UNDIVIDED_FOR = 600.0
+# Statuses that have nothing to do with the range: the key is wrong, may not do this, or is used too fast.
+_NOT_ABOUT_THE_RANGE = {401, 403, 429}
+
+
+class RangeFetcher:
+    """Fetches the range of a query, in slices where that is faster, and remembers for a while where it failed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._weeks = WeekLookup(session)
+        # Requests of the calls in progress; they take their slots a little later.
+        self._planned = 0
+        # What is better left undivided, and until when on the clock of the event loop.
+        self._undivided: dict[tuple[object, ...], float] = {}
+
+    async def fetch(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
+        """Fetch a query as one series.
+
+        Args:
+            query: The query.
+            slices: How many requests: None chooses, ``"interval"`` means one for each interval.
+
+        Returns:
+            The series, the same as from one undivided request.
+
+        Raises:
+            ArgumentError: ``slices`` is not one of the possible values.
+            StateError: The client is closed, or belongs to another event loop.
+            ChartMogulError: A request failed.
+        """
+        parts = await self._plan(query, slices)
+        planned = max(1, len(parts))
+        self._planned += planned
+        try:
+            response = await self._fetch_slices(query, parts) if parts else None
+            if response is None:
+                response = await self._session.fetch(query.path, query.params, RESPONSES[query.metric])
+        finally:
+            self._planned -= planned
+        return Series(response.entries, response.summary, query)
+
+    async def _fetch_slices(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
+        """The joined responses of all slices; None if the range must be fetched undivided."""
+        try:
+            response = await self._fetch_joined(query, parts)
+        except StatusError as error:
+            if not _may_succeed_undivided(error):
+                raise
+            self._leave_undivided(query)
+            return None
+        if response is None:
+            self._leave_undivided(query)
+            self._session.report(SlicesDisagreed(query.metric, len(parts)))
+        return response
+
+    async def _fetch_joined(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
+        """The joined responses of all slices; None if they disagree."""
+        calls = [partial(self._fetch_slice, query, part) for part in parts]
+        responses = await run_all(calls, self._session.throttle.parallel)
+        entries, latest = joined(parts, responses), responses[-1]
+        if entries is not None and not have_one_summary(responses):
+            # The summary describes now, so it may move while the entries stay. A response after all others has the
+            # newest one, and shows whether the newest entries moved, too.
+            latest = await calls[-1]()
+            entries = entries if latest.entries == responses[-1].entries else None
+        return None if entries is None else attrs.evolve(latest, entries=entries)
+
+    async def _fetch_slice(self, query: MetricQuery, part: Slice) -> MetricResponse[Any, Any]:
+        dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
+        return await self._session.fetch(query.path, query.params | dates, RESPONSES[query.metric])
+
+    # --- planning ------------------------------------------------------------------------------------------
+
+    async def _plan(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
+        """The slices of a range; none if it is fetched undivided."""
+        if slices is not None and slices != "interval":
+            positive_integer("slices", slices, ', None or "interval"')
+        if self._number_of_slices(query, slices) == 1:
+            return ()
+        self._session.check_usable()
+        week_start = await self._week_start(query, slices)
+        if week_start is None:
+            return ()
+        # Other calls may have taken slots during the lookup.
+        number = self._number_of_slices(query, slices)
+        cut = intervals.slices_of_monthly_figures if _has_monthly_figures(query) else intervals.slices
+        parts = cut(query.start_date, query.end_date, query.interval, number, week_start)
+        return parts if len(parts) > 1 else ()
+
+    def _number_of_slices(self, query: MetricQuery, slices: Slices) -> int:
+        if slices == "interval":
+            # There may be one week more than the length of the range shows.
+            return _entries(query) + 1
+        if slices is not None:
+            return slices
+        days = (query.end_date - query.start_date).days + 1
+        if days < 2 * _WORTH_A_SLICE:
+            # No interval is shorter than a day.
+            return 1
+        worth = _entries(query) // _entries_worth_a_slice(query)
+        if worth < 2 or self._is_left_undivided(query):
+            return 1
+        # Never more than could start immediately.
+        return max(1, min(worth, self._session.throttle.free_slots(self._planned)))
+
+    async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
+        """Where weeks begin, None if that is not known and the range can be left undivided."""
+        if query.interval != "week":
+            return "monday"
+        return await (self._weeks.find() if slices is None else self._weeks.require())
+
+    # --- what is remembered --------------------------------------------------------------------------------
+
+    def _is_left_undivided(self, query: MetricQuery) -> bool:
+        return anyio.current_time() < self._undivided.get(_without_range(query), -math.inf)
+
+    def _leave_undivided(self, query: MetricQuery) -> None:
+        now = anyio.current_time()
+        self._undivided = {kind: until for kind, until in self._undivided.items() if now < until}
+        self._undivided[_without_range(query)] = now + _UNDIVIDED_FOR
+
+
+def _without_range(query: MetricQuery) -> tuple[object, ...]:
+    """What queries have in common whose slices agree or disagree for the same reason."""
+    return query.metric, query.interval, query.geo, query.plans, query.filters
+
+
+def _entries(query: MetricQuery) -> int:
+    return intervals.count(query.start_date, query.end_date, query.interval)
+
+
+def _has_monthly_figures(query: MetricQuery) -> bool:
+    return query.metric in _WITH_MONTHLY_FIGURES and query.interval in ("day", "week")
+
+
+def _entries_worth_a_slice(query: MetricQuery) -> int:
+    is_cut_at_months = _has_monthly_figures(query) and query.interval == "day"
+    return _WORTH_A_SLICE + (_DAYS_OF_A_MONTH if is_cut_at_months else 0)
+
+
+def _may_succeed_undivided(error: StatusError) -> bool:
+    """Whether the server may have refused the days of one slice, such as those before the account's first day."""
+    return error.status is not None and 400 <= error.status < 500 and error.status not in _NOT_ABOUT_THE_RANGE

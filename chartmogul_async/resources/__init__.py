@@ -1,0 +1,1 @@
+"""The resources of an account other than its metrics, one module each."""

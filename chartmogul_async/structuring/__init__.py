@@ -1,0 +1,1 @@
+"""Bytes into frozen records, and bodies of error responses into messages."""

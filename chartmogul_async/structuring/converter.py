@@ -1,0 +1,317 @@
+"""Bytes into frozen records: the only cattrs converter of the package.
+
+Strict: a value is converted only where nothing is lost. ``True`` is not 1, ``"1"`` is not 1, 1.9 is not 1; NaN and
+infinity are not numbers. A rate written as an integer becomes a float, a count written ``650.0`` becomes 650.
+Unknown keys are ignored, since new fields appear without notice. Null is refused, except for fields with a default.
+
+Keys are kebab-case in responses and snake_case in records. The metadata of a field may contain its ``key`` in the
+response, an ``old_key`` that it once had, and ``text`` if its number was once sent as text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date, datetime
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, override
+
+from chartmogul_async.errors import DecodeError
+from chartmogul_async.structuring.bulk import EXACT_BELOW, bulk_structurer
+
+# The extra ``fast`` installs orjson.
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]  # a module or None
+
+T = TypeVar("T")
+
+_NUMBER = r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
+# The message names this many problems; DecodeError.problems contains all of them.
+_MAX_PROBLEMS_IN_MESSAGE = 5
+
+
+def read(content: bytes, into: type[T]) -> T:
+    """Turn JSON into a record.
+
+    With the extra ``fast`` orjson parses first. It turns integers of more than 64 bits into floats and accepts only
+    UTF-8; such floats are refused, and any body that it cannot parse or that does not match is read again by the
+    standard library, which decides. (In keys that are ignored, orjson accepts some ten more levels of nesting, and
+    longer integers.)
+
+    Args:
+        content: The body of a response.
+        into: The class of the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        DecodeError: The body is not JSON, or does not match the class; each mismatch is named with its place.
+    """
+    if orjson is not None:
+        with suppress(Exception):
+            return _converter(detailed=False).structure(orjson.loads(content), into)
+    return structure(decode(content), into)
+
+
+def decode(content: bytes) -> Any:
+    """Parse JSON.
+
+    Args:
+        content: The body of a response.
+
+    Returns:
+        The value, made of dicts, lists and scalars.
+
+    Raises:
+        DecodeError: The body is not JSON; NaN and Infinity are not JSON either.
+    """
+    try:
+        return json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        problem = f"$: the body of {len(content)} bytes is {'not JSON' if content.strip() else 'empty'}"
+        if isinstance(error, json.JSONDecodeError) and content.strip():
+            problem += f", see character {error.pos}"
+    # The parser's error contains the whole body, and a body may contain customers. Raised outside the except block,
+    # DecodeError has no reference to it.
+    raise DecodeError(problem, problems=(problem,))
+
+
+def structure(value: Any, into: type[T]) -> T:
+    """Turn parsed JSON into a record.
+
+    Args:
+        value: The value, as ``decode`` returns it.
+        into: The class of the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        DecodeError: The value does not match the class; each mismatch is named with its place.
+    """
+    # Whatever fails here is structured again by the slow converter, which decides and finds the place.
+    with suppress(Exception):
+        return _converter(detailed=False).structure(value, into)
+    try:
+        return _converter(detailed=True).structure(value, into)
+    except Exception as error:  # noqa: BLE001 - each one becomes part of the message
+        problems = tuple(_problems_of(error, "$"))
+    message = "; ".join(problems[:_MAX_PROBLEMS_IN_MESSAGE])
+    if len(problems) > _MAX_PROBLEMS_IN_MESSAGE:
+        message += f"; and {len(problems) - _MAX_PROBLEMS_IN_MESSAGE} more"
+    raise DecodeError(message, problems=problems)
+
+
+def _problems_of(error: Exception, path: str) -> Iterator[str]:
+    if isinstance(error, cattrs.ClassValidationError):
+        for inner, note in error.group_exceptions()[0]:
+            yield from _problems_of(inner, f"{path}.{_key_of(error.cl, note.name)}")
+    elif isinstance(error, cattrs.IterableValidationError):
+        for inner, at in error.group_exceptions()[0]:
+            yield from _problems_of(inner, f"{path}[{at.index}]")
+    else:
+        yield f"{path}: {'missing' if isinstance(error, KeyError) else error}"
+
+
+# --- classes -----------------------------------------------------------------------------------------------
+
+
+def _key_of(cls: type, name: str) -> str:
+    key: str | None = getattr(attrs.fields(get_origin(cls) or cls), name).metadata.get("key")
+    return key or name.replace("_", "-")
+
+
+def _is_class(cls: Any) -> bool:
+    return attrs.has(get_origin(cls) or cls)
+
+
+def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+    fields = attrs.fields(get_origin(cls) or cls)
+    overrides = {
+        field.name: override(
+            rename=_key_of(cls, field.name), struct_hook=_number_or_text if field.metadata.get("text") else None
+        )
+        for field in fields
+    }
+    build = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]  # overrides are not options
+    never_null = {_key_of(cls, field.name) for field in fields if field.default not in (attrs.NOTHING, None)}
+    new_keys = {field.metadata["old_key"]: _key_of(cls, field.name) for field in fields if "old_key" in field.metadata}
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(f"expected object, got {_type_name(value)}")
+        for old, new in new_keys.items():
+            if old in value and new not in value:
+                value = {**value, new: value[old]}
+        # A field whose default is not None is never None: null means its default.
+        if never_null:
+            value = {key: item for key, item in value.items() if item is not None or key not in never_null}
+        return build(value, cls)
+
+    return hook
+
+
+def _is_tuple(cls: Any) -> bool:
+    return get_origin(cls) is tuple
+
+
+def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+    item = get_args(cls)[0]
+    as_list = converter.get_structure_hook(list[item])  # type: ignore[valid-type]  # a type made at run time
+    in_bulk = None
+    if not converter.detailed_validation and _is_class(item):
+        keys = [_key_of(item, field.name) for field in attrs.fields(item)]
+        in_bulk = bulk_structurer(item, keys, exact=converter.get_structure_hook(item))
+
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise TypeError(f"expected list, got {_type_name(value)}")
+        return tuple(as_list(value, list) if in_bulk is None else in_bulk(value))
+
+    return hook
+
+
+# --- single values -----------------------------------------------------------------------------------------
+
+
+def _number(value: Any, _: Any = None) -> int | float:
+    if type(value) is int or (type(value) is float and abs(value) < EXACT_BELOW):
+        return value
+    raise TypeError(f"expected int or float, got {_type_name(value)}")
+
+
+def _float(value: Any, _: Any = None) -> float:
+    if type(value) in (int, float) and abs(value) < EXACT_BELOW:
+        return float(value)
+    raise TypeError(f"expected float, got {_type_name(value)}")
+
+
+def _int(value: Any, _: Any = None) -> int:
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) < EXACT_BELOW:
+        return int(value)
+    raise TypeError(f"expected int, got {_type_name(value)}")
+
+
+def _number_or_text(value: Any, _: Any = None) -> int | float | None:
+    if type(value) is not str:
+        return None if value is None else _number(value)
+    if not re.fullmatch(_NUMBER, value):
+        raise TypeError("expected a number, got a malformed str")
+    return float(value) if "." in value else int(value)
+
+
+def _bool(value: Any, _: Any = None) -> bool:
+    if type(value) is not bool:
+        raise TypeError(f"expected bool, got {_type_name(value)}")
+    return value
+
+
+def _str(value: Any, _: Any = None) -> str:
+    if type(value) is not str:
+        raise TypeError(f"expected str, got {_type_name(value)}")
+    return value
+
+
+def _date(value: Any, _: Any = None) -> date:
+    # ``date.fromisoformat`` also accepts other forms of ISO 8601.
+    try:
+        if type(value) is str and len(value) == 10 and value[4] == value[7] == "-":
+            return date.fromisoformat(value)
+    except ValueError:
+        # The exception quotes the value; the one below does not.
+        pass
+    raise TypeError(f"expected a date YYYY-MM-DD, got {'a malformed str' if type(value) is str else _type_name(value)}")
+
+
+def _datetime(value: Any, _: Any = None) -> datetime:
+    try:
+        if type(value) is str:
+            return datetime.fromisoformat(value)
+    except ValueError:
+        # The exception quotes the value; the one below does not.
+        pass
+    raise TypeError(f"expected an ISO 8601 time, got {'a malformed str' if type(value) is str else _type_name(value)}")
+
+
+def _object(value: Any, _: Any = None) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise TypeError(f"expected object, got {_type_name(value)}")
+    return value
+
+
+def _object_without_huge_floats(value: Any, _: Any = None) -> dict[str, Any]:
+    """An object of any content, except floats so large that they may have been written as integers."""
+    if _has_huge_float(_object(value)):
+        raise TypeError("a number out of range")
+    return value  # type: ignore[no-any-return]  # checked above
+
+
+def _bool_str_or_object(value: Any, _: Any = None) -> Any:
+    if type(value) in (bool, str):
+        return value
+    if type(value) is not dict:
+        raise TypeError(f"expected bool, str or object, got {_type_name(value)}")
+    return _object_without_huge_floats(value)
+
+
+def _has_huge_float(value: Any) -> bool:
+    if isinstance(value, (dict, list)):
+        return any(map(_has_huge_float, value.values() if isinstance(value, dict) else value))
+    return type(value) is float and not abs(value) < EXACT_BELOW
+
+
+def _type_name(value: Any) -> str:
+    if type(value) in (int, float) and not abs(value) < EXACT_BELOW:
+        return "a number out of range"
+    return {dict: "object", type(None): "null"}.get(type(value), type(value).__name__)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _optional(hook: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _: None if value is None else hook(value)
+
+
+_SINGLE_VALUES: dict[Any, Callable[..., Any]] = {
+    int | float: _number,
+    float: _float,
+    int: _int,
+    bool: _bool,
+    str: _str,
+    date: _date,
+    datetime: _datetime,
+    dict[str, Any]: _object,
+    bool | str | dict[str, Any]: _bool_str_or_object,
+}
+
+
+@cache
+def _converter(*, detailed: bool) -> cattrs.Converter:
+    """The fast converter, which stops at the first mismatch, or the slow one, which names every mismatch."""
+    converter = cattrs.Converter(detailed_validation=detailed)
+    single_values = _SINGLE_VALUES if detailed else _SINGLE_VALUES | {dict[str, Any]: _object_without_huge_floats}
+    composed = {kind | None: _optional(hook) for kind, hook in single_values.items()}
+    for kind, hook in single_values.items():
+        if isinstance(kind, type):
+            converter.register_structure_hook(kind, hook)
+        else:
+            composed[kind] = hook
+    # Hooks that a factory makes are resolved once for each class. Registered as plain hooks, those of unions would be
+    # looked up again for every value.
+    converter.register_structure_hook_factory(lambda kind: kind in composed, lambda kind: composed[kind])
+    converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
+    converter.register_structure_hook_factory(_is_class, _class_hook)
+    return converter

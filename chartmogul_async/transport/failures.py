@@ -1,0 +1,96 @@
+"""What can come in place of a good response, and the error that it becomes.
+
+The session adds the context of the request to each of these errors.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import sys
+from collections.abc import Iterator, Sequence
+
+import anyio
+import httpx
+
+from chartmogul_async.errors import (
+    ChartMogulError,
+    DecodeError,
+    NetworkError,
+    RateLimitError,
+    RequestTimeoutError,
+    StatusError,
+    for_status,
+)
+from chartmogul_async.structuring.error_bodies import read_error_body
+from chartmogul_async.transport.retry_after import retry_after_of
+
+# What ends an exchange without a complete response. Beside httpx's own errors, these are what the layers below it
+# let through; a UnicodeError is a host whose name cannot be looked up.
+FAILURES = (
+    httpx.TransportError,
+    httpx.DecodingError,
+    OSError,
+    UnicodeError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    DecodeError,
+)
+TIMEOUTS = (httpx.TimeoutException, TimeoutError)
+_PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
+_QUOTATION = r"(?s):?\s*(bytearray\()?(?<!\w)b['\"].*"
+
+
+def is_permanent(failure: Exception) -> bool:
+    """Whether the same would happen again: repeating the request changes nothing."""
+    return isinstance(failure, _PERMANENT) or _is_bad_certificate(failure)
+
+
+def failure_error(failure: Exception) -> ChartMogulError:
+    """The error for an exchange that ended without a complete response, chained to it unless that quotes content."""
+    if isinstance(failure, DecodeError):
+        return failure
+    timed_out = isinstance(failure, TIMEOUTS)
+    reason = str(failure).strip() if timed_out else _reason_of(failure)
+    name = type(failure).__name__
+    kind = RequestTimeoutError if timed_out else NetworkError
+    error = kind(f"{name}: {reason}" if reason else name, is_permanent=is_permanent(failure))
+    if not isinstance(failure, httpx.RemoteProtocolError):
+        # A protocol error and its causes quote what was received, which may hold customers.
+        error.__cause__ = failure
+    return error
+
+
+def status_error(response: httpx.Response, secrets: Sequence[str]) -> StatusError:
+    """The error for a status that is not a success; ``secrets`` are masked, should the server repeat them."""
+    kind = for_status(response.status_code)
+    if response.has_redirect_location:
+        return kind("the server redirects elsewhere, where the API key must not be sent; check base_url")
+    body = read_error_body(response.status_code, response.content, response.headers.get("content-type", ""), secrets)
+    error = kind(body.message, param=body.param, details=body.details)
+    if isinstance(error, RateLimitError):
+        error.retry_after = retry_after_of(response.headers)
+    return error
+
+
+def _reason_of(error: Exception) -> str:
+    """The text of an error, or else of the system's error below it, without the bytes that h11 quotes at the end."""
+    text = re.sub(_QUOTATION, "", str(error)).strip()
+    texts = (str(each).strip() for each in _causes(error) if isinstance(each, OSError))
+    return text or next(filter(None, texts), "")
+
+
+def _is_bad_certificate(error: Exception) -> bool:
+    return any(isinstance(each, ssl.SSLCertVerificationError) for each in (error, *_causes(error)))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What led to an error, the nearest first.
+
+    The chain ends with what the caller was handling when it made the call: that has nothing to do with this error.
+    """
+    handled_by_caller = sys.exception()
+    below = error.__cause__ or error.__context__
+    while below is not None and below is not handled_by_caller:
+        yield below
+        below = below.__cause__ or below.__context__

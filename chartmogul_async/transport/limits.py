@@ -1,0 +1,298 @@
+"""What is known about an account's limits, as a pure value: no clock, no event loop, no I/O.
+
+Every method that depends on the time is given it as ``now``. ``snapshots`` writes the value to some hundred bytes and
+reads it back, so that it may live anywhere: in this process, in a file, on a server.
+
+Source of the limits: https://dev.chartmogul.com/docs/rate-limits
+"""
+
+from __future__ import annotations
+
+import math
+
+from attrs import Factory, define, field
+
+from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
+from chartmogul_async.transport.pace import Pace
+from chartmogul_async.transport.window import Start, Window
+
+LimitEvent = Pause | Pacing | ConcurrencyLowered
+
+# Seconds of the pauses for which the server names no duration; the last one is repeated. Five of them outlast a minute.
+_BACKOFFS = (0.25, 1.0, 6.0, 30.0)
+# How often a pause that is too long for every call is put to the test.
+_TEST_EVERY = 60.0
+# A probe that is out for so many seconds, and for several times as long as a refusal took, was not refused.
+_PROBE_OUT = 1.0
+_PROBE_FACTOR = 3.0
+# Starts of so many seconds may be planned at once while starts are spaced evenly.
+_PLANNED = 0.5
+# Seconds for which a server may still be busy with a request that was given up, beyond what a response usually takes.
+_LINGERING = 0.05
+_LONGEST_LINGERING = 5.0
+
+
+@define(eq=False)
+class AccountLimits:
+    """Which request may start when, and what the responses so far have shown about it.
+
+    Attributes:
+        per_second: Starts a second, at most.
+        parallel: Requests in flight, at most.
+        max_in_flight: How many of the parallel ones are used; fewer after a 503.
+        admitted: Requests admitted so far.
+        last_number: The number of the request that was admitted last.
+        window: The requests that the server may still be counting.
+        pace: The rate that the server turned out to allow, None while it refused nothing.
+        in_flight: The requests that were admitted and are not released, by number.
+        lingering: Until when the server may be busy with requests that were given up; they occupy a slot until then.
+        probe: The number of the one request that goes ahead after a pause.
+        paused_at: When the latest pause was asked for.
+        paused_until: The end of the latest pause.
+        tested_at: When a pause that is too long for every call was last put to the test.
+        pauses_in_all: Seconds of all pauses, the current one to its end.
+        pauses_before_success: Seconds of all pauses before the latest response that was not a refusal.
+        pauses_in_a_row: Pauses without such a response between them.
+        refusal_trip: Seconds that the latest refusal took to arrive.
+        lowered_at: When concurrency was last lowered.
+        successes: Responses since concurrency was last changed.
+    """
+
+    per_second: int
+    parallel: int
+    max_in_flight: int = field(default=Factory(lambda limits: limits.parallel, takes_self=True))
+    admitted: int = 0
+    last_number: int = 0
+    window: Window = Factory(Window)
+    pace: Pace | None = None
+    in_flight: dict[int, Start] = Factory(dict)
+    lingering: list[float] = Factory(list)
+
+    probe: int | None = None
+    paused_at: float = -math.inf
+    paused_until: float = -math.inf
+    tested_at: float = -math.inf
+    pauses_in_all: float = 0.0
+    pauses_before_success: float = 0.0
+    pauses_in_a_row: int = 0
+    refusal_trip: float = 0.0
+
+    lowered_at: float = -math.inf
+    successes: int = 0
+
+    def resize(self, per_second: int | None, parallel: int | None) -> None:
+        """Change the limits from now on; what is in flight stays in flight."""
+        if per_second is not None:
+            self.per_second = per_second
+            self.pace = None
+        if parallel is not None:
+            self.parallel = self.max_in_flight = parallel
+
+    # --- admission -----------------------------------------------------------------------------------------
+
+    def next_start(self, now: float) -> float:
+        """When the next request may start: now, later, or (infinity) when something else has changed."""
+        if self.probe is not None:
+            return max(now, self._probe_is_late_at())
+        start = max(self._slot_is_free_at(now), self.paused_until)
+        if self.pace is not None and self.pace.is_even(now):
+            start = max(start, self.pace.next_start)
+        return start if start == math.inf else max(start, self.window.opens_at(now, self.per_second))
+
+    def _slot_is_free_at(self, now: float) -> float:
+        if self.lingering:
+            self._forget_lingering(now)
+        surplus = len(self.in_flight) + len(self.lingering) - self.max_in_flight
+        if surplus < 0:
+            return now
+        return sorted(self.lingering)[surplus] if surplus < len(self.lingering) else math.inf
+
+    def _forget_lingering(self, now: float) -> None:
+        self.lingering = [end for end in self.lingering if end > now]
+
+    def _probe_is_late_at(self) -> float:
+        """When the probe is out longer than a refusal takes."""
+        assert self.probe is not None
+        return self.in_flight[self.probe].admitted + max(_PROBE_OUT, _PROBE_FACTOR * self.refusal_trip)
+
+    def admit(self, now: float, as_test: bool = False) -> int | None:
+        """Let a request start if one may, and return its number. It is in flight until ``release`` or ``withdraw``.
+
+        Args:
+            now: The time.
+            as_test: Start in spite of a long pause, once a minute, to learn whether the server still means it.
+        """
+        if self.probe is not None and now >= self._probe_is_late_at():
+            self.probe = None
+            if now >= self.paused_until:
+                # It did not go ahead during a long pause, to test it.
+                self.pauses_in_a_row = 0
+        may_start = self._may_test_pause(now) if as_test else self.next_start(now) <= now
+        if not may_start:
+            return None
+        if as_test:
+            self.tested_at = now
+        self.admitted += 1
+        number = self.last_number = self.last_number + 1
+        # A transport that reports nothing is taken to send at once.
+        start = self.in_flight[number] = Start(number, now, sent=now)
+        self.window.starts.append(start)
+        if self.pauses_in_a_row:
+            self.probe = number
+        if self.pace is not None and self.pace.is_even(now):
+            self.pace.start(now)
+        return number
+
+    def _may_test_pause(self, now: float) -> bool:
+        due = max(self.paused_at, self.tested_at) + _TEST_EVERY
+        return now >= due and self.probe is None and self._slot_is_free_at(now) <= now
+
+    def withdraw(self, number: int) -> None:
+        """Undo an admission whose request was never sent."""
+        self.admitted -= 1
+        self.window.remove(self.in_flight.pop(number))
+        if self.probe == number:
+            self.probe = None
+
+    def abandon(self, now: float) -> None:
+        """Forget what is in flight: nobody will release it."""
+        for number in list(self.in_flight):
+            self.release(number, now)
+
+    def mark_sent(self, number: int, now: float) -> None:
+        """A request was written to its socket, or (infinity) will be."""
+        self.in_flight[number].sent = now
+
+    def free_slots(self, now: float, taken: int) -> int:
+        """How many more requests could start soon, if so many slots are taken."""
+        if self.probe is not None or now < self.paused_until:
+            return 0
+        self._forget_lingering(now)
+        free = self.max_in_flight - taken - len(self.lingering)
+        if self.pace is not None and self.pace.is_even(now):
+            return max(0, min(free, int(self.pace.rate * _PLANNED)))
+        # What is planned and not sent yet will take starts, too.
+        planned = max(0, taken - len(self.in_flight))
+        return max(0, min(free, self.per_second - self.window.count(now) - planned))
+
+    def pause_left(self, now: float) -> float:
+        """Seconds until the pause ends."""
+        return max(0.0, self.paused_until - now)
+
+    def seconds_paused(self, now: float) -> float:
+        """Seconds of all pauses up to now."""
+        return self.pauses_in_all - self.pause_left(now)
+
+    def fruitless_pauses(self, now: float, before: float) -> float:
+        """Seconds of pauses since there were so many and since the latest success, up to now."""
+        return self.seconds_paused(now) - max(before, self.pauses_before_success)
+
+    # --- what responses report -----------------------------------------------------------------------------
+
+    def release(
+        self,
+        number: int,
+        now: float,
+        status: int | None = None,
+        retry_after: float | None = None,
+        given_up: bool = False,
+    ) -> tuple[LimitEvent, ...]:
+        """End an exchange and learn from its response.
+
+        Args:
+            number: That of the admission.
+            now: The time.
+            status: The status of the response, None if there was none.
+            retry_after: The seconds that it asked to wait, if it did.
+            given_up: There was no response because the client did not wait for it.
+
+        Returns:
+            What changed for all requests, if anything did.
+        """
+        start = self.in_flight.pop(number)
+        if self.probe == number:
+            self.probe = None
+        if given_up and start.sent < math.inf:
+            self._linger(start, now)
+        self.window.learn(start, now, status is not None, self.per_second)
+        if status == 429:
+            return self._rate_limited(start, now, retry_after)
+        if status == 503:
+            return self._overloaded(start, now)
+        if status is not None and (self.paused_at > -math.inf or self.max_in_flight < self.parallel):
+            self._recover(start, now)
+        return ()
+
+    def _linger(self, start: Start, now: float) -> None:
+        """A server may not notice that a request was given up: its slot is free when the response would have come."""
+        end = start.sent + min(self.window.usual, _LONGEST_LINGERING) + _LINGERING
+        if end > now:
+            self.lingering.append(end)
+
+    def _rate_limited(self, start: Start, now: float, retry_after: float | None) -> tuple[LimitEvent, ...]:
+        if start.admitted <= self.paused_at:
+            # It was under way when the pause began: only a duration that the server names is new.
+            return self._pause(now, retry_after or 0.0)
+        self.refusal_trip = now - start.sent
+        self.pace = self.pace or Pace(self.per_second, self.per_second)
+        pacing = self.pace.refuse(now, self.window.count_at(start.admitted))
+        seconds = backoff = _BACKOFFS[min(self.pauses_in_a_row, len(_BACKOFFS) - 1)]
+        if retry_after is not None:
+            # Where a duration that the server named did not help, it is not believed to be enough.
+            seconds = max(retry_after, backoff) if self.pauses_in_a_row else retry_after
+        self.pauses_in_a_row += 1
+        self.paused_at = now
+        # This may have been the test of a long pause: the latest response counts.
+        self._end_pause(now)
+        return pacing, *self._pause(now, seconds)
+
+    def _pause(self, now: float, seconds: float) -> tuple[LimitEvent, ...]:
+        longer = now + seconds - max(self.paused_until, now)
+        if longer <= 0:
+            return ()
+        self.pauses_in_all += longer
+        self.paused_at, self.paused_until = now, now + seconds
+        self.pauses_in_a_row = max(1, self.pauses_in_a_row)
+        return (Pause(seconds),)
+
+    def _end_pause(self, now: float) -> None:
+        self.pauses_in_all -= self.pause_left(now)
+        self.paused_until = min(self.paused_until, now)
+
+    def _overloaded(self, start: Start, now: float) -> tuple[LimitEvent, ...]:
+        self._forget_lingering(now)
+        # The server was busy with this request, too, and perhaps with those that were given up.
+        in_flight = 1 + len(self.in_flight) + len(self.lingering)
+        if in_flight <= 1 or start.admitted <= self.lowered_at:
+            return ()
+        self.lowered_at = now
+        self.max_in_flight = max(1, min(self.max_in_flight, in_flight) // 2)
+        self.successes = 0
+        return (ConcurrencyLowered(self.max_in_flight),)
+
+    def _recover(self, start: Start, now: float) -> None:
+        """A response that is not a refusal ends the pause, gives slots back and raises the rate."""
+        if start.admitted > self.paused_at:
+            self.pauses_in_a_row = 0
+            # The probe succeeded: the rest of the pause no longer applies.
+            self._end_pause(now)
+            self.pauses_before_success = self.pauses_in_all
+        if self.max_in_flight < self.parallel:
+            self.successes += 1
+            if self.successes >= self.max_in_flight:
+                self.max_in_flight += 1
+                self.successes = 0
+        if self.pace is not None and self.pace.is_even(now):
+            self.pace.accept(now)
+
+    def shift(self, by: float) -> None:
+        """Go over to another clock, which shows so many seconds more."""
+        for start in {start.number: start for start in (*self.window.starts, *self.in_flight.values())}.values():
+            start.admitted += by
+            start.sent += by
+            start.counted_by += by
+        self.lingering = [end + by for end in self.lingering]
+        for name in ("paused_at", "paused_until", "tested_at", "lowered_at"):
+            setattr(self, name, getattr(self, name) + by)
+        if self.pace is not None:
+            self.pace.shift(by)

@@ -1,0 +1,109 @@
+"""What the queue hands out and what waits in it: a permit for one exchange, and one waiting task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from attrs import define, field
+
+from chartmogul_async.errors import RateLimitError
+
+
+@define(eq=False)
+class Permit:
+    """A permit for one exchange.
+
+    ``queued`` are the seconds in the queue, if it had to wait at all (``was_queued``), ``paused`` those of them in
+    which requests were paused in vain, and ``pause_left`` those for which they are still paused after a 429.
+    ``response_time`` is how long a response takes at least.
+    """
+
+    _mark_sent: Callable[[int, float], None] = field(repr=False)
+    number: int
+    admitted: float
+    queued: float = 0.0
+    paused: float = 0.0
+    pause_left: float = 0.0
+    response_time: float = 0.0
+    was_queued: bool = False
+    _is_traced: bool = field(default=False, init=False, repr=False)
+    _is_tunnel: bool = field(default=False, init=False, repr=False)
+
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Called by the HTTP library; connecting may take long, so what counts is the writing."""
+        if not self._is_traced:
+            self._is_traced = True
+            self._mark_sent(self.number, math.inf)
+        if "exception" in info:
+            # The HTTP library logs it next, and it may hold the body.
+            info["exception"] = type(info["exception"]).__name__
+        if event.endswith(".send_request_headers.started"):
+            # A proxy is asked for a tunnel first, which is not the request.
+            self._is_tunnel = info["request"].method == b"CONNECT"
+        elif event.endswith(".send_request_headers.complete") and not self._is_tunnel:
+            self._mark_sent(self.number, anyio.current_time())
+
+
+class Waiter:
+    """One task in the queue. Only the head of the queue has a timer, at which it should look again.
+
+    ``deadline`` is when its caller gives up, as far as the event loop knows.
+    """
+
+    __slots__ = (
+        "_look_again_at",
+        "_scope",
+        "_sleeps",
+        "deadline",
+        "event",
+        "is_retry",
+        "max_pause",
+        "paused_before",
+        "permit",
+        "refusal",
+        "since",
+    )
+
+    def __init__(self, since: float, max_pause: float, paused_before: float, is_retry: bool) -> None:
+        self.event = anyio.Event()
+        self.deadline = anyio.current_effective_deadline()
+        self.since = since
+        self.max_pause = max_pause
+        self.paused_before = paused_before
+        self.is_retry = is_retry
+        self.permit: Permit | None = None
+        self.refusal: RateLimitError | None = None
+        self._look_again_at = math.inf
+        self._sleeps = False
+        self._scope: anyio.CancelScope | None = None
+
+    def wake_at(self, moment: float) -> None:
+        """Look again then: it is the head of the queue and the next request may start, or its caller gives up."""
+        self._look_again_at = moment
+        if self._scope is not None:
+            self._scope.deadline = moment
+        elif self._sleeps and moment < math.inf:
+            # It sleeps without a deadline, as all behind the head do, and has to wake to set one.
+            self.event.set()
+
+    async def wait(self) -> None:
+        """Sleep until something has changed."""
+        if self._look_again_at == math.inf:
+            self._sleeps = True
+            await self.event.wait()
+            self._sleeps = False
+            if not self.is_served:
+                self.event = anyio.Event()
+        else:
+            with anyio.CancelScope(deadline=self._look_again_at) as self._scope:
+                await self.event.wait()
+            self._scope = None
+            # Another one may be at the head by now; only the head looks again.
+            self._look_again_at = math.inf
+
+    @property
+    def is_served(self) -> bool:
+        return self.permit is not None or self.refusal is not None

@@ -1,0 +1,55 @@
+"""The order in which waiting requests are admitted, and those that are passed over."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from chartmogul_async.transport.permits import Waiter
+
+
+class Queue:
+    """The waiting tasks: first come first served, but requests that were sent before go ahead of those that were not.
+
+    A waiter whose caller gives up before a response can come would waste a slot, so it is passed over while anything
+    is in flight; if nothing is, it is as good a request as any, and its response may show that they are faster by now.
+    It usually leaves at its deadline; if its caller has allowed it more time by then, it returns to the front.
+    """
+
+    def __init__(self) -> None:
+        # All that wait; and in the order of admission, those that are not passed over.
+        self.waiters: dict[Waiter, None] = {}
+        self._retries: OrderedDict[Waiter, None] = OrderedDict()
+        self._newcomers: OrderedDict[Waiter, None] = OrderedDict()
+
+    def join(self, waiter: Waiter) -> None:
+        """Go to the end of the waiters of the same kind."""
+        self.waiters[waiter] = None
+        self._order_of(waiter)[waiter] = None
+
+    def leave(self, waiter: Waiter) -> None:
+        """Be forgotten; leaving twice does nothing."""
+        self.waiters.pop(waiter, None)
+        self._order_of(waiter).pop(waiter, None)
+
+    def extend(self, waiter: Waiter, deadline: float) -> None:
+        """Its caller gives up at this moment, which may be later than it was."""
+        waiter.deadline = deadline
+        order = self._order_of(waiter)
+        if waiter not in order:
+            order[waiter] = None
+            order.move_to_end(waiter, last=False)
+
+    def head(self, earliest_response: float, is_idle: bool) -> Waiter | None:
+        """The first waiter whose caller does not give up before a response can come, or any if nothing is in flight."""
+        for order in (self._retries, self._newcomers):
+            while order:
+                waiter = next(iter(order))
+                if waiter.deadline >= earliest_response:
+                    return waiter
+                # Each is passed over once, however many wait.
+                del order[waiter]
+                waiter.wake_at(waiter.deadline)
+        return next(iter(self.waiters), None) if is_idle else None
+
+    def _order_of(self, waiter: Waiter) -> OrderedDict[Waiter, None]:
+        return self._retries if waiter.is_retry else self._newcomers

@@ -1,0 +1,217 @@
+"""One request, from the queue to its record: wait for a permit, build, attempt, read, record.
+
+Whatever goes wrong on that path comes out as one error, and its context (method, URL, request id, attempts, seconds
+waited) is added here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import anyio
+import anyio.lowlevel
+import httpx
+
+from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
+from chartmogul_async.events import Event, OnEvent, report
+from chartmogul_async.structuring.converter import decode, read
+from chartmogul_async.structuring.error_bodies import error_in_success, masked
+from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
+from chartmogul_async.transport.permits import Permit
+from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
+from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.transport.throttle import Throttle
+
+T = TypeVar("T")
+
+
+class Session:
+    """Everything that one client's requests have in common. A resource is given this, and nothing else.
+
+    It belongs to the event loop of its first request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: Mapping[str, float | None],
+        secrets: Sequence[str],
+        policy: RetryPolicy,
+        throttle: Throttle,
+        connections: httpx.AsyncBaseTransport,
+        on_event: OnEvent | None,
+    ) -> None:
+        self._base_url = base_url
+        self._base_path = httpx.URL(base_url).path.rstrip("/")
+        self._headers = httpx.Headers(headers)
+        self._timeout = timeout
+        self._secrets = secrets
+        self._policy = policy
+        self.throttle = throttle
+        self._connections = connections
+        self._on_event = on_event
+        self._loop: object = None
+        self._is_attached = self._is_closed = False
+
+    async def fetch(self, path: str, params: Mapping[str, str], into: type[T], policy: RetryPolicy | None = None) -> T:
+        """Get a path below the base URL as a record of the class ``into``, by default with the client's own policy.
+
+        Raises:
+            ChartMogulError: What the exchange met, with its context.
+            StateError: The client is closed, or belongs to another event loop.
+        """
+        response, attempts = await self._respond(path, params, policy or self._policy)
+        try:
+            return read(response.content, into)
+        except DecodeError as error:
+            self._add_context(error, path, attempts)
+            raise
+
+    async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
+        """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``."""
+        response, attempts = await self._respond(path, params, self._policy)
+        try:
+            return decode(response.content) if response.content.strip() else None
+        except DecodeError as error:
+            self._add_context(error, path, attempts)
+            raise
+
+    def mismatch(self, path: str, problem: str) -> DecodeError:
+        """The error for a response from this path whose records cannot be used, with the place and the reason."""
+        error = DecodeError(problem, problems=(problem,))
+        self._add_context(error, path, None)
+        return error
+
+    def report(self, event: Event) -> None:
+        """Log an event, and hand it to the user's function."""
+        report(event, self._on_event)
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
+        if self._is_closed:
+            raise StateError("this client is closed; make a new AsyncClient, and close it after its last call")
+        self._check_loop()
+
+    async def aclose(self) -> None:
+        """Close the connections. Closing twice does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._is_attached:
+            self.throttle.detach(self)
+        await self._connections.aclose()
+        self._check_loop()
+
+    def _check_loop(self) -> None:
+        loop = anyio.lowlevel.current_token()
+        if self._loop is None:
+            self._loop = loop
+        elif loop != self._loop:
+            raise StateError(
+                "this client is in use in another event loop, where its connections live; "
+                "make one AsyncClient for each event loop"
+            )
+
+    # --- one call ------------------------------------------------------------------------------------------
+
+    async def _respond(
+        self, path: str, params: Mapping[str, str], policy: RetryPolicy
+    ) -> tuple[httpx.Response, Attempts]:
+        """A complete response with the status of a success, after as many attempts as it takes."""
+        self.check_usable()
+        self._attach()
+        attempts = None
+        try:
+            # Queue first, then build: a call that waits holds nothing that it needs later.
+            permit: Permit | None = await self.throttle.acquire(policy.total)
+            attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
+            async for _ in attempts:
+                permit = permit or await self.throttle.acquire(attempts.budget(), is_retry=True)
+                outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
+                attempts.end(permit, outcome)
+                permit = None
+            if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
+                return attempts.outcome, attempts
+            raise self._error(attempts.outcome)
+        except ChartMogulError as error:
+            self._add_context(error, path, attempts)
+            raise
+
+    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> Outcome:
+        try:
+            request = self._request(path, params, permit)
+        except BaseException:
+            self.throttle.withdraw(permit)
+            raise
+        status = retry_after = None
+        given_up = True
+        try:
+            response = await self._exchange(request, budget)
+            status = response.status_code
+            retry_after = None if response.is_success else retry_after_of(response.headers)
+        except FAILURES as failure:
+            given_up = isinstance(failure, TIMEOUTS)
+            return failure
+        finally:
+            for event in self.throttle.release(permit, status, retry_after, given_up and status is None):
+                self.report(event)
+        return response
+
+    def _attach(self) -> None:
+        if not self._is_attached:
+            self.throttle.attach(self)
+            self._is_attached = True
+
+    def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
+        if self._is_closed:
+            # The call waited in the queue, or for another attempt.
+            raise StateError("this client was closed while the call was in progress; close it after its last call")
+        extensions = {"timeout": self._timeout, "trace": permit.trace}
+        try:
+            query = urlencode(params, quote_via=quote)
+            url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
+            return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
+
+    async def _exchange(self, request: httpx.Request, budget: float) -> httpx.Response:
+        with anyio.move_on_after(budget):
+            response = await self._connections.handle_async_request(request)
+            if "x-request-id" in response.headers:
+                self._mask_request_id(response)
+            return response
+        raise TimeoutError("RetryPolicy.total is used up")
+
+    def _mask_request_id(self, response: httpx.Response) -> None:
+        """Events and errors contain it, and a server may make it of what it was sent."""
+        request_id = response.headers["x-request-id"]
+        if (safe := masked(request_id, self._secrets)) != request_id:
+            response.headers["x-request-id"] = safe
+
+    def _error(self, outcome: Outcome | None) -> ChartMogulError:
+        if isinstance(outcome, httpx.Response):
+            return status_error(outcome, self._secrets)
+        # Tenacity always lets the first attempt happen.
+        assert outcome is not None
+        return failure_error(outcome)
+
+    def _add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None) -> None:
+        error.method, error.url = "GET", self._base_url + path
+        if error.request_id is not None:
+            # The error of a body that is too large was made before the response came here.
+            error.request_id = masked(error.request_id, self._secrets)
+        if attempts is None:
+            # Refused in the queue before the first attempt, or noticed after the last one.
+            return
+        error.attempts = attempts.number
+        error.waited += attempts.waited
+        response = attempts.outcome
+        if error.status is None and isinstance(response, httpx.Response):
+            error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
+            complaint = error_in_success(response.content, self._secrets) if response.is_success else None
+            if complaint is not None:
+                error.message = f"the response contains an error, {complaint!r}; {error.message}"

@@ -1,0 +1,75 @@
+"""What a first-time user meets: a forgotten argument, a forgotten ``await``, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from chartmogul_async import AsyncClient, MetricQuery
+from chartmogul_async.errors import ArgumentError
+from tests.clients import client_of, in_turn, ok
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/limits.md", "docs/sandbox.md"]
+# ChartMogul's own pages, the only ones on the web that the project refers to.
+HOSTS = {"chartmogul.com", "dev.chartmogul.com"}
+
+
+@pytest.fixture
+def client() -> AsyncClient:
+    return client_of(in_turn(ok()))
+
+
+def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
+    with pytest.raises(TypeError, match=r"mrr\(\) missing 1 required positional argument: 'end_date'$"):
+        client.metrics.mrr("2024-01-01")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'end_date'$"):
+        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def test_a_forgotten_await_reads_as_the_readme_shows(client: AsyncClient) -> None:
+    """The errors are Python's own."""
+    series = client.metrics.mrr("2024-01-01", "2024-12-31")
+    with pytest.raises(TypeError) as iterated:
+        list(series)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError) as indexed:
+        series[0]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    with pytest.raises(AttributeError) as read:
+        _ = series.summary  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    series.close()
+    with pytest.warns(RuntimeWarning, match=r"coroutine 'Metrics\.mrr' was never awaited"):
+        client.metrics.mrr("2024-01-01", "2024-12-31")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+    text = " ".join(README.split())
+    assert f"`{iterated.value}`" in text
+    assert str(indexed.value) == "'coroutine' object is not subscriptable"
+    assert "`not subscriptable`" in text
+    assert str(read.value).removeprefix("'coroutine' object ").removesuffix(" 'summary'") == "has no attribute"
+    assert "`has no attribute 'summary'`" in text
+    assert "`was never awaited`" in text
+
+
+async def test_a_parameter_with_a_lone_surrogate_is_refused(client: AsyncClient) -> None:
+    with pytest.raises(ArgumentError, match=r"^parameter name must be valid Unicode, without lone surrogates, not '"):
+        await client.get("/plans", {"name": "\ud800"})
+
+
+def test_the_project_claims_no_page_of_its_own() -> None:
+    """Nothing is published, so nothing in the metadata may lead there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "urls" not in project
+    assert "github.com" not in str(project)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_of_the_project_or_to_chartmogul(page: str) -> None:
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        if "://" in link:
+            assert urlsplit(link).hostname in HOSTS
+        else:
+            assert (path.parent / link).exists(), link
