@@ -80,7 +80,7 @@ class _Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of c
     def get_missing_message(
         self,
         param: click.Parameter,  # noqa: ARG002 - click passes it by name
-        ctx: click.Context | None,  # noqa: ARG002 - the same
+        ctx: click.Context | None = None,  # noqa: ARG002 - the same, since 8.2
     ) -> str:
         return f"It must be one of {', '.join(self._names)}"
 
