@@ -1,4 +1,8 @@
-"""``client.metrics``: one method for each endpoint, each returning a ``Series`` of frozen records."""
+"""``client.metrics``: one method for each endpoint, each returning a ``Series`` of frozen records.
+
+The nine signatures and docstrings are written out, so that editors and ``help(client.metrics.mrr)`` explain every
+parameter: the file is long and has nothing to it.
+"""
 
 from __future__ import annotations
 
