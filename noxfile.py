@@ -37,7 +37,7 @@ def run_tests(session: nox.Session, *options: str) -> None:
     place = Path(session.create_tmp()) / "suite"
     shutil.rmtree(place, ignore_errors=True)
     for name in ("tests", "benchmarks", "docs"):
-        shutil.copytree(name, place / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+        shutil.copytree(name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "noxfile.py", "CHANGELOG.md", "CONTRIBUTING.md"):
         shutil.copy(name, place)
     with session.chdir(place):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Iterable
 from itertools import cycle, pairwise
 
 import pytest
@@ -708,15 +709,24 @@ def test_what_is_abandoned_is_counted_but_not_in_flight() -> None:
     assert limits.probe == limits.last_number, "the next one goes ahead"
 
 
+def all_numbers(value: object) -> list[object]:
+    """What is in a value, however deep."""
+    if isinstance(value, dict):
+        return all_numbers([*value.items()])
+    if isinstance(value, Iterable):
+        return [number for item in value for number in all_numbers(item)]
+    return [value]
+
+
 def test_shift_moves_every_moment_and_nothing_else() -> None:
     limits = busy_limits()
-    before = dumps(limits)
+    before = all_numbers(astuple(limits))
     starts = limits.next_start(9.0), limits.pause_left(9.0), limits.seconds_paused(9.0)
     limits.shift(-5000.0)
-    assert dumps(limits) != before
+    assert all_numbers(astuple(limits)) != pytest.approx(before)
     assert (limits.next_start(-4991.0) + 5000, *moments(limits, -4991.0)) == pytest.approx(starts)
     limits.shift(5000.0)
-    assert dumps(limits) == before
+    assert all_numbers(astuple(limits)) == pytest.approx(before)
 
 
 def test_shift_moves_starts_in_flight_and_in_the_window() -> None:
@@ -762,7 +772,7 @@ def test_shift_keeps_what_has_never_happened() -> None:
     number = admit(limits, 1.0)
     limits.mark_sent(number, math.inf)
     limits.shift(100.0)
-    assert (limits.paused_until, limits.lowered_at, limits.pace) == (-math.inf, -math.inf, None)
+    assert (limits.paused_until, limits.paused_at, limits.pace) == (-math.inf, -math.inf, None)
     assert times_of(limits.in_flight[number]) == (1, 101.0, math.inf, math.inf)
     assert limits.window.starts[0] is limits.in_flight[number]
 

@@ -105,7 +105,7 @@ ending = st.builds(
     End,
     which,
     st.sampled_from([200, 200, 200, 200, 404, 500, 429, 503, None]),
-    st.sampled_from([None, None, 0.001, 0.5, 7.0, 120.0]),
+    st.sampled_from([None, None, 0.0, 0.001, 0.5, 7.0, 120.0]),
 )
 operations = st.lists(
     st.tuples(
@@ -190,7 +190,8 @@ class World:
     is_trusted: bool = True
     refusal_trip: float = 0.0
     succeeded_at: float = -math.inf
-    lowered_at: float = -math.inf
+    # The latest request that had been admitted when concurrency was lowered.
+    lowered_number: int = 0
     successes: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -269,7 +270,7 @@ class World:
         """The exchange is over, and all requests learn from its response."""
         assert call.permit is not None
         assert call.admitted is not None
-        self._learn(call.admitted, call.sent, status)
+        self._learn(call.permit.number, call.sent or call.admitted, status)
         call.ended = anyio.current_time()
         call.over.set()
         pause, latest = self.throttle.statistics().paused_until, self.throttle._limits.last_number
@@ -337,20 +338,20 @@ class World:
         needed = in_vain + self.throttle._limits.window.fastest
         assert needed >= call.max_pause - ROUNDING, "refused although max_pause is not exceeded"
 
-    def _learn(self, admitted: float, sent: float | None, status: int | None) -> None:
+    def _learn(self, number: int, sent: float, status: int | None) -> None:
         now = anyio.current_time()
         if status == 429:
-            if admitted > self.refused_at:
+            if number > self.refused_number:
                 self.refused_at, self.is_trusted = now, False
                 self.refused_number = self.throttle._limits.last_number
-                self.refusal_trip = now - (sent or admitted)
+                self.refusal_trip = now - sent
         elif status == 503:
-            if self._slots_taken() > 1 and admitted > self.lowered_at:
-                self.lowered_at = now
+            if self._slots_taken() > 1 and number > self.lowered_number:
+                self.lowered_number = self.throttle._limits.last_number
                 self.slots = max(1, min(self.slots, self._slots_taken()) // 2)
                 self.successes = 0
         elif status is not None:
-            if admitted > self.refused_at:
+            if number > self.refused_number:
                 self.is_trusted, self.succeeded_at = True, now
             self.successes += self.slots < self.parallel
             if self.successes >= self.slots:

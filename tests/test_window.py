@@ -202,6 +202,16 @@ def test_a_removed_start_is_not_counted() -> None:
     assert window.opens_at(0.0, limit=1) == 0.0
 
 
+def test_a_start_that_left_the_window_may_be_removed() -> None:
+    window = Window()
+    start = started(window, 0.0)
+    ended_at = 5.0
+    window.learn(start, ended_at, responded=True, limit=40)
+    assert window.count(ended_at + 2.0) == 0
+    window.remove(start)
+    assert not window.starts
+
+
 def test_it_counts_at_an_earlier_moment() -> None:
     window = Window()
     ended(window, 0.0, 0.5, 1.2)

@@ -48,13 +48,14 @@ class AccountLimits:
         lingering: Until when the server may be busy with requests that were given up; they occupy a slot until then.
         probe: The number of the one request that goes ahead after a pause.
         paused_at: When the latest pause was asked for.
+        paused_number: The number of the latest request that had been admitted by then.
         paused_until: The end of the latest pause.
         tested_at: When a pause that is too long for every call was last put to the test.
         pauses_in_all: Seconds of all pauses, the current one to its end.
         pauses_before_success: Seconds of all pauses before the latest response that was not a refusal.
         pauses_in_a_row: Pauses without such a response between them.
         refusal_trip: Seconds that the latest refusal took to arrive.
-        lowered_at: When concurrency was last lowered.
+        lowered_number: The number of the latest request that had been admitted when concurrency was last lowered.
         successes: Responses since concurrency was last changed.
     """
 
@@ -70,6 +71,7 @@ class AccountLimits:
 
     probe: int | None = None
     paused_at: float = -math.inf
+    paused_number: int = 0
     paused_until: float = -math.inf
     tested_at: float = -math.inf
     pauses_in_all: float = 0.0
@@ -77,7 +79,7 @@ class AccountLimits:
     pauses_in_a_row: int = 0
     refusal_trip: float = 0.0
 
-    lowered_at: float = -math.inf
+    lowered_number: int = 0
     successes: int = 0
 
     def resize(self, per_second: int | None, parallel: int | None) -> None:
@@ -230,7 +232,7 @@ class AccountLimits:
             self.lingering.append(end)
 
     def _rate_limited(self, start: Start, now: float, retry_after: float | None) -> tuple[LimitEvent, ...]:
-        if start.admitted <= self.paused_at:
+        if start.number <= self.paused_number:
             # It was under way when the pause began: only a duration that the server names is new.
             return self._pause(now, retry_after or 0.0)
         self.refusal_trip = now - start.sent
@@ -241,7 +243,7 @@ class AccountLimits:
             # Where a duration that the server named did not help, it is not believed to be enough.
             seconds = max(retry_after, backoff) if self.pauses_in_a_row else retry_after
         self.pauses_in_a_row += 1
-        self.paused_at = now
+        self.paused_at, self.paused_number = now, self.last_number
         # This may have been the test of a long pause: the latest response counts.
         self._end_pause(now)
         return pacing, *self._pause(now, seconds)
@@ -251,7 +253,7 @@ class AccountLimits:
         if longer <= 0:
             return ()
         self.pauses_in_all += longer
-        self.paused_at, self.paused_until = now, now + seconds
+        self.paused_at, self.paused_number, self.paused_until = now, self.last_number, now + seconds
         self.pauses_in_a_row = max(1, self.pauses_in_a_row)
         return (Pause(seconds),)
 
@@ -263,16 +265,16 @@ class AccountLimits:
         self._forget_lingering(now)
         # The server was busy with this request, too, and perhaps with those that were given up.
         in_flight = 1 + len(self.in_flight) + len(self.lingering)
-        if in_flight <= 1 or start.admitted <= self.lowered_at:
+        if in_flight <= 1 or start.number <= self.lowered_number:
             return ()
-        self.lowered_at = now
+        self.lowered_number = self.last_number
         self.max_in_flight = max(1, min(self.max_in_flight, in_flight) // 2)
         self.successes = 0
         return (ConcurrencyLowered(self.max_in_flight),)
 
     def _recover(self, start: Start, now: float) -> None:
         """A response that is not a refusal ends the pause, gives slots back and raises the rate."""
-        if start.admitted > self.paused_at:
+        if start.number > self.paused_number:
             self.pauses_in_a_row = 0
             # The probe succeeded: the rest of the pause no longer applies.
             self._end_pause(now)
@@ -292,7 +294,7 @@ class AccountLimits:
             start.sent += by
             start.counted_by += by
         self.lingering = [end + by for end in self.lingering]
-        for name in ("paused_at", "paused_until", "tested_at", "lowered_at"):
+        for name in ("paused_at", "paused_until", "tested_at"):
             setattr(self, name, getattr(self, name) + by)
         if self.pace is not None:
             self.pace.shift(by)

@@ -1,4 +1,4 @@
-"""The limits of an account as some hundred bytes, and back; times to the microsecond, round trips to a millisecond."""
+"""The limits of an account as some hundred bytes, and back; starts to the microsecond, round trips to a millisecond."""
 
 from __future__ import annotations
 
@@ -14,16 +14,26 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.pace import Pace
 from chartmogul_async.transport.window import RECENT, Start, Window
 
-_TIMES = ("paused_at", "paused_until", "tested_at", "lowered_at")
+_TIMES = ("paused_at", "paused_until", "tested_at")
 _PACE_TIMES = ("refused_at", "grown_at", "even_until", "next_start")
 _DURATIONS = ("pauses_in_all", "pauses_before_success", "refusal_trip")
 _PACE_NUMBERS = ("rate", "failed_rate", "even_for")
-_INTEGERS = ("per_second", "parallel", "max_in_flight", "admitted", "last_number", "pauses_in_a_row", "successes")
+_INTEGERS = (
+    "per_second",
+    "parallel",
+    "max_in_flight",
+    "admitted",
+    "last_number",
+    "paused_number",
+    "lowered_number",
+    "pauses_in_a_row",
+    "successes",
+)
 
 # A version, five lengths, and the time that all others refer to; a checksum ends the whole.
 _VERSION = 1
 _HEAD = struct.Struct("<BHHHHHd")
-_NUMBERS = struct.Struct("<IIIQQIIQI")
+_NUMBERS = struct.Struct("<IIIQQQQIIQI")
 _FLOATS = struct.Struct(f"<{len(_TIMES + _PACE_TIMES + _DURATIONS + _PACE_NUMBERS)}d")
 # How many starts ago, and the microseconds before or after the reference of admission, sending and being counted.
 _START = struct.Struct("<Iiii")
@@ -35,8 +45,8 @@ _CHECKSUM = 4
 def dumps(limits: AccountLimits) -> bytes:
     """Write everything that is known.
 
-    That is 175 bytes for limits that nothing has used, 975 where the default ones were used up in the last second, and
-    1279 with nineteen long exchanges beside that; each slot that lingers takes 4 more.
+    That is 191 bytes for limits that nothing has used, 991 where the default ones were used up in the last second, and
+    1295 with nineteen long exchanges beside that; each slot that lingers takes 4 more.
     """
     window, pace = limits.window, limits.pace or Pace(limits.per_second, limits.per_second)
     counted = {start.number for start in window.starts}
@@ -49,12 +59,11 @@ def dumps(limits: AccountLimits) -> bytes:
     trips = [max(0, min(round(trip * 1_000_000) // 1000, _LONGEST_TRIP)) for trip in window.round_trips]
     lengths = (len(gone), len(limits.in_flight), len(starts), len(trips), len(limits.lingering))
     integers = (*_values(limits, _INTEGERS), limits.probe or 0, pace.accepted)
-    times = (_on_grid(moment, reference) for moment in (*_values(limits, _TIMES), *_values(pace, _PACE_TIMES)))
     content = b"".join(
         (
             _HEAD.pack(_VERSION, *lengths, reference),
             _NUMBERS.pack(*integers),
-            _FLOATS.pack(*times, *_values(limits, _DURATIONS), *_values(pace, _PACE_NUMBERS)),
+            _FLOATS.pack(*_values(limits, _TIMES + _DURATIONS), *_values(pace, _PACE_TIMES + _PACE_NUMBERS)),
             *(_packed(start, limits.last_number, reference) for start in starts),
             struct.pack(f"<{len(limits.lingering)}i", *(_offset(end, reference) for end in limits.lingering)),
             struct.pack(f"<{len(trips)}H", *trips),
@@ -80,7 +89,7 @@ def loads(content: bytes) -> AccountLimits:
     lingering_at = starts_at + known * _START.size
     *integers, probe, accepted = _NUMBERS.unpack_from(content, _HEAD.size)
     numbers: dict[str, Any] = dict(zip(_INTEGERS, integers, strict=True))
-    names = (*_TIMES, *_PACE_TIMES, *_DURATIONS, *_PACE_NUMBERS)
+    names = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
     floats: dict[str, Any] = dict(zip(names, _FLOATS.unpack_from(content, floats_at), strict=True))
     starts = [
         Start(numbers["last_number"] - age, *(_moment(offset, reference) for offset in offsets))
@@ -128,8 +137,3 @@ def _offset(moment: float, reference: float) -> int:
 
 def _moment(offset: int, reference: float) -> float:
     return math.inf if offset == _UNKNOWN else reference + offset / 1_000_000
-
-
-def _on_grid(moment: float, reference: float) -> float:
-    """Round as ``_offset`` does, so that what was at the same moment still is."""
-    return moment if math.isinf(moment) else reference + round((moment - reference) * 1_000_000) / 1_000_000
