@@ -67,8 +67,9 @@ async def test_responses_do_not_wait_for_the_garbage_collector(responses: tuple[
             async with client_of(in_turn(*responses), retry=RetryPolicy(attempts=2)) as client:
                 with suppress(errors.ChartMogulError):
                     await client.get("/plans")
-        # Of the twenty and more at most the latest is still known to a frame of the event loop.
-        assert count_of(httpx.Response) <= before + 1
+        # A frame of the event loop may still know the latest.
+        await anyio.lowlevel.checkpoint()
+        assert count_of(httpx.Response) <= before
     finally:
         gc.enable()
 

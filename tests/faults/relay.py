@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,10 +16,39 @@ from anyio.streams.tls import TLSListener
 
 LOST = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead, OSError)
 LONGEST_HEAD = 10_000
+_TIMEOUT = 10.0
+
+
+class Relay:
+    """A relay that runs in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._connections = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """A connection, from the moment in which it is accepted until both its ends are closed."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._changed:
+            self._connections += more
+            self._changed.notify_all()
+
+    def wait_for_connections(self, most: int) -> None:
+        """Wait until at most so many are open: an end that was closed has closed the other one."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._connections <= most, _TIMEOUT)
 
 
 @contextmanager
-def relay(port: int, tls: ssl.SSLContext | None = None, *, tunnels: bool = False) -> Iterator[int]:
+def relay(port: int, tls: ssl.SSLContext | None = None, *, tunnels: bool = False) -> Iterator[Relay]:
     """Pass on everything between clients and a port of loopback.
 
     Args:
@@ -27,29 +57,31 @@ def relay(port: int, tls: ssl.SSLContext | None = None, *, tunnels: bool = False
         tunnels: Whether it is a proxy, which connects every ``CONNECT`` to the port.
 
     Yields:
-        The relay's own port.
+        The relay.
     """
+    own = Relay()
     with start_blocking_portal() as portal:
-        serving, own_port = portal.start_task(partial(_serve, port, tls, tunnels))
+        serving, own.port = portal.start_task(partial(_serve, own, port, tls, tunnels))
         try:
-            yield own_port
+            yield own
         finally:
             serving.cancel()
 
 
 async def _serve(
-    port: int, tls: ssl.SSLContext | None, tunnels: bool, *, task_status: anyio.abc.TaskStatus[int]
+    own: Relay, port: int, tls: ssl.SSLContext | None, tunnels: bool, *, task_status: anyio.abc.TaskStatus[int]
 ) -> None:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     own_port = listener.extra(anyio.abc.SocketAttribute.local_port)
 
     async def serve(client: anyio.abc.ByteStream) -> None:
-        async with client:
-            try:
-                await _connect(client, port, tunnels)
-            except* LOST:
-                # The client or the port has disconnected.
-                pass
+        with own.counted():
+            async with client:
+                try:
+                    await _connect(client, port, tunnels)
+                except* LOST:
+                    # The client or the port has disconnected.
+                    pass
 
     async with listener:
         task_status.started(own_port)

@@ -18,8 +18,8 @@ def _directly(url: str) -> Iterator[str]:
 
 @contextmanager
 def _over_tls(url: str) -> Iterator[str]:
-    with relay(port_of(url), certificate("127.0.0.1")) as port, environment():
-        yield f"https://127.0.0.1:{port}/v1"
+    with relay(port_of(url), certificate("127.0.0.1")) as before, environment():
+        yield f"https://127.0.0.1:{before.port}/v1"
 
 
 @contextmanager
@@ -28,10 +28,10 @@ def _through_a_proxy(url: str, tls: ssl.SSLContext | None = None) -> Iterator[st
     scheme = "http" if tls is None else "https"
     with (
         relay(port_of(url), certificate(BEHIND_THE_PROXY)) as behind,
-        relay(behind, tls, tunnels=True) as port,
-        environment(https_proxy=f"{scheme}://127.0.0.1:{port}"),
+        relay(behind.port, tls, tunnels=True) as proxy,
+        environment(https_proxy=f"{scheme}://127.0.0.1:{proxy.port}"),
     ):
-        yield f"https://{BEHIND_THE_PROXY}:{port}/v1"
+        yield f"https://{BEHIND_THE_PROXY}:{proxy.port}/v1"
 
 
 @contextmanager

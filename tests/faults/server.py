@@ -195,6 +195,10 @@ class FaultServer:
     def connections(self) -> int:
         return len(self._peers)
 
+    @property
+    def open_connections(self) -> int:
+        return sum(not peer.closed for peer in self._peers)
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -722,7 +722,6 @@ PROXIES = [
                 in_tunnel(NORMAL),
                 before=in_tunnel(closes_after(NORMAL_RESPONSE)),
                 connections=2,
-                may_be_noticed_late=True,
                 target=target,
             ),
         )

@@ -14,7 +14,7 @@ import trustme
 from attrs import Factory, field, frozen
 
 from chartmogul_async.transport import connections
-from tests.faults.relay import relay
+from tests.faults.relay import Relay, relay
 from tests.faults.server import Behaviour, FaultServer
 
 PROXY_PASSWORD = "password-of-the-proxy"
@@ -30,12 +30,20 @@ class Target:
         server: The server.
         recover: Called after the fault; from then on the same client's next request must succeed.
         port: Where the client's sockets are connected to.
+        relay: What passes on everything between the client and the server, if anything does.
     """
 
     base_url: str
     server: FaultServer
     recover: Callable[[], object] = lambda: None
     port: int = field(default=Factory(lambda self: self.server.port, takes_self=True))
+    relay: Relay | None = None
+
+    def wait_until_idle(self) -> None:
+        """Wait until all is sent or closed that should be, and has reached the client."""
+        self.server.wait_until_idle()
+        if self.relay is not None:
+            self.relay.wait_for_connections(self.server.open_connections)
 
 
 OpenTarget = Callable[[Sequence[Behaviour]], AbstractContextManager[Target]]
@@ -94,10 +102,10 @@ def proxied_over_tls(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
     """The same proxy, reached over TLS itself; the behaviours begin after its handshake."""
     with (
         FaultServer(behaviours, tls=certificate(BEHIND_THE_PROXY), tunnels=True) as server,
-        relay(server.port, certificate("127.0.0.1")) as port,
-        environment(https_proxy=f"https://user:{PROXY_PASSWORD}@127.0.0.1:{port}"),
+        relay(server.port, certificate("127.0.0.1")) as before,
+        environment(https_proxy=f"https://user:{PROXY_PASSWORD}@127.0.0.1:{before.port}"),
     ):
-        yield Target(f"https://{BEHIND_THE_PROXY}/v1", server, port=port)
+        yield Target(f"https://{BEHIND_THE_PROXY}/v1", server, port=before.port, relay=before)
 
 
 def unknown_proxy(name: str) -> OpenTarget:
