@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from chartmogul_async.metrics.stream import Outcome, Outcomes
     from chartmogul_async.resources.account import Account
     from chartmogul_async.resources.customers import Customer
+    from chartmogul_async.transport.file_store import FileStore
     from chartmogul_async.transport.retry import RetryPolicy
     from chartmogul_async.transport.throttle import Throttle, ThrottleStatistics
 
@@ -47,6 +48,7 @@ __all__ = [
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Event",
+    "FileStore",
     "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
@@ -96,6 +98,7 @@ _HOMES = {
     "resources.account": ("Account",),
     "resources.customers": ("Customer",),
     "transport.retry": ("RetryPolicy",),
+    "transport.file_store": ("FileStore",),
     "transport.throttle": ("Throttle", "ThrottleStatistics"),
 }
 

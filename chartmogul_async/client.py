@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property, partial
+from hashlib import sha256
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -105,6 +106,7 @@ class AsyncClient:
             secrets=forms_of(key) if len(key) >= _SECRET else (),
             policy=instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
+            account=sha256(f"{self._base_url} {key}".encode()).hexdigest()[:32],
             connections=transport or connections_to(httpx.URL(self._base_url)),
             on_event=_checked_on_event(on_event),
         )

@@ -13,6 +13,7 @@ What an exchange with ChartMogul can meet::
     ├── TransportError           no complete response was received
     │   ├── NetworkError         the connection was refused, reset or broken
     │   └── RequestTimeoutError  the response did not arrive in time
+    ├── StoreError               the store of a shared throttle is away, so nothing was sent
     ├── DecodeError              the response is not valid JSON or does not match the documented shape
     └── StatusError              the server responded with an error status
         ├── BadRequestError      400  often a required parameter is missing
@@ -134,6 +135,15 @@ class NetworkError(TransportError):
 
 class RequestTimeoutError(TransportError):
     """Connecting, sending or reading took longer than the client's ``timeout``."""
+
+
+class StoreError(ChartMogulError):
+    """The store of a shared throttle is away, and ``on_outage="raise"`` forbids to go on without it; nothing was sent."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later."""
+        return True
 
 
 @define(slots=False, eq=False)

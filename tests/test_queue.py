@@ -431,12 +431,12 @@ async def test_looking_again_changes_no_place() -> None:
     queue.join(first)
     queue.join(second)
     queue.extend(second, math.inf)
-    assert queue.head(0.0, is_idle=False) is first
+    assert queue.head(0.0, is_batch=False) is first
     queue.leave(first)
-    assert queue.head(0.0, is_idle=False) is second
+    assert queue.head(0.0, is_batch=False) is second
     queue.leave(second)
     queue.leave(second)
-    assert (queue.head(0.0, is_idle=False), queue.waiters) == (None, {})
+    assert (queue.head(0.0, is_batch=False), queue.any(), queue.waiters) == (None, None, {})
 
 
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:

@@ -22,7 +22,7 @@ def started(window: Window, sent: float, number: int = 1) -> Start:
 def window_of(*round_trips: float) -> Window:
     window = Window()
     for trip in round_trips:
-        window.learn_trip(trip)
+        window.learn_trips((trip,))
     return window
 
 

@@ -14,6 +14,7 @@ from attrs import Factory, define, field
 
 from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
 from chartmogul_async.transport.pace import Pace
+from chartmogul_async.transport.turns import Turns
 from chartmogul_async.transport.window import Start, Window
 
 LimitEvent = Pause | Pacing | ConcurrencyLowered
@@ -27,6 +28,14 @@ _PROBE_OUT = 1.0
 _PROBE_FACTOR = 3.0
 # Starts of so many seconds may be planned at once while starts are spaced evenly.
 _PLANNED = 0.5
+# While interactive requests come, this share of each second and of the slots is left to them by those of a batch.
+_RESERVED = 0.25
+# Seconds after an interactive request in which others are expected.
+_INTERACTIVE_FOR = 10.0
+# Of so many requests at least one is of a batch, if any of a batch waits.
+_BATCH_SHARE = 10
+# Whoever has so many turns ahead of its own looks half as often whether a slot is free.
+_POLLED_LESS = 4
 # Seconds for which a server may still be busy with a request that was given up, beyond what a response usually takes.
 _LINGERING = 0.05
 _LONGEST_LINGERING = 5.0
@@ -55,6 +64,9 @@ class AccountLimits:
         pauses_before_success: Seconds of all pauses before the latest response that was not a refusal.
         pauses_in_a_row: Pauses without such a response between them.
         refusal_trip: Seconds that the latest refusal took to arrive.
+        interactive_at: When the latest interactive request was admitted.
+        passed_over: Interactive requests admitted since one of a batch had to wait.
+        turns: The processes that use the limits, if there are several, and whose turn it is.
         lowered_number: The number of the latest request that had been admitted when concurrency was last lowered.
         successes: Responses since concurrency was last changed.
     """
@@ -79,6 +91,10 @@ class AccountLimits:
     pauses_in_a_row: int = 0
     refusal_trip: float = 0.0
 
+    interactive_at: float = -math.inf
+    passed_over: int = 0
+    turns: Turns = Factory(Turns)
+
     lowered_number: int = 0
     successes: int = 0
 
@@ -92,19 +108,28 @@ class AccountLimits:
 
     # --- admission -----------------------------------------------------------------------------------------
 
-    def next_start(self, now: float) -> float:
-        """When the next request may start: now, later, or (infinity) when something else has changed."""
+    def next_start(self, now: float, is_batch: bool = False, ahead: int = 0) -> float:
+        """When the next request may start: now, later, or (infinity) when something else has changed.
+
+        Args:
+            now: The time.
+            is_batch: Leave something of the limits to interactive requests while such come.
+            ahead: How many requests come first.
+        """
         if self.probe is not None:
             return max(now, self._probe_is_late_at())
-        start = max(self._slot_is_free_at(now), self.paused_until)
+        leaves = is_batch and now < self.interactive_at + _INTERACTIVE_FOR
+        start = max(self._slot_is_free_at(now, leaves, ahead), self.paused_until)
         if self.pace is not None and self.pace.is_even(now):
-            start = max(start, self.pace.next_start)
-        return start if start == math.inf else max(start, self.window.opens_at(now, self.per_second))
+            start = max(start, self.pace.next_start + ahead / self.pace.rate)
+        limit = max(1, (_left_of(self.per_second) if leaves else self.per_second) - ahead)
+        return start if start == math.inf else max(start, self.window.opens_at(now, limit))
 
-    def _slot_is_free_at(self, now: float) -> float:
+    def _slot_is_free_at(self, now: float, leaves: bool = False, ahead: int = 0) -> float:
         if self.lingering:
             self._forget_lingering(now)
-        surplus = len(self.in_flight) + len(self.lingering) - self.max_in_flight
+        slots = _left_of(self.max_in_flight) if leaves else self.max_in_flight
+        surplus = len(self.in_flight) + len(self.lingering) + ahead - slots
         if surplus < 0:
             return now
         return sorted(self.lingering)[surplus] if surplus < len(self.lingering) else math.inf
@@ -117,33 +142,114 @@ class AccountLimits:
         assert self.probe is not None
         return self.in_flight[self.probe].admitted + max(_PROBE_OUT, _PROBE_FACTOR * self.refusal_trip)
 
-    def admit(self, now: float, as_test: bool = False) -> int | None:
+    @property
+    def batch_is_due(self) -> bool:
+        """Whether requests of a batch have been passed over for so long that one of them goes first."""
+        return self.passed_over >= _BATCH_SHARE - 1
+
+    def admit(
+        self, now: float, as_test: bool = False, is_batch: bool = False, batch_waits: bool = False, owner: int = 0
+    ) -> int | None:
         """Let a request start if one may, and return its number. It is in flight until ``release`` or ``withdraw``.
 
         Args:
             now: The time.
             as_test: Start in spite of a long pause, once a minute, to learn whether the server still means it.
+            is_batch: The request is one of a batch, and not interactive.
+            batch_waits: One of a batch waits while this one starts.
+            owner: The process that sends it, where there are several.
         """
         if self.probe is not None and now >= self._probe_is_late_at():
             self.probe = None
             if now >= self.paused_until:
                 # It did not go ahead during a long pause, to test it.
                 self.pauses_in_a_row = 0
-        may_start = self._may_test_pause(now) if as_test else self.next_start(now) <= now
+        leaves = is_batch and not self.batch_is_due
+        may_start = self._may_test_pause(now) if as_test else self.next_start(now, leaves) <= now
         if not may_start:
             return None
+        if is_batch:
+            self.passed_over = 0
+        else:
+            self.interactive_at = now
+            self.passed_over += batch_waits or self.turns.batch_waits()
         if as_test:
             self.tested_at = now
         self.admitted += 1
         number = self.last_number = self.last_number + 1
         # A transport that reports nothing is taken to send at once.
-        start = self.in_flight[number] = Start(number, now, sent=now)
+        start = self.in_flight[number] = Start(number, now, sent=now, owner=owner)
         self.window.starts.append(start)
         if self.pauses_in_a_row:
             self.probe = number
         if self.pace is not None and self.pace.is_even(now):
             self.pace.start(now)
         return number
+
+    def admit_in_turn(
+        self, owner: int, now: float, is_batch: bool = False, batch_waits: bool = False, taken: int = 0
+    ) -> int | None:
+        """The same for one of several processes, if it is its turn.
+
+        Args:
+            owner: The process.
+            now: The time.
+            is_batch: The request is one of a batch.
+            batch_waits: One of a batch waits while this one starts.
+            taken: How many requests it was admitted just before; as many are left to each of the others that wait.
+        """
+        ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due) * (taken + 1)
+        if self._may_keep_its_slots(owner, ahead):
+            ahead = 0
+        if ahead and self.next_start(now, is_batch and not self.batch_is_due, ahead) > now:
+            return None
+        number = self.admit(now, is_batch=is_batch, batch_waits=batch_waits, owner=owner)
+        if number is not None:
+            self.turns.end(owner, is_batch)
+        return number
+
+    def _may_keep_its_slots(self, owner: int, ahead: int) -> bool:
+        """Where slots are scarce, a process that has no more than its share need not wait until others look for them."""
+        slots_suffice = len(self.in_flight) + len(self.lingering) + ahead < self.max_in_flight
+        if slots_suffice or not self.turns.is_of_one_priority():
+            return False
+        own = sum(start.owner == owner for start in self.in_flight.values())
+        return own < self.max_in_flight / self.turns.waiting_processes(owner)
+
+    def adopt(self, owner: int, now: float) -> int:
+        """Take over a request that was sent while these limits could not be asked."""
+        number = self.last_number = self.last_number + 1
+        start = self.in_flight[number] = Start(number, now, sent=now, owner=owner)
+        self.window.starts.append(start)
+        return number
+
+    def wait_for_turn(self, owner: int, now: float, is_batch: bool, poll: float) -> float:
+        """Keep a turn for one of several processes, and return when it should be here again.
+
+        Args:
+            owner: The process.
+            now: The time.
+            is_batch: What waits there.
+            poll: Seconds after which to look again for what has no time, such as a slot.
+        """
+        ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
+        start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
+        if start == math.inf:
+            start = max(now + poll * (1 + ahead / _POLLED_LESS), self._response_expected_at(ahead))
+        comes_at = max(start, now)
+        self.turns.keep(owner, is_batch, comes_at)
+        return comes_at
+
+    def _response_expected_at(self, ahead: int) -> float:
+        """When so many requests and one more may have responses, at the earliest."""
+        admitted = sorted(start.admitted for start in self.in_flight.values())
+        return admitted[min(ahead, len(admitted) - 1)] + self.window.fastest if admitted else -math.inf
+
+    def remove_member(self, owner: int, now: float) -> None:
+        """A process is gone: its slots are free when the server has responded to what it left."""
+        for number in [number for number, start in self.in_flight.items() if start.owner == owner]:
+            self.release(number, now, given_up=True)
+        self.turns.remove(owner)
 
     def _may_test_pause(self, now: float) -> bool:
         due = max(self.paused_at, self.tested_at) + _TEST_EVERY
@@ -294,7 +400,13 @@ class AccountLimits:
             start.sent += by
             start.counted_by += by
         self.lingering = [end + by for end in self.lingering]
-        for name in ("paused_at", "paused_until", "tested_at"):
+        self.turns.shift(by)
+        for name in ("paused_at", "paused_until", "tested_at", "interactive_at"):
             setattr(self, name, getattr(self, name) + by)
         if self.pace is not None:
             self.pace.shift(by)
+
+
+def _left_of(limit: int) -> int:
+    """What a batch uses of a limit while interactive requests come."""
+    return max(1, limit - math.ceil(limit * _RESERVED)) if limit > 1 else 1

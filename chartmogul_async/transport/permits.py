@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from chartmogul_async.errors import RateLimitError
+from chartmogul_async.errors import ChartMogulError
 
 
 @define(eq=False)
@@ -18,7 +18,8 @@ class Permit:
 
     ``queued`` are the seconds in the queue, if it had to wait at all (``was_queued``), ``paused`` those of them in
     which requests were paused in vain, and ``pause_left`` those for which they are still paused after a 429.
-    ``response_time`` is how long a response takes at least.
+    ``response_time`` is how long a response takes at least, and ``sent`` when the request was written to its socket:
+    infinity while it was not, None where the transport does not report it.
     """
 
     _mark_sent: Callable[[int, float], None] = field(repr=False)
@@ -29,6 +30,7 @@ class Permit:
     pause_left: float = 0.0
     response_time: float = 0.0
     was_queued: bool = False
+    sent: float | None = None
     _is_traced: bool = field(default=False, init=False, repr=False)
     _is_tunnel: bool = field(default=False, init=False, repr=False)
 
@@ -36,7 +38,7 @@ class Permit:
         """Called by the HTTP library; connecting may take long, so what counts is the writing."""
         if not self._is_traced:
             self._is_traced = True
-            self._mark_sent(self.number, math.inf)
+            self._note_sent(math.inf)
         if "exception" in info:
             # The HTTP library logs it next, and it may hold the body.
             info["exception"] = type(info["exception"]).__name__
@@ -44,7 +46,11 @@ class Permit:
             # A proxy is asked for a tunnel first, which is not the request.
             self._is_tunnel = info["request"].method == b"CONNECT"
         elif event.endswith(".send_request_headers.complete") and not self._is_tunnel:
-            self._mark_sent(self.number, anyio.current_time())
+            self._note_sent(anyio.current_time())
+
+    def _note_sent(self, moment: float) -> None:
+        self.sent = moment
+        self._mark_sent(self.number, moment)
 
 
 class Waiter:
@@ -59,6 +65,7 @@ class Waiter:
         "_sleeps",
         "deadline",
         "event",
+        "is_batch",
         "is_retry",
         "max_pause",
         "paused_before",
@@ -67,15 +74,18 @@ class Waiter:
         "since",
     )
 
-    def __init__(self, since: float, max_pause: float, paused_before: float, is_retry: bool) -> None:
+    def __init__(
+        self, since: float, max_pause: float, paused_before: float, is_retry: bool, is_batch: bool = False
+    ) -> None:
         self.event = anyio.Event()
         self.deadline = anyio.current_effective_deadline()
         self.since = since
         self.max_pause = max_pause
         self.paused_before = paused_before
         self.is_retry = is_retry
+        self.is_batch = is_batch
         self.permit: Permit | None = None
-        self.refusal: RateLimitError | None = None
+        self.refusal: ChartMogulError | None = None
         self._look_again_at = math.inf
         self._sleeps = False
         self._scope: anyio.CancelScope | None = None
@@ -89,20 +99,21 @@ class Waiter:
             # It sleeps without a deadline, as all behind the head do, and has to wake to set one.
             self.event.set()
 
-    async def wait(self) -> None:
-        """Sleep until something has changed."""
+    async def wait(self) -> bool:
+        """Sleep until something has changed, and return whether it is time to look again."""
         if self._look_again_at == math.inf:
             self._sleeps = True
             await self.event.wait()
             self._sleeps = False
             if not self.is_served:
                 self.event = anyio.Event()
-        else:
-            with anyio.CancelScope(deadline=self._look_again_at) as self._scope:
-                await self.event.wait()
-            self._scope = None
-            # Another one may be at the head by now; only the head looks again.
-            self._look_again_at = math.inf
+            return False
+        with anyio.CancelScope(deadline=self._look_again_at) as self._scope:
+            await self.event.wait()
+        self._scope = None
+        # Another one may be at the head by now; only the head looks again.
+        self._look_again_at = math.inf
+        return True
 
     @property
     def is_served(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import chain, islice
 
 from chartmogul_async.transport.permits import Waiter
 
@@ -10,16 +11,19 @@ from chartmogul_async.transport.permits import Waiter
 class Queue:
     """The waiting tasks: first come first served, but requests that were sent before go ahead of those that were not.
 
+    Interactive requests and those of a batch are two such orders; whose turn it is between them is for others to say.
+
     A waiter whose caller gives up before a response can come would waste a slot, so it is passed over while anything
     is in flight; if nothing is, it is as good a request as any, and its response may show that they are faster by now.
     It usually leaves at its deadline; if its caller has allowed it more time by then, it returns to the front.
     """
 
     def __init__(self) -> None:
-        # All that wait; and in the order of admission, those that are not passed over.
+        # All that wait; and in the order of admission, those that are not passed over: retries, then newcomers.
         self.waiters: dict[Waiter, None] = {}
-        self._retries: OrderedDict[Waiter, None] = OrderedDict()
-        self._newcomers: OrderedDict[Waiter, None] = OrderedDict()
+        self._orders: dict[bool, tuple[OrderedDict[Waiter, None], OrderedDict[Waiter, None]]] = {
+            is_batch: (OrderedDict(), OrderedDict()) for is_batch in (False, True)
+        }
 
     def join(self, waiter: Waiter) -> None:
         """Go to the end of the waiters of the same kind."""
@@ -39,9 +43,9 @@ class Queue:
             order[waiter] = None
             order.move_to_end(waiter, last=False)
 
-    def head(self, earliest_response: float, is_idle: bool) -> Waiter | None:
-        """The first waiter whose caller does not give up before a response can come, or any if nothing is in flight."""
-        for order in (self._retries, self._newcomers):
+    def head(self, earliest_response: float, is_batch: bool) -> Waiter | None:
+        """The first waiter of a priority whose caller does not give up before a response can come."""
+        for order in self._orders[is_batch]:
             while order:
                 waiter = next(iter(order))
                 if waiter.deadline >= earliest_response:
@@ -49,7 +53,23 @@ class Queue:
                 # Each is passed over once, however many wait.
                 del order[waiter]
                 waiter.wake_at(waiter.deadline)
-        return next(iter(self.waiters), None) if is_idle else None
+        return None
+
+    def has(self, is_batch: bool) -> bool:
+        """Whether any of a priority waits and is not passed over."""
+        return any(self._orders[is_batch])
+
+    def first(self, earliest_response: float, is_batch: bool, most: int) -> list[Waiter]:
+        """The waiters of a priority from its head on."""
+        if self.head(earliest_response, is_batch) is None:
+            return []
+        waiters = islice(chain(*self._orders[is_batch]), most)
+        return [waiter for waiter in waiters if waiter.deadline >= earliest_response]
+
+    def any(self) -> Waiter | None:
+        """The one that has waited longest, even if its caller gives up before a response can come."""
+        return next(iter(self.waiters), None)
 
     def _order_of(self, waiter: Waiter) -> OrderedDict[Waiter, None]:
-        return self._retries if waiter.is_retry else self._newcomers
+        retries, newcomers = self._orders[waiter.is_batch]
+        return retries if waiter.is_retry else newcomers

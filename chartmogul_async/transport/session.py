@@ -22,6 +22,7 @@ from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_erro
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.transport.shared import SharedQueue
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Session:
         secrets: Sequence[str],
         policy: RetryPolicy,
         throttle: Throttle,
+        account: str,
         connections: httpx.AsyncBaseTransport,
         on_event: OnEvent | None,
     ) -> None:
@@ -52,6 +54,8 @@ class Session:
         self._secrets = secrets
         self._policy = policy
         self.throttle = throttle
+        self._admission: Throttle | SharedQueue = throttle
+        self._account = account
         self._connections = connections
         self._on_event = on_event
         self._loop: object = None
@@ -127,10 +131,10 @@ class Session:
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await self.throttle.acquire(policy.total)
+            permit: Permit | None = await self._admission.acquire(policy.total)
             attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
-                permit = permit or await self.throttle.acquire(attempts.budget(), is_retry=True)
+                permit = permit or await self._admission.acquire(attempts.budget(), is_retry=True)
                 outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
                 attempts.end(permit, outcome)
                 permit = None
@@ -145,7 +149,7 @@ class Session:
         try:
             request = self._request(path, params, permit)
         except BaseException:
-            self.throttle.withdraw(permit)
+            await self._admission.give_back(permit)
             raise
         status = retry_after = None
         given_up = True
@@ -157,13 +161,13 @@ class Session:
             given_up = isinstance(failure, TIMEOUTS)
             return failure
         finally:
-            for event in self.throttle.release(permit, status, retry_after, given_up and status is None):
+            for event in await self._admission.end(permit, status, retry_after, given_up and status is None):
                 self.report(event)
         return response
 
     def _attach(self) -> None:
         if not self._is_attached:
-            self.throttle.attach(self)
+            self._admission = self.throttle.attach(self, self._account)
             self._is_attached = True
 
     def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
@@ -180,7 +184,8 @@ class Session:
 
     async def _exchange(self, request: httpx.Request, budget: float) -> httpx.Response:
         with anyio.move_on_after(budget):
-            response = await self._connections.handle_async_request(request)
+            async with self._admission.alive():
+                response = await self._connections.handle_async_request(request)
             if "x-request-id" in response.headers:
                 self._mask_request_id(response)
             return response

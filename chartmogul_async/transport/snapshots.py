@@ -1,4 +1,4 @@
-"""The limits of an account as some hundred bytes, and back; starts to the microsecond, round trips to a millisecond."""
+"""The limits of an account as some hundred bytes, and back; recent times to the microsecond, trips to a millisecond."""
 
 from __future__ import annotations
 
@@ -12,32 +12,26 @@ from zlib import crc32
 
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.pace import Pace
-from chartmogul_async.transport.window import RECENT, Start, Window
+from chartmogul_async.transport.turns import Member, Turn, Turns
+from chartmogul_async.transport.window import Start, Window
 
-_TIMES = ("paused_at", "paused_until", "tested_at")
+_TIMES = ("paused_at", "paused_until", "tested_at", "interactive_at")
 _PACE_TIMES = ("refused_at", "grown_at", "even_until", "next_start")
 _DURATIONS = ("pauses_in_all", "pauses_before_success", "refusal_trip")
 _PACE_NUMBERS = ("rate", "failed_rate", "even_for")
-_INTEGERS = (
-    "per_second",
-    "parallel",
-    "max_in_flight",
-    "admitted",
-    "last_number",
-    "paused_number",
-    "lowered_number",
-    "pauses_in_a_row",
-    "successes",
-)
+_SMALL = ("per_second", "parallel", "max_in_flight", "pauses_in_a_row", "passed_over")
+_LARGE = ("admitted", "last_number", "paused_number", "lowered_number", "successes")
 
-# A version, five lengths, and the time that all others refer to; a checksum ends the whole.
-_VERSION = 1
-_HEAD = struct.Struct("<BHHHHHd")
-_NUMBERS = struct.Struct("<IIIQQQQIIQI")
+# A version, seven lengths, and the time that all others refer to; a checksum ends the whole.
+_VERSION = 2
+_HEAD = struct.Struct("<B7Hd")
+# The large ones end with the number of the probe and how many responses the pace has seen.
+_NUMBERS = struct.Struct(f"<{len(_SMALL)}I{len(_LARGE) + 2}Q")
 _FLOATS = struct.Struct(f"<{len(_TIMES + _PACE_TIMES + _DURATIONS + _PACE_NUMBERS)}d")
-# How many starts ago, and the microseconds before or after the reference of admission, sending and being counted.
-_START = struct.Struct("<Iiii")
-_UNKNOWN = 2**31 - 1
+_NAMES = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
+# The number, the process, when it was seen, how many wait there, and how many were admitted.
+_MEMBER = struct.Struct("<IIfIQ")
+_TURN = struct.Struct("<IBf")
 _LONGEST_TRIP = 2**16 - 1
 _CHECKSUM = 4
 
@@ -45,10 +39,10 @@ _CHECKSUM = 4
 def dumps(limits: AccountLimits) -> bytes:
     """Write everything that is known.
 
-    That is 191 bytes for limits that nothing has used, 991 where the default ones were used up in the last second, and
-    1295 with nineteen long exchanges beside that; each slot that lingers takes 4 more.
+    That is 215 bytes for limits that nothing has used, 1175 where the default ones were used up in the last second, and
+    1555 with nineteen long exchanges beside that; each slot that lingers takes 4 more, each process 24 to 42.
     """
-    window, pace = limits.window, limits.pace or Pace(limits.per_second, limits.per_second)
+    window, pace, turns = limits.window, limits.pace or Pace(limits.per_second, limits.per_second), limits.turns
     counted = {start.number for start in window.starts}
     # In this order three lengths are enough to know which starts are in flight, and which are in the window.
     gone = [start for start in limits.in_flight.values() if start.number not in counted]
@@ -56,17 +50,26 @@ def dumps(limits: AccountLimits) -> bytes:
     ended = [start for start in window.starts if start.number not in limits.in_flight]
     starts = (*gone, *both, *ended)
     reference = max((*(start.admitted for start in starts), *limits.lingering), default=0.0)
-    trips = [max(0, min(round(trip * 1_000_000) // 1000, _LONGEST_TRIP)) for trip in window.round_trips]
+    trips = window.round_trips
     lengths = (len(gone), len(limits.in_flight), len(starts), len(trips), len(limits.lingering))
-    integers = (*_values(limits, _INTEGERS), limits.probe or 0, pace.accepted)
     content = b"".join(
         (
-            _HEAD.pack(_VERSION, *lengths, reference),
-            _NUMBERS.pack(*integers),
+            _HEAD.pack(_VERSION, *lengths, len(turns.members), len(turns.order), reference),
+            _NUMBERS.pack(*_values(limits, _SMALL), *_values(limits, _LARGE), limits.probe or 0, pace.accepted),
             _FLOATS.pack(*_values(limits, _TIMES + _DURATIONS), *_values(pace, _PACE_TIMES + _PACE_NUMBERS)),
-            *(_packed(start, limits.last_number, reference) for start in starts),
-            struct.pack(f"<{len(limits.lingering)}i", *(_offset(end, reference) for end in limits.lingering)),
-            struct.pack(f"<{len(trips)}H", *trips),
+            # How many starts ago, the owner, and the seconds after the reference.
+            struct.pack(f"<{len(starts)}I", *[limits.last_number - start.number for start in starts]),
+            struct.pack(f"<{len(starts)}I", *[start.owner for start in starts]),
+            struct.pack(f"<{len(starts)}f", *[start.admitted - reference for start in starts]),
+            struct.pack(f"<{len(starts)}f", *[start.sent - reference for start in starts]),
+            struct.pack(f"<{len(starts)}f", *[start.counted_by - reference for start in starts]),
+            struct.pack(f"<{len(limits.lingering)}f", *[end - reference for end in limits.lingering]),
+            struct.pack(f"<{len(trips)}H", *[min(_LONGEST_TRIP, max(0, round(trip * 1000))) for trip in trips]),
+            *(
+                _MEMBER.pack(owner, each.pid, each.seen - reference, each.waiting, each.admitted)
+                for owner, each in turns.members.items()
+            ),
+            *(_TURN.pack(turn.owner, turn.is_batch, turn.until - reference) for turn in turns.order),
         )
     )
     return content + _checksum(content)
@@ -83,36 +86,55 @@ def loads(content: bytes) -> AccountLimits:
         raise ValueError("these bytes are not the limits of an account")
     if content[0] != _VERSION:
         raise ValueError(f"the limits were written by version {content[0]}, not {_VERSION}")
-    _, gone, in_flight, known, trips, lingering, reference = _HEAD.unpack_from(content)
-    floats_at = _HEAD.size + _NUMBERS.size
-    starts_at = floats_at + _FLOATS.size
-    lingering_at = starts_at + known * _START.size
-    *integers, probe, accepted = _NUMBERS.unpack_from(content, _HEAD.size)
-    numbers: dict[str, Any] = dict(zip(_INTEGERS, integers, strict=True))
-    names = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
-    floats: dict[str, Any] = dict(zip(names, _FLOATS.unpack_from(content, floats_at), strict=True))
+    _, gone, in_flight, known, trips, lingering, members, turns, reference = _HEAD.unpack_from(content)
+    place = _Place(content, _HEAD.size)
+    *integers, probe, accepted = place.take(_NUMBERS)
+    numbers: dict[str, Any] = dict(zip(_SMALL + _LARGE, integers, strict=True))
+    floats: dict[str, Any] = dict(zip(_NAMES, place.take(_FLOATS), strict=True))
     starts = [
-        Start(numbers["last_number"] - age, *(_moment(offset, reference) for offset in offsets))
-        for age, *offsets in _START.iter_unpack(content[starts_at:lingering_at])
+        Start(numbers["last_number"] - age, reference + admitted, reference + sent, reference + counted_by, owner)
+        for age, owner, admitted, sent, counted_by in zip(
+            *(place.take(struct.Struct(f"<{known}{form}")) for form in "IIfff"), strict=True
+        )
     ]
-    ends = struct.unpack_from(f"<{lingering}i", content, lingering_at)
-    round_trips = struct.unpack_from(f"<{trips}H", content, lingering_at + 4 * lingering)
-    window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))), deque(maxlen=RECENT))
-    for trip in round_trips:
-        window.learn_trip(trip / 1000)
+    ends = place.take(struct.Struct(f"<{lingering}f"))
+    window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))))
+    window.learn_trips(trip / 1000 for trip in place.take(struct.Struct(f"<{trips}H")))
     pace = Pace(numbers["per_second"], accepted=accepted, **_taken(floats, _PACE_TIMES + _PACE_NUMBERS))
     return AccountLimits(
         window=window,
         pace=None if pace.refused_at == -math.inf else pace,
         in_flight={start.number: start for start in starts[:in_flight]},
-        lingering=[_moment(end, reference) for end in ends],
+        lingering=[reference + end for end in ends],
         probe=probe or None,
+        turns=Turns(
+            {
+                owner: Member(pid, reference + seen, waiting, admitted)
+                for owner, pid, seen, waiting, admitted in (place.take(_MEMBER) for _ in range(members))
+            },
+            [
+                Turn(owner, bool(is_batch), reference + until)
+                for owner, is_batch, until in (place.take(_TURN) for _ in range(turns))
+            ],
+        ),
         **numbers,
         **_taken(floats, _TIMES + _DURATIONS),
     )
 
 
-def _values(holder: object, names: Iterable[str]) -> list[float]:
+class _Place:
+    """How far the bytes are read."""
+
+    def __init__(self, content: bytes, offset: int) -> None:
+        self._content, self._offset = content, offset
+
+    def take(self, form: struct.Struct) -> tuple[Any, ...]:
+        values = form.unpack_from(self._content, self._offset)
+        self._offset += form.size
+        return values
+
+
+def _values(holder: object, names: Iterable[str]) -> list[Any]:
     return [getattr(holder, name) for name in names]
 
 
@@ -120,20 +142,5 @@ def _taken(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def _packed(start: Start, last_number: int, reference: float) -> bytes:
-    moments = (start.admitted, start.sent, start.counted_by)
-    return _START.pack(last_number - start.number, *(_offset(moment, reference) for moment in moments))
-
-
 def _checksum(content: bytes) -> bytes:
     return crc32(content).to_bytes(_CHECKSUM, "little")
-
-
-def _offset(moment: float, reference: float) -> int:
-    if moment == math.inf:
-        return _UNKNOWN
-    return max(-_UNKNOWN, min(_UNKNOWN - 1, round((moment - reference) * 1_000_000)))
-
-
-def _moment(offset: int, reference: float) -> float:
-    return math.inf if offset == _UNKNOWN else reference + offset / 1_000_000

@@ -7,8 +7,11 @@ comes all the same to every task of the account. What it knows is in ``limits``;
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
 
+from __future__ import annotations
+
 import math
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -16,11 +19,13 @@ import anyio.lowlevel
 from attrs import frozen
 
 from chartmogul_async.checks import positive_integer
-from chartmogul_async.errors import RateLimitError, StateError
-from chartmogul_async.events import logger
+from chartmogul_async.errors import StateError
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Permit, Waiter
 from chartmogul_async.transport.queue import Queue
+from chartmogul_async.transport.refusals import rate_limited
+from chartmogul_async.transport.shared import SharedQueue
+from chartmogul_async.transport.store import Store
 
 
 @frozen
@@ -65,6 +70,8 @@ class Throttle:
     Args:
         per_second: Requests that may start in any second.
         parallel: Requests that may be in flight at once.
+        store: Where the limits of the account live, if several processes use its key: ``FileStore()`` for those of one
+            machine. Without one, each process takes the whole of the limits to be its own.
 
     Raises:
         ArgumentError: A limit is not a positive integer.
@@ -72,9 +79,12 @@ class Throttle:
 
     __module__ = "chartmogul_async"
 
-    def __init__(self, per_second: int = 40, parallel: int = 20) -> None:
+    def __init__(self, per_second: int = 40, parallel: int = 20, store: Store | None = None) -> None:
         per_second, parallel = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
         self._limits = AccountLimits(per_second, parallel)
+        self._store = store
+        self._account = ""
+        self._shared: SharedQueue | None = None
         self._queue = Queue()
         self._waited = 0
 
@@ -92,11 +102,11 @@ class Throttle:
         Returns:
             The figures of this moment.
         """
-        limits = self._limits
+        shared, limits = self._shared, self._limits if self._shared is None else self._shared.limits
         return ThrottleStatistics(
-            admitted=limits.admitted,
-            waited=self._waited,
-            waiting=len(self._queue.waiters),
+            admitted=limits.admitted if shared is None else shared.admitted,
+            waited=self._waited if shared is None else shared.waited,
+            waiting=len((self._queue if shared is None else shared.queue).waiters),
             in_flight=len(limits.in_flight),
             max_in_flight=limits.max_in_flight,
             paused_until=_or_none(limits.paused_until),
@@ -123,6 +133,8 @@ class Throttle:
             None if per_second is None else positive_integer("per_second", per_second),
             None if parallel is None else positive_integer("parallel", parallel),
         )
+        if self._shared is not None:
+            self._shared.resize(per_second, parallel)
         if self._queue.waiters:
             self._admit_waiting()
 
@@ -135,19 +147,25 @@ class Throttle:
         Returns:
             The number, 0 while requests are paused.
         """
+        if self._shared is not None:
+            return self._shared.free_slots(taken)
         limits = self._limits
         return limits.free_slots(anyio.current_time(), max(len(limits.in_flight) + len(self._queue.waiters), taken))
 
     # --- event loops ---------------------------------------------------------------------------------------
 
-    def attach(self, user: object) -> None:
+    def attach(self, user: object, account: str = "") -> Throttle | SharedQueue:
         """Called by a client at its first request: from then on the throttle belongs to that event loop.
 
         Args:
             user: The client's session.
+            account: What the store knows the account by.
+
+        Returns:
+            What admits the client's requests.
 
         Raises:
-            StateError: It serves a client in another event loop.
+            StateError: It serves a client in another event loop, or its store one of another account.
         """
         loop = anyio.lowlevel.current_token()
         if loop != self._loop:
@@ -162,7 +180,19 @@ class Throttle:
             self._move_to(loop)
             if has_ended:
                 self._start_afresh()
+            self._shared = None
         self._users.add(user)
+        return self if self._store is None else self._share(self._store, account)
+
+    def _share(self, store: Store, account: str) -> SharedQueue:
+        if self._shared is None:
+            self._account = account
+            self._shared = SharedQueue(store, account, self._limits.per_second, self._limits.parallel)
+        elif account != self._account:
+            raise StateError(
+                "this Throttle's store keeps the limits of another account; make one Throttle for each account"
+            )
+        return self._shared
 
     def detach(self, user: object) -> None:
         """Called by a client when it closes, perhaps in another event loop.
@@ -202,13 +232,14 @@ class Throttle:
 
     # --- the queue -----------------------------------------------------------------------------------------
 
-    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
+    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``release``.
 
         Args:
             max_pause: Seconds that the pauses which the server asks for may last; time spent queueing behind other
                 requests does not count.
             is_retry: The request was sent before, so it goes ahead of those that were not.
+            is_batch: Interactive requests go first.
 
         Returns:
             A permit for one exchange.
@@ -217,14 +248,14 @@ class Throttle:
             RateLimitError: The pauses last longer.
         """
         now = anyio.current_time()
-        if not self._queue.waiters and (number := self._limits.admit(now)):
+        if not self._queue.waiters and (number := self._limits.admit(now, is_batch=is_batch)):
             return Permit(self.mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
             if number := self._limits.admit(now, as_test=True):
                 return Permit(self.mark_sent, number, now)
-            raise _rate_limited(f"another {pause:.0f} s", pause)
-        waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry)
+            raise rate_limited(f"another {pause:.0f} s", pause)
+        waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry, is_batch)
         self._queue.join(waiter)
         try:
             if self._head(now) is waiter:
@@ -248,9 +279,10 @@ class Throttle:
         now = anyio.current_time()
         limits = self._limits
         while (head := self._head(now)) is not None:
-            number = limits.admit(now)
+            batch_waits = not head.is_batch and self._queue.has(is_batch=True)
+            number = limits.admit(now, is_batch=head.is_batch, batch_waits=batch_waits)
             if number is None:
-                head.wake_at(limits.next_start(now))
+                head.wake_at(limits.next_start(now, head.is_batch and not limits.batch_is_due))
                 return
             self._queue.leave(head)
             self._waited += 1
@@ -259,7 +291,9 @@ class Throttle:
             head.event.set()
 
     def _head(self, now: float) -> Waiter | None:
-        return self._queue.head(now + self._limits.window.fastest, is_idle=not self._limits.in_flight)
+        earliest_response, first = now + self._limits.window.fastest, self._limits.batch_is_due
+        head = self._queue.head(earliest_response, first) or self._queue.head(earliest_response, not first)
+        return self._queue.any() if head is None and not self._limits.in_flight else head
 
     def _leave(self, waiter: Waiter) -> None:
         if self._is_elsewhere():
@@ -324,23 +358,29 @@ class Throttle:
             self._admit_waiting()
         return events
 
+    async def end(
+        self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
+    ) -> tuple[LimitEvent, ...]:
+        """``release``, as where it takes a while."""
+        return self.release(permit, status, retry_after, given_up)
+
+    async def give_back(self, permit: Permit) -> None:
+        """``withdraw``, as where it takes a while."""
+        self.withdraw(permit)
+
+    def alive(self) -> AbstractAsyncContextManager[None]:
+        """Nobody takes the slots of this process away."""
+        return nullcontext()
+
     def _refuse_waiting(self, now: float) -> None:
         """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds."""
         limits, left = self._limits, self._limits.pause_left(now)
         for waiter in list(self._queue.waiters):
             paused = limits.fruitless_pauses(now, waiter.paused_before)
             if left and paused + left + limits.window.fastest >= waiter.max_pause:
-                waiter.refusal = _rate_limited(f"{paused + left:.0f} s in all", left)
-                waiter.refusal.waited = paused
+                waiter.refusal = rate_limited(f"{paused + left:.0f} s in all", left, paused)
                 self._queue.leave(waiter)
                 waiter.event.set()
-
-
-def _rate_limited(how_long: str, pause: float) -> RateLimitError:
-    exceeds = "which exceeds RetryPolicy.total; the key may be in use elsewhere"
-    error = RateLimitError(f"not sent: rate limited for {how_long}, {exceeds}", 429, retry_after=pause)
-    logger.info("%s", error.message)
-    return error
 
 
 def _has_ended(loop: object) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 from attrs import Factory, define
 
@@ -41,13 +42,14 @@ class Start:
     """The start of one request.
 
     ``sent`` is when it was written to the socket, ``counted_by`` the latest moment at which the server can have counted
-    it; both are infinity while that is unknown.
+    it; both are infinity while that is unknown. ``owner`` is the process that sends it, where there are several.
     """
 
     number: int
     admitted: float
     sent: float = math.inf
     counted_by: float = math.inf
+    owner: int = 0
 
 
 @define(eq=False)
@@ -77,19 +79,20 @@ class Window:
             return
         start.counted_by = now
         trip = now - start.sent
-        self.learn_trip(trip)
+        self.learn_trips((trip,))
         if limit <= _FEW:
             return
         start.counted_by = now - max(0.0, self.fastest - _MARGIN)
         if self._is_usual(trip):
             start.counted_by = min(start.counted_by, start.sent + _TRAVEL)
 
-    def learn_trip(self, trip: float) -> None:
-        """A round trip took so many seconds."""
-        self.round_trips.append(trip)
-        trips = sorted(self.round_trips)
-        self.fastest = trips[0]
-        self.usual = trips[int((len(trips) - 1) * _USUAL_SHARE)]
+    def learn_trips(self, trips: Iterable[float]) -> None:
+        """Round trips took so many seconds."""
+        self.round_trips.extend(trips)
+        if self.round_trips:
+            in_order = sorted(self.round_trips)
+            self.fastest = in_order[0]
+            self.usual = in_order[int((len(in_order) - 1) * _USUAL_SHARE)]
 
     def opens_at(self, now: float, limit: int) -> float:
         """When the next start fits into a limit: now, later, or (infinity) only after a response."""

@@ -1,0 +1,252 @@
+"""The limits of accounts in files that the processes of one machine share: no server, no daemon."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from attrs import define
+
+from chartmogul_async.checks import one_of
+from chartmogul_async.errors import ArgumentError
+from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.snapshots import dumps, loads
+from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
+
+if sys.platform != "win32":
+    import fcntl
+
+T = TypeVar("T")
+
+# Another process holds the lock for some hundred microseconds; one that was stopped meanwhile may hold it for ever.
+_PATIENCE = 1.0
+_FIRST_RETRY = 0.0002
+_LONGEST_RETRY = 0.01
+# Seconds after which it is asked again which processes still run.
+_LOOK_FOR_DEAD_EVERY = 0.1
+# Bytes; some dozens of processes need a few thousand.
+_LARGEST = 1_000_000
+_LENGTH = struct.Struct("<I")
+# Seconds after which a server has forgotten the requests that are not known.
+_UNKNOWN_FOR = 1.1
+# Nobody but the owner may read the state, or change it.
+_FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+
+
+@define(eq=False)
+class _File:
+    """The open file of one account, in one process.
+
+    Attributes:
+        descriptor: Its descriptor.
+        pid: The process that opened it; after a fork it must be opened anew, or both would hold one lock.
+        content: All of the file as it was last written here.
+        limits: The same, as a value.
+        looked_at: When it was last asked which processes still run.
+    """
+
+    descriptor: int
+    pid: int
+    content: bytes = b""
+    limits: AccountLimits | None = None
+    looked_at: float = 0.0
+
+
+class FileStore:
+    """Keeps the limits of accounts in a folder, so that all processes of one user on one machine share them.
+
+    Pass it to the ``Throttle`` of each process: ``Throttle(store=FileStore())``. Each account has a file of its own, named
+    by a hash of its key; a process that dies, even in the middle of writing, leaves nothing behind that others would
+    wait for. The folder must be on a local disk, since locks on network file systems are not reliable.
+
+    Args:
+        path: The folder, by default ``chartmogul_async`` in ``$XDG_RUNTIME_DIR``, or in the system's folder for
+            temporary files with the user's number in its name. It is made if there is none.
+        on_outage: What to do while the files cannot be used: ``"local"`` takes an equal share of the limits among the
+            processes last seen, and says so in the log; ``"raise"`` raises ``StoreError``.
+
+    Raises:
+        ArgumentError: ``on_outage`` is neither of the two, or this system has no locks that would do.
+    """
+
+    __module__ = "chartmogul_async"
+
+    poll = 0.005
+    lease = float("inf")
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, on_outage: OnOutage = "local") -> None:
+        if sys.platform == "win32":
+            raise ArgumentError("FileStore needs locks that Windows does not have; use RedisStore")
+        self.path = _default_folder() if path is None else Path(path)
+        self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
+        self._files: dict[str, _File] = {}
+
+    def __repr__(self) -> str:
+        return f"FileStore({str(self.path)!r}, on_outage={self.on_outage!r})"
+
+    @property
+    def pid(self) -> int:
+        """The number of this process."""
+        return os.getpid()
+
+    async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        """Read the limits of an account, change them, and write them, while no other process can.
+
+        Args:
+            account: The name of the file.
+            fresh: Makes the limits of an account that is not known yet.
+            change: Called with the limits and the time that all processes of the machine share.
+
+        Returns:
+            What ``change`` returned.
+
+        Raises:
+            StoreOutageError: The file cannot be opened, locked, read or written.
+        """
+        try:
+            file = self._file(account)
+            await _lock(file.descriptor)
+            try:
+                return _changed(file, fresh, change)
+            finally:
+                fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            self._forget(account)
+            raise StoreOutageError(f"{self.path}: {error.strerror or error}") from None
+
+    def read(self, account: str) -> AccountLimits | None:
+        """The limits of an account as they are, without waiting for anybody; None if they cannot be read."""
+        try:
+            return _read((self.path / account).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def accounts(self) -> list[str]:
+        """The names of the accounts that are known."""
+        return sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
+
+    def _file(self, account: str) -> _File:
+        file = self._files.get(account)
+        if file is None or file.pid != os.getpid():
+            file = self._files[account] = _File(_opened(self.path, account), os.getpid())
+        return file
+
+    def _forget(self, account: str) -> None:
+        """Open the file anew next time: its disk may have been replaced."""
+        file = self._files.pop(account, None)
+        if file is not None:
+            os.close(file.descriptor)
+
+
+def _default_folder() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "chartmogul_async"
+    return Path(tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
+
+
+def _opened(folder: Path, account: str) -> int:
+    folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    _check_private(os.stat(folder, follow_symlinks=False), stat.S_ISDIR, "the folder")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(folder / account, flags, _FILE_MODE)
+    try:
+        _check_private(os.fstat(descriptor), stat.S_ISREG, "the file")
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_private(status: os.stat_result, is_right_kind: Callable[[int], bool], what: str) -> None:
+    if not is_right_kind(status.st_mode):
+        raise OSError(errno.EINVAL, f"{what} is something else, perhaps a link")
+    if status.st_uid != os.getuid():
+        raise OSError(errno.EPERM, f"{what} belongs to another user")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise OSError(errno.EPERM, f"{what} can be read or written by other users")
+
+
+async def _lock(descriptor: int) -> None:
+    """Lock a file, without holding up the event loop while another process does."""
+    give_up_at = time.monotonic() + _PATIENCE
+    pause = _FIRST_RETRY
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise OSError(errno.ETIMEDOUT, "another process holds the lock, and may have been stopped") from None
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_RETRY)
+        else:
+            return
+
+
+def _changed(file: _File, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+    content = os.pread(file.descriptor, _LARGEST, 0)
+    now = time.monotonic()
+    limits = file.limits if content == file.content and file.limits is not None else _loaded(content, now, fresh)
+    # What follows may fail, and leave a value that was never written.
+    file.limits = None
+    if now >= file.looked_at + _LOOK_FOR_DEAD_EVERY:
+        file.looked_at = now
+        _remove_dead(limits, now)
+    result = change(limits, now)
+    written = dumps(limits)
+    # What is left of a longer one behind it does no harm.
+    content = _LENGTH.pack(len(written)) + written
+    if os.pwrite(file.descriptor, content, 0) < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    file.content = content + file.content[len(content) :]
+    file.limits = limits
+    return result
+
+
+def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> AccountLimits:
+    if not content:
+        return fresh()
+    try:
+        limits = _read(content)
+    except ValueError:
+        # Another process wrote a part of it, or another version did. All that is known is that somebody was here.
+        limits = fresh()
+        limits.paused_until = now + _UNKNOWN_FOR
+        return limits
+    latest = max((member.seen for member in limits.turns.members.values()), default=now)
+    if latest > now:
+        # The clock began anew with the machine.
+        limits.shift(now - latest)
+    return limits
+
+
+def _read(content: bytes) -> AccountLimits:
+    if len(content) < _LENGTH.size:
+        raise ValueError("these bytes are not the limits of an account")
+    (length,) = _LENGTH.unpack_from(content)
+    return loads(content[_LENGTH.size : _LENGTH.size + length])
+
+
+def _remove_dead(limits: AccountLimits, now: float) -> None:
+    for owner, member in list(limits.turns.members.items()):
+        if not _runs(member.pid):
+            limits.remove_member(owner, now)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,389 @@
+"""The queue of one event loop around limits that other processes use, too.
+
+Only one update of the store is under way at a time, and it carries everything that has come up: what was sent, what
+ended, what waits. So a busy process asks the store no more than twice for each request, and an idle one never.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+from attrs import define
+
+from chartmogul_async.errors import ChartMogulError, StoreError
+from chartmogul_async.events import logger
+from chartmogul_async.transport.limits import AccountLimits, LimitEvent
+from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.queue import Queue
+from chartmogul_async.transport.refusals import rate_limited
+from chartmogul_async.transport.store import Change, Store, StoreOutageError
+
+# A process tells the store that it is alive this many times in each lease.
+_RENEWALS = 3
+# Seconds after which a store that was away is tried again.
+_RETRY_AFTER = 1.0
+# The numbers of requests that the store never knew begin here.
+_ALONE = 2**40
+# At most so many requests are admitted by one update.
+_AT_ONCE = 40
+
+
+@define(eq=False)
+class _End:
+    """The end of an exchange, which the next update reports; ``events`` are what it changed for all requests."""
+
+    permit: Permit
+    moment: float
+    status: int | None = None
+    retry_after: float | None = None
+    given_up: bool = False
+    withdrawn: bool = False
+    events: tuple[LimitEvent, ...] = ()
+
+
+@define(eq=False)
+class _Update:
+    """What an update brought."""
+
+    limits: AccountLimits
+    now: float
+    numbers: list[tuple[Waiter, int]]
+    looks_again: dict[bool, float]
+    adopted: list[tuple[Permit, int]]
+
+
+class SharedQueue:
+    """Admits the requests of one event loop, in turn with those of other processes.
+
+    Args:
+        store: Where the limits are.
+        account: Which account they belong to.
+        per_second: Requests that may start in any second, in all processes.
+        parallel: Requests that may be in flight at once, in all processes.
+    """
+
+    def __init__(self, store: Store, account: str, per_second: int, parallel: int) -> None:
+        self._store = store
+        self._account = account
+        self._size = per_second, parallel
+        # Whether the store does not know it yet.
+        self._resized = True
+        # As the latest update left them, and the store's clock minus that of the event loop.
+        self.limits = AccountLimits(per_second, parallel)
+        self._offset = 0.0
+        self.queue = Queue()
+        self.admitted = self.waited = 0
+        # Drawn by lot, since processes on several machines must not have the same one.
+        self._member = secrets.randbits(31) + 1
+        self._in_flight: dict[Permit, None] = {}
+        self._ends: list[_End] = []
+        self._lock = anyio.Lock(fast_acquire=True)
+        self._asked = self._carried = 0
+        self._updated_at = -math.inf
+        # While the store is away.
+        self._alone: AccountLimits | None = None
+        self._retry_at = -math.inf
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+        """Wait for a slot, and then for the window. The slot is taken until ``end``.
+
+        Args:
+            max_pause: Seconds that the pauses which the server asks for may last.
+            is_retry: The request was sent before, so it goes ahead of those that were not.
+            is_batch: Interactive requests go first.
+
+        Returns:
+            A permit for one exchange.
+
+        Raises:
+            RateLimitError: The pauses last longer.
+            StoreError: The store is away, and nothing else is to be used then.
+        """
+        now = anyio.current_time()
+        waiter = Waiter(now, max_pause, self.limits.seconds_paused(now + self._offset), is_retry, is_batch)
+        self.queue.join(waiter)
+        try:
+            if waiter in self._heads(now):
+                await self._update()
+                # The update itself is not cut off.
+                await anyio.lowlevel.checkpoint_if_cancelled()
+            while not waiter.is_served:
+                is_due = await waiter.wait()
+                if is_due and not waiter.is_served:
+                    self.queue.extend(waiter, anyio.current_effective_deadline())
+                    await self._update()
+        except BaseException:
+            await self._leave(waiter)
+            raise
+        if waiter.refusal is not None:
+            raise waiter.refusal
+        # A waiter that is served has one of the two.
+        assert waiter.permit is not None
+        return waiter.permit
+
+    async def _leave(self, waiter: Waiter) -> None:
+        self.queue.leave(waiter)
+        if waiter.permit is not None:
+            # Cancelled in the moment of its admission: nothing was sent.
+            await self.give_back(waiter.permit)
+        elif not self.queue.waiters:
+            # Its turn is another process's.
+            await self._update()
+        else:
+            now = anyio.current_time()
+            for head in self._heads(now):
+                head.wake_at(now)
+
+    async def give_back(self, permit: Permit) -> None:
+        """Give back a permit whose request was never sent, so that it counts nowhere."""
+        self.admitted -= 1
+        self.waited -= permit.was_queued
+        await self._report(_End(permit, anyio.current_time(), withdrawn=True))
+
+    async def end(
+        self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
+    ) -> tuple[LimitEvent, ...]:
+        """Give the slot back and learn from the response.
+
+        Args:
+            permit: What ``acquire`` returned.
+            status: The status of the response, None if there was none.
+            retry_after: The seconds that it asked to wait, if it did.
+            given_up: There was no response because the client did not wait for it.
+
+        Returns:
+            What changed for all requests, if anything did.
+        """
+        end = _End(permit, anyio.current_time(), status, retry_after, given_up)
+        await self._report(end)
+        permit.response_time = self.limits.window.fastest
+        if status == 429:
+            permit.pause_left = self.limits.pause_left(anyio.current_time() + self._offset)
+        return end.events
+
+    async def _report(self, end: _End) -> None:
+        if end.permit not in self._in_flight:
+            return
+        del self._in_flight[end.permit]
+        self._ends.append(end)
+        await self._update()
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[None]:
+        """Keep the slots of this process while the block runs, however long it takes."""
+        if self._store.lease == math.inf:
+            yield
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._renew)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _renew(self) -> None:
+        every = self._store.lease / _RENEWALS
+        while True:
+            now = anyio.current_time()
+            if now < self._updated_at + every:
+                await anyio.sleep(self._updated_at + every - now)
+            else:
+                # Another exchange need not do the same.
+                self._updated_at = now
+                await self._update()
+
+    # --- updates -------------------------------------------------------------------------------------------
+
+    async def _update(self) -> None:
+        """Bring the store up to date, or wait for the update that carries what has come up here."""
+        self._asked += 1
+        ticket = self._asked
+        # An update that was cut off would leave it open whether it took place. The store bounds its time.
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                if self._carried >= ticket:
+                    return
+                self._carried = self._asked
+                await self._carry()
+
+    async def _carry(self) -> None:
+        ends, self._ends = self._ends, []
+        change = self._change(ends)
+        try:
+            update = await self._reach(change)
+        except StoreOutageError as outage:
+            self._ends = ends + self._ends
+            self._refuse_all(f"not sent: the store of the limits is away: {outage}")
+            return
+        now = self._updated_at = anyio.current_time()
+        self.limits, self._offset = update.limits, update.now - now
+        self._resized = self._resized and self._alone is not None
+        for permit, number in update.adopted:
+            permit.number = number
+        for waiter, number in update.numbers:
+            self._serve(waiter, number, now)
+        self._refuse_waiting(now)
+        for head in self._heads(now):
+            head.wake_at(update.looks_again.get(head.is_batch, update.now) - self._offset)
+
+    def _serve(self, waiter: Waiter, number: int, now: float) -> None:
+        paused = self.limits.fruitless_pauses(now + self._offset, waiter.paused_before)
+        queued = now - waiter.since
+        permit = Permit(_nothing, number, now, queued, paused, was_queued=queued > 0)
+        if waiter not in self.queue.waiters:
+            # Its caller left during the update.
+            self._ends.append(_End(permit, now, withdrawn=True))
+            return
+        self._in_flight[permit] = None
+        self.admitted += 1
+        self.waited += permit.was_queued
+        self.queue.leave(waiter)
+        waiter.permit = permit
+        waiter.event.set()
+
+    async def _reach(self, change: Change[_Update]) -> _Update:
+        """Update the store; while it is away, limits of the own share."""
+        now = anyio.current_time()
+        if self._alone is None or now >= self._retry_at:
+            try:
+                update = await self._store.update(self._account, self._fresh, change)
+            except StoreOutageError as outage:
+                if self._store.on_outage == "raise":
+                    raise
+                self._go_alone(outage)
+            else:
+                if self._alone is not None:
+                    logger.warning("the store of the limits is back")
+                    self._alone = None
+                return update
+        # It is set here in any case.
+        assert self._alone is not None
+        return change(self._alone, now)
+
+    def _fresh(self) -> AccountLimits:
+        return AccountLimits(*self._size)
+
+    def _go_alone(self, outage: StoreOutageError) -> None:
+        self._retry_at = anyio.current_time() + _RETRY_AFTER
+        if self._alone is None:
+            processes = max(1, len(self.limits.turns.members))
+            share = max(1, self._size[0] // processes), max(1, self._size[1] // processes)
+            logger.warning(
+                "the store of the limits is away: %s; until it is back, this process uses %d requests a second and %d in "
+                "parallel, its share among %d",
+                outage,
+                *share,
+                processes,
+            )
+            self._alone = AccountLimits(*share, last_number=_ALONE)
+
+    def _change(self, ends: list[_End]) -> Change[_Update]:
+        """What an update does; it may be tried several times, so it changes nothing but the limits."""
+        here = anyio.current_time()
+        waiters = {is_batch: self._candidates(is_batch, here) for is_batch in (False, True)}
+        waiting, in_flight, size = len(self.queue.waiters), list(self._in_flight), self._size if self._resized else None
+
+        def change(limits: AccountLimits, now: float) -> _Update:
+            limits.turns.see(self._member, self._store.pid, now, waiting)
+            for owner in limits.turns.unseen_since(now - self._store.lease):
+                limits.remove_member(owner, now)
+            if size not in (None, (limits.per_second, limits.parallel)):
+                limits.resize(*size)
+            for end in ends:
+                self._apply(end, limits, min(now, end.moment + now - here))
+            update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
+            for is_batch in self._priorities(limits):
+                self._admit(update, waiters[is_batch], is_batch, bool(waiters[True]))
+            limits.turns.members[self._member].waiting -= len(update.numbers)
+            return update
+
+        return change
+
+    def _apply(self, end: _End, limits: AccountLimits, now: float) -> None:
+        number = end.permit.number
+        if number not in limits.in_flight:
+            # The store has lost it, or took this process to be gone.
+            return
+        if end.withdrawn:
+            limits.withdraw(number)
+            return
+        if end.permit.sent is not None:
+            limits.mark_sent(number, end.permit.sent + now - end.moment)
+        end.events = limits.release(number, now, end.status, end.retry_after, end.given_up)
+
+    def _reconcile(self, limits: AccountLimits, now: float, in_flight: list[Permit]) -> list[tuple[Permit, int]]:
+        """After an outage the limits may know other requests of this process than those that are in flight."""
+        known = {number for number, start in limits.in_flight.items() if start.owner == self._member}
+        for number in known.difference(permit.number for permit in in_flight):
+            limits.release(number, now, given_up=True)
+        return [(permit, limits.adopt(self._member, now)) for permit in in_flight if permit.number not in known]
+
+    def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
+        return (True, False) if limits.batch_is_due else (False, True)
+
+    def _admit(self, update: _Update, waiters: list[Waiter], is_batch: bool, batch_waits: bool) -> None:
+        limits, now = update.limits, update.now
+        for taken, waiter in enumerate(waiters):
+            number = limits.admit_in_turn(self._member, now, is_batch, batch_waits, taken)
+            if number is None and self._exceeds(waiter, limits, now):
+                number = limits.admit(now, as_test=True, owner=self._member)
+            if number is None:
+                update.looks_again[is_batch] = limits.wait_for_turn(self._member, now, is_batch, self._store.poll)
+                return
+            update.numbers.append((waiter, number))
+        limits.turns.end(self._member, is_batch)
+
+    def _exceeds(self, waiter: Waiter, limits: AccountLimits, now: float) -> bool:
+        """Whether the pause leaves no time for a response."""
+        pause = limits.pause_left(now)
+        return pause > 0 and pause + limits.window.fastest >= waiter.max_pause
+
+    # --- the own queue -------------------------------------------------------------------------------------
+
+    def resize(self, per_second: int | None, parallel: int | None) -> None:
+        """The next update changes the limits for all processes."""
+        self._size = per_second or self._size[0], parallel or self._size[1]
+        self._resized = True
+
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, as far as this process knows."""
+        waiting = len(self.limits.in_flight) + len(self.queue.waiters)
+        return self.limits.free_slots(anyio.current_time() + self._offset, max(waiting, taken))
+
+    def _candidates(self, is_batch: bool, now: float, most: int = _AT_ONCE) -> list[Waiter]:
+        """Those of a priority that may be admitted next, in order."""
+        candidates = self.queue.first(now + self.limits.window.fastest, is_batch, most)
+        if candidates or self._in_flight:
+            return candidates
+        # Nothing is in flight, so that a call whose time is short is as good as any.
+        last = self.queue.any()
+        return [last] if last is not None and last.is_batch == is_batch else []
+
+    def _heads(self, now: float) -> list[Waiter]:
+        return [head for is_batch in (False, True) for head in self._candidates(is_batch, now, most=1)]
+
+    def _refuse_waiting(self, now: float) -> None:
+        at = now + self._offset
+        left = self.limits.pause_left(at)
+        for waiter in list(self.queue.waiters) if left else ():
+            paused = self.limits.fruitless_pauses(at, waiter.paused_before)
+            if paused + left + self.limits.window.fastest >= waiter.max_pause:
+                self._refuse(waiter, rate_limited(f"{paused + left:.0f} s in all", left, paused))
+
+    def _refuse_all(self, message: str) -> None:
+        for waiter in list(self.queue.waiters):
+            self._refuse(waiter, StoreError(message))
+
+    def _refuse(self, waiter: Waiter, error: ChartMogulError) -> None:
+        self.queue.leave(waiter)
+        waiter.refusal = error
+        waiter.event.set()
+
+
+def _nothing(_number: int, _moment: float) -> None:
+    """The next update reports when the request was written to its socket."""

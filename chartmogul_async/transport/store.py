@@ -1,0 +1,51 @@
+"""Where the limits of an account live, if several processes share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar
+
+from chartmogul_async.transport.limits import AccountLimits
+
+T = TypeVar("T")
+
+OnOutage = Literal["local", "raise"]
+Change = Callable[[AccountLimits, float], T]
+
+
+class StoreOutageError(Exception):
+    """A store cannot be reached, or does not answer in time. Its message says why, without any secret."""
+
+
+class Store(Protocol):
+    """An atomic place for the limits of any number of accounts.
+
+    Attributes:
+        on_outage: What to do while it is away.
+        poll: Seconds after which to look again for what has no time of its own, such as a slot.
+        lease: Seconds after which a process that was not seen is taken to be gone, with its slots; infinity if the
+            store finds out by itself.
+        pid: The number of the process, for stores that can ask whether it runs; 0 for others.
+    """
+
+    on_outage: OnOutage
+    poll: float
+    lease: float
+    pid: int
+
+    async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        """Read the limits of an account, change them, and write them, all at once.
+
+        Args:
+            account: Which account.
+            fresh: Makes the limits of an account that is not known yet.
+            change: Called with the limits and the time on the store's clock, perhaps several times, of which the last
+                one counts.
+
+        Returns:
+            What ``change`` returned.
+
+        Raises:
+            StoreOutageError: They could not be read or written.
+        """
+        ...

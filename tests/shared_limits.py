@@ -1,0 +1,62 @@
+"""A store for the throttles of one event loop, which stand for as many processes, in virtual time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+
+from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.snapshots import dumps, loads
+from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
+
+T = TypeVar("T")
+
+
+class LoopStore:
+    """Keeps the limits as bytes, as other stores do.
+
+    Args:
+        latency: Seconds that a value takes in each direction; updates that overlap are tried again, as with Redis.
+        lease: Seconds after which a process that was not seen is taken to be gone.
+        on_outage: What to do while the store is away.
+    """
+
+    pid = 0
+
+    def __init__(self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local") -> None:
+        self.latency, self.lease, self.on_outage = latency, lease, on_outage
+        self.poll = 0.005 + latency
+        self.is_away = False
+        self.updates = self.conflicts = 0
+        self._contents: dict[str, bytes] = {}
+
+    async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        while True:
+            content = self._contents.get(account)
+            await anyio.sleep(self.latency)
+            self._check()
+            self.updates += 1
+            limits = fresh() if content is None else loads(content)
+            result = change(limits, anyio.current_time())
+            if self._contents.get(account) == content:
+                self._contents[account] = dumps(limits)
+                await anyio.sleep(self.latency)
+                return result
+            self.conflicts += 1
+
+    def limits(self, account: str) -> AccountLimits:
+        return loads(self._contents[account])
+
+    def forget(self) -> None:
+        self._contents.clear()
+
+    @property
+    def accounts(self) -> list[str]:
+        return list(self._contents)
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise StoreOutageError("nobody answers")

@@ -1,0 +1,551 @@
+"""Several processes with one budget, in virtual time: each throttle of a store stands for a process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import anyio
+import httpx
+import pytest
+
+from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
+from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.permits import Permit
+from chartmogul_async.transport.shared import SharedQueue
+from tests.shared_limits import LoopStore
+from tests.worlds.servers import COUNTERS, Server, SlidingLog, TokenBucket, between, constant
+
+KEY = "api-key-of-an-account"
+# Updates for a request, with those that only look whether a slot is free.
+UPDATES = 6
+
+
+def client_of(
+    transport: httpx.AsyncBaseTransport, store: LoopStore, retry: RetryPolicy = RetryPolicy(), key: str = KEY
+) -> AsyncClient:
+    return AsyncClient(key, transport=transport, throttle=Throttle(store=store), retry=retry)
+
+
+async def run_processes(server: Server, store: LoopStore, counts: Sequence[int]) -> list[float]:
+    """So many calls in each process, started at once; the seconds that each process took."""
+    took: list[float] = []
+    started = anyio.current_time()
+
+    async def process(calls: int) -> None:
+        async with client_of(server, store) as client, anyio.create_task_group() as group:
+            for _ in range(calls):
+                group.start_soon(client.ping)
+        took.append(anyio.current_time() - started)
+
+    async with anyio.create_task_group() as group:
+        for calls in counts:
+            group.start_soon(process, calls)
+    return took
+
+
+def limits_in(store: LoopStore) -> AccountLimits:
+    (account,) = store.accounts
+    return store.limits(account)
+
+
+def queue_of(store: LoopStore, per_second: int = 40, parallel: int = 20) -> SharedQueue:
+    return SharedQueue(store, "account", per_second, parallel)
+
+
+async def admit(queue: SharedQueue, number: int = 1) -> list[Permit]:
+    return [await queue.acquire() for _ in range(number)]
+
+
+# --- one budget ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("counting", COUNTERS)
+@pytest.mark.parametrize("counts", [(100,) * 4, (370, 10, 10, 10), (25,) * 16], ids=["even", "uneven", "sixteen"])
+@pytest.mark.parametrize("latency", [0.0, 0.0005], ids=["file", "network"])
+async def test_no_refusal_and_little_time_lost(counting: str, counts: Sequence[int], latency: float) -> None:
+    """What one process would take, within a hundredth: 9.33 s, where 9.03 s are ideal."""
+    store = LoopStore(latency)
+    server = Server(COUNTERS[counting](40), there=between(0, 0.02), work=constant(0.03))
+    took = await run_processes(server, store, counts)
+    assert server.refusals == 0
+    assert max(took) <= 1.01 * 9.33
+    assert store.updates <= UPDATES * 400
+    assert limits_in(store).in_flight == {}
+
+
+@pytest.mark.parametrize("work", [0.03, 0.9])
+async def test_processes_take_turns(work: float) -> None:
+    """Where the window is short, and where slots are."""
+    server = Server(SlidingLog(40), there=between(0, 0.02), work=constant(work))
+    took = await run_processes(server, LoopStore(), (100,) * 4)
+    assert server.refusals == 0
+    assert max(took) <= 1.25 * min(took)
+    assert max(took) <= 1.06 * max(9.33, 400 / 20 * (work + 0.025))
+
+
+async def test_a_busy_process_gets_what_others_leave() -> None:
+    server = Server(SlidingLog(40))
+    few, many = await run_processes(server, LoopStore(), (4, 396))
+    assert few < 0.2
+    assert many <= 1.01 * 9.33
+
+
+async def test_two_accounts_never_mix() -> None:
+    store, one, other = LoopStore(), Server(SlidingLog(40)), Server(SlidingLog(40))
+
+    async def process(server: Server, key: str) -> None:
+        async with client_of(server, store, key=key) as client, anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(client.ping)
+
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(process, one, "key-of-one-account")
+        group.start_soon(process, other, "key-of-another-account")
+    assert anyio.current_time() - started < 0.2
+    assert len(store.accounts) == 2
+    assert "key" not in repr(store.accounts)
+
+
+async def test_one_throttle_is_for_one_account() -> None:
+    throttle = Throttle(store=LoopStore())
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": "pong!"}))
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
+        await client.ping()
+        async with AsyncClient(KEY, transport=transport, throttle=throttle) as again:
+            await again.ping()
+        async with AsyncClient("another-key", transport=transport, throttle=throttle) as other:
+            with pytest.raises(errors.StateError, match="keeps the limits of another account"):
+                await other.ping()
+
+
+# --- what is learned reaches everyone ------------------------------------------------------------------------------
+
+
+async def test_a_pause_is_everybodys() -> None:
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    (permit,) = await admit(one)
+    await one.end(permit, 429, retry_after=7.0)
+    started = anyio.current_time()
+    await other.acquire()
+    assert anyio.current_time() - started == pytest.approx(7.0)
+
+
+async def test_a_probe_of_another_process_ends_a_pause() -> None:
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    refused = await admit(one, 2)
+    await one.end(refused[0], 429, retry_after=1.0)
+    probe = await one.acquire()
+    admitted: list[float] = []
+
+    async def wait() -> None:
+        await other.acquire()
+        admitted.append(anyio.current_time())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(0.5)
+        assert admitted == []
+        await one.end(probe, 200)
+        responded = anyio.current_time()
+    assert admitted[0] - responded <= 0.6
+
+
+async def test_a_learned_rate_is_everybodys() -> None:
+    server = Server(TokenBucket(10, 5))
+    store = LoopStore()
+    await run_processes(server, store, (50, 50))
+    before = server.refusals
+    took = await run_processes(server, store, (50, 50))
+    assert server.refusals - before <= 5
+    assert max(took) <= 1.2 * 10
+    pace = limits_in(store).pace
+    assert pace is not None
+    assert pace.rate < 12
+
+
+async def test_fewer_slots_after_a_503_are_everybodys() -> None:
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    permits = await admit(one, 10)
+    await one.end(permits[0], 503)
+    for permit in permits[1:6]:
+        await one.end(permit, None)
+    await other.acquire()
+    assert other.limits.max_in_flight == 5
+
+
+async def test_events_go_to_the_process_that_was_refused() -> None:
+    store, events = LoopStore(), []
+    server = Server(TokenBucket(40, 1))
+    throttles = [Throttle(store=store) for _ in range(2)]
+    clients = [
+        AsyncClient(KEY, transport=server, throttle=throttle, on_event=lambda event: events.append(type(event).__name__))
+        for throttle in throttles
+    ]
+    async with clients[0], clients[1], anyio.create_task_group() as group:
+        for client in clients:
+            group.start_soon(client.ping)
+    assert events.count("Pacing") == server.refusals == 1
+
+
+# --- waiting -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_leaves_lets_the_next_one_go() -> None:
+    store = LoopStore()
+    queue = queue_of(store, parallel=1)
+    (permit,) = await admit(queue)
+    admitted: list[int] = []
+
+    async def wait(number: int, patience: float) -> None:
+        with anyio.move_on_after(patience):
+            await queue.acquire()
+            admitted.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number, patience in enumerate((0.1, 10.0)):
+            group.start_soon(wait, number, patience)
+        await anyio.sleep(1.0)
+        await queue.end(permit, 200)
+    assert admitted == [1]
+    assert len(queue.limits.in_flight) == 1
+
+
+async def test_a_process_that_leaves_gives_its_turn_up() -> None:
+    store = LoopStore()
+    one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
+    (permit,) = await admit(one)
+    with anyio.move_on_after(0.1):
+        await other.acquire()
+    assert [turn.owner for turn in store.limits("account").turns.order] == []
+    await one.end(permit, 200)
+    started = anyio.current_time()
+    await one.acquire()
+    assert anyio.current_time() == started
+
+
+async def test_a_permit_that_comes_too_late_is_given_back() -> None:
+    """The caller was cancelled while the update that admits it was under way."""
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store)
+    with anyio.move_on_after(0.15) as scope:
+        await queue.acquire()
+    assert scope.cancelled_caught
+    limits = store.limits("account")
+    assert (limits.in_flight, limits.admitted, queue.admitted) == ({}, 0, 0)
+
+
+async def test_an_update_is_not_cut_off() -> None:
+    """It would be open whether it took place."""
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await queue.end(permit, 200)
+    assert store.limits("account").in_flight == {}
+
+
+async def test_retries_go_first() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    order: list[str] = []
+
+    async def wait(name: str, is_retry: bool) -> None:
+        got = await queue.acquire(is_retry=is_retry)
+        order.append(name)
+        await queue.end(got, 200)
+
+    async with anyio.create_task_group() as group:
+        for name in ("newcomer", "retry"):
+            group.start_soon(wait, name, name == "retry")
+            await anyio.sleep(0.01)
+        await queue.end(permit, 200)
+    assert order == ["retry", "newcomer"]
+
+
+async def test_a_pause_that_is_too_long_is_an_error() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 429, retry_after=300.0)
+    assert permit.pause_left == 300.0
+    with pytest.raises(errors.RateLimitError, match="rate limited for 300 s in all"):
+        await queue.acquire(max_pause=90.0)
+    # Once a minute it is put to the test.
+    await anyio.sleep(60.0)
+    await queue.acquire(max_pause=90.0)
+
+
+async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    refused: list[errors.RateLimitError] = []
+
+    async def wait() -> None:
+        with pytest.raises(errors.RateLimitError) as caught:
+            await queue.acquire(max_pause=90.0)
+        refused.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(wait)
+        await anyio.sleep(1.0)
+        await queue.end(permit, 429, retry_after=300.0)
+    assert len(refused) == 3
+
+
+async def test_who_gives_up_before_a_response_can_come_is_passed_over() -> None:
+    queue = queue_of(LoopStore(), parallel=2)
+    first, second = await admit(queue, 2)
+    await anyio.sleep(3.0)
+    await queue.end(first, 200)
+    (first,) = await admit(queue)
+    order: list[float] = []
+
+    async def wait(patience: float) -> None:
+        with anyio.move_on_after(patience):
+            await queue.acquire()
+            order.append(patience)
+
+    async with anyio.create_task_group() as group:
+        for patience in (1.0, 100.0):
+            group.start_soon(wait, patience)
+        await anyio.sleep(0.1)
+        await queue.end(second, 200)
+        await anyio.sleep(0.1)
+        assert order == [100.0]
+    assert order == [100.0]
+
+
+async def test_a_lone_call_is_not_passed_over() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(3.0)
+    await queue.end(permit, 200)
+    with anyio.move_on_after(1.0) as scope:
+        await queue.acquire()
+    assert not scope.cancelled_caught
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+async def test_statistics_and_free_slots() -> None:
+    store = LoopStore()
+    throttle, other = Throttle(store=store), queue_of(store)
+    queue = throttle.attach("session", "account")
+    assert isinstance(queue, SharedQueue)
+    await admit(other, 3)
+    await admit(queue, 2)
+    statistics = throttle.statistics()
+    # What is in flight is the account's, what was admitted the process's own.
+    assert (statistics.admitted, statistics.waiting, statistics.in_flight) == (2, 0, 5)
+    assert throttle.free_slots() == 15
+    assert throttle.free_slots(taken=19) == 1
+
+
+async def test_resizing_one_process_resizes_all() -> None:
+    store = LoopStore()
+    throttle, other = Throttle(store=store), queue_of(store)
+    queue = throttle.attach("session", "account")
+    assert isinstance(queue, SharedQueue)
+    await admit(queue)
+    await admit(other)
+    throttle.resize(per_second=10, parallel=5)
+    await admit(queue)
+    await admit(other)
+    assert (other.limits.per_second, other.limits.parallel) == (10, 5)
+    # The other one does not set it back.
+    await admit(queue)
+    assert (queue.limits.per_second, queue.limits.parallel) == (10, 5)
+
+
+async def test_clients_of_one_throttle_share_its_queue() -> None:
+    throttle = Throttle(store=LoopStore())
+    assert throttle.attach("session", "account") is throttle.attach("another session", "account")
+
+
+# --- processes that die ----------------------------------------------------------------------------------------------
+
+
+async def test_the_slots_of_a_dead_process_come_back_after_its_lease() -> None:
+    store = LoopStore(lease=5.0)
+    dead, alive = queue_of(store, parallel=2), queue_of(store, parallel=2)
+    await admit(dead, 2)
+    started = anyio.current_time()
+    await alive.acquire()
+    assert 5.0 <= anyio.current_time() - started <= 6.0
+    assert len(store.limits("account").turns.members) == 1
+
+
+async def test_a_long_exchange_keeps_its_slot() -> None:
+    store = LoopStore(lease=5.0)
+    busy, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
+    (permit,) = await admit(busy)
+    async with busy.alive():
+        with anyio.move_on_after(60.0) as scope:
+            await other.acquire()
+    assert scope.cancelled_caught
+    await busy.end(permit, 200)
+    await other.acquire()
+
+
+async def test_an_exchange_renews_only_what_nothing_else_does() -> None:
+    store = LoopStore(lease=6.0)
+    queue = queue_of(store)
+    await admit(queue)
+    async with queue.alive(), queue.alive():
+        await anyio.sleep(20.5)
+    # One for the admission, and one in two seconds for both exchanges.
+    assert store.updates == 1 + 10
+
+
+async def test_a_process_that_was_taken_to_be_dead_goes_on() -> None:
+    store = LoopStore(lease=5.0)
+    paused, other = queue_of(store), queue_of(store)
+    (permit,) = await admit(paused)
+    await anyio.sleep(10.0)
+    await admit(other)
+    assert len(store.limits("account").in_flight) == 1
+    assert await paused.end(permit, 200) == ()
+    await paused.acquire()
+    assert len(store.limits("account").in_flight) == 2
+
+
+# --- a store that is away --------------------------------------------------------------------------------------------
+
+
+async def test_an_equal_share_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    store = LoopStore()
+    queues = [queue_of(store) for _ in range(4)]
+    for queue in queues:
+        await admit(queue)
+    for queue in queues:
+        # Each sees all four.
+        await admit(queue)
+    store.is_away = True
+    admitted: list[int] = []
+
+    async def take(queue: SharedQueue) -> None:
+        with anyio.move_on_after(0.5):
+            while True:
+                await queue.acquire()
+                admitted.append(queue.limits.parallel)
+
+    async with anyio.create_task_group() as group:
+        for queue in queues:
+            group.start_soon(take, queue)
+    # Two of the five slots of each are in use.
+    assert admitted == [5] * 3 * 4
+    assert caplog.text.count("the store of the limits is away: nobody answers; until it is back, this process uses") == 4
+
+
+async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    before = await admit(one, 2)
+    await admit(other)
+    store.is_away = True
+    during = await admit(one, 2)
+    await one.end(before[0], 200)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    after = await admit(one)
+    assert "the store of the limits is back" in caplog.text
+    # Four of one process, one of the other: what ended during the outage is known, and what began.
+    assert len(store.limits("account").in_flight) == 5
+    for permit in (before[1], *during, *after):
+        await one.end(permit, 200)
+    assert len(store.limits("account").in_flight) == 1
+
+
+async def test_an_outage_may_be_an_error() -> None:
+    store = LoopStore(on_outage="raise")
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    store.is_away = True
+    with pytest.raises(errors.StoreError, match="^not sent: the store of the limits is away: nobody answers$") as caught:
+        await queue.acquire()
+    assert caught.value.is_transient
+    assert await queue.end(permit, 200) == ()
+    store.is_away = False
+    await queue.acquire()
+    # What ended meanwhile was reported, too.
+    assert len(store.limits("account").in_flight) == 1
+
+
+async def test_an_outage_is_the_error_of_the_call() -> None:
+    store = LoopStore(on_outage="raise")
+    store.is_away = True
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    async with client_of(transport, store) as client:
+        with pytest.raises(errors.StoreError, match=r"^GET https://api\.chartmogul\.com/v1/ping: not sent: the store"):
+            await client.ping()
+
+
+async def test_a_store_that_lost_everything_is_told() -> None:
+    """A server that was restarted without its data: who is there says what is in flight."""
+    store = LoopStore()
+    queue = queue_of(store)
+    permits = await admit(queue, 3)
+    store.forget()
+    permits += await admit(queue)
+    assert len(store.limits("account").in_flight) == 4
+    for permit in permits:
+        await queue.end(permit, 200)
+    assert store.limits("account").in_flight == {}
+
+
+# --- priorities ------------------------------------------------------------------------------------------------------
+
+
+async def test_interactive_requests_go_first_in_all_processes() -> None:
+    store = LoopStore()
+    batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)
+    waited: list[float] = []
+
+    async def exchange(queue: SharedQueue, is_batch: bool) -> None:
+        started = anyio.current_time()
+        permit = await queue.acquire(is_batch=is_batch)
+        if not is_batch:
+            waited.append(anyio.current_time() - started)
+        await anyio.sleep(0.3)
+        await queue.end(permit, 200)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(partial(exchange, batch, is_batch=True))
+        for _ in range(10):
+            await anyio.sleep(1.0)
+            group.start_soon(partial(exchange, pages, is_batch=False))
+        await anyio.sleep(1.0)
+        assert len(waited) == 10
+        group.cancel_scope.cancel()
+    assert max(waited) <= 0.35
+
+
+async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
+    store = LoopStore()
+    batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)
+    done = {True: 0, False: 0}
+
+    async def exchanges(queue: SharedQueue, is_batch: bool) -> None:
+        while True:
+            permit = await queue.acquire(is_batch=is_batch)
+            await anyio.sleep(0.1)
+            await queue.end(permit, 200)
+            done[is_batch] += 1
+
+    with anyio.move_on_after(60.0):
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(exchanges, batch, True)
+                group.start_soon(exchanges, pages, False)
+    assert done[True] >= 0.1 * sum(done.values())
+    assert math.isfinite(done[False])
