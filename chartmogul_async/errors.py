@@ -138,7 +138,7 @@ class RequestTimeoutError(TransportError):
 
 
 class StoreError(ChartMogulError):
-    """The store of a shared throttle is away, and ``on_outage="raise"`` forbids to go on without it; nothing was sent."""
+    """The store of a shared throttle is away, and its ``on_outage="raise"`` forbids to go on; nothing was sent."""
 
     @property
     def is_transient(self) -> bool:

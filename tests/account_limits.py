@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.window import Start
 
@@ -38,6 +40,15 @@ def moments(limits: AccountLimits, now: float) -> tuple[float, float]:
 
 def times_of(start: Start) -> tuple[float, ...]:
     return start.number, start.admitted, start.sent, start.counted_by
+
+
+def all_numbers(value: object) -> list[object]:
+    """What is in a value, however deep."""
+    if isinstance(value, dict):
+        return all_numbers([*value.items()])
+    if isinstance(value, Iterable):
+        return [number for item in value for number in all_numbers(item)]
+    return [value]
 
 
 def busy_limits() -> AccountLimits:

@@ -27,6 +27,7 @@ from chartmogul_async.errors import (
     ServerError,
     StateError,
     StatusError,
+    StoreError,
     TransportError,
     UsageError,
     ValidationError,
@@ -39,6 +40,7 @@ PARENTS: dict[type[BaseException], tuple[type[BaseException], ...]] = {
     StateError: (UsageError, RuntimeError),
     ChartMogulError: (Exception,),
     TransportError: (ChartMogulError,),
+    StoreError: (ChartMogulError,),
     NetworkError: (TransportError,),
     RequestTimeoutError: (TransportError,),
     DecodeError: (ChartMogulError,),
@@ -73,7 +75,7 @@ ONLY_THERE: dict[type, dict[str, Any]] = {
     DecodeError: {"problems": ("$.entries[1].mrr: expected int or float, got str", "$.summary: missing")},
     RateLimitError: {"retry_after": 12.5},
 }
-TRANSIENT = {TransportError, NetworkError, RequestTimeoutError, RateLimitError, ServerError}
+TRANSIENT = {StoreError, TransportError, NetworkError, RequestTimeoutError, RateLimitError, ServerError}
 
 every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 every_mistake = pytest.mark.parametrize("cls", MISTAKES, ids=lambda cls: cls.__name__)

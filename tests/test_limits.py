@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
 from itertools import cycle, pairwise
 
 import pytest
@@ -15,7 +14,17 @@ from hypothesis import strategies as st
 from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import dumps, loads
-from tests.account_limits import MICROSECOND, admit, busy_limits, exchange, given_up, limits_of, moments, times_of
+from tests.account_limits import (
+    MICROSECOND,
+    admit,
+    all_numbers,
+    busy_limits,
+    exchange,
+    given_up,
+    limits_of,
+    moments,
+    times_of,
+)
 
 # The server's second with its margin.
 SECOND = 1.001
@@ -707,15 +716,6 @@ def test_what_is_abandoned_is_counted_but_not_in_flight() -> None:
     assert [start.counted_by for start in limits.window.starts if start.number == probe] == [50.05]
     assert limits.admit(50.0) is not None
     assert limits.probe == limits.last_number, "the next one goes ahead"
-
-
-def all_numbers(value: object) -> list[object]:
-    """What is in a value, however deep."""
-    if isinstance(value, dict):
-        return all_numbers([*value.items()])
-    if isinstance(value, Iterable):
-        return [number for item in value for number in all_numbers(item)]
-    return [value]
 
 
 def test_shift_moves_every_moment_and_nothing_else() -> None:

@@ -27,6 +27,7 @@ PUBLIC = [
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Event",
+    "FileStore",
     "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
@@ -133,7 +134,7 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
     [
         (MetricQuery, f"(metric, {RANGE})"),
         (RetryPolicy, "(attempts=6, base=1.0, cap=30.0, total=90.0)"),
-        (Throttle, "(per_second=40, parallel=20)"),
+        (Throttle, "(per_second=40, parallel=20, store=None)"),
         (Throttle.resize, "(self, *, per_second=None, parallel=None)"),
         (Throttle.statistics, "(self)"),
         (

@@ -322,9 +322,9 @@ def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     looks: list[float] = []
     admit = AccountLimits.admit
 
-    def noting(limits: AccountLimits, now: float, as_test: bool = False) -> int | None:
+    def noting(limits: AccountLimits, now: float, *args: Any, **options: Any) -> int | None:
         looks.append(now)
-        return admit(limits, now, as_test)
+        return admit(limits, now, *args, **options)
 
     monkeypatch.setattr(AccountLimits, "admit", noting)
     return looks

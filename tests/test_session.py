@@ -476,6 +476,7 @@ def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = 
         secrets=(),
         policy=RetryPolicy(),
         throttle=throttle,
+        account="account",
         connections=httpx.MockTransport(handler),
         on_event=on_event,
     )
@@ -484,7 +485,8 @@ def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = 
 async def test_session_attaches_its_throttle_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     throttle = Throttle()
-    monkeypatch.setattr(throttle, "attach", lambda _: calls.append("attach"))
+    attach = throttle.attach
+    monkeypatch.setattr(throttle, "attach", lambda *given: calls.append("attach") or attach(*given))
     monkeypatch.setattr(throttle, "detach", lambda _: calls.append("detach"))
     unused = session_of(never, throttle)
     await unused.aclose()

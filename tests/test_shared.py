@@ -10,22 +10,21 @@ import anyio
 import httpx
 import pytest
 
-from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
+from chartmogul_async import AsyncClient, Throttle, errors
+from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.shared import SharedQueue
 from tests.shared_limits import LoopStore
-from tests.worlds.servers import COUNTERS, Server, SlidingLog, TokenBucket, between, constant
+from tests.worlds.servers import COUNTERS, Server, between, constant
 
 KEY = "api-key-of-an-account"
 # Updates for a request, with those that only look whether a slot is free.
 UPDATES = 6
 
 
-def client_of(
-    transport: httpx.AsyncBaseTransport, store: LoopStore, retry: RetryPolicy = RetryPolicy(), key: str = KEY
-) -> AsyncClient:
-    return AsyncClient(key, transport=transport, throttle=Throttle(store=store), retry=retry)
+def client_of(transport: httpx.AsyncBaseTransport, store: LoopStore, key: str = KEY) -> AsyncClient:
+    return AsyncClient(key, transport=transport, throttle=Throttle(store=store))
 
 
 async def run_processes(server: Server, store: LoopStore, counts: Sequence[int]) -> list[float]:
@@ -88,7 +87,8 @@ async def test_processes_take_turns(work: float) -> None:
 async def test_a_busy_process_gets_what_others_leave() -> None:
     server = Server(SlidingLog(40))
     few, many = await run_processes(server, LoopStore(), (4, 396))
-    assert few < 0.2
+    # It may come just after a burst of the other one.
+    assert few < 1.1
     assert many <= 1.01 * 9.33
 
 
@@ -184,7 +184,9 @@ async def test_events_go_to_the_process_that_was_refused() -> None:
     server = Server(TokenBucket(40, 1))
     throttles = [Throttle(store=store) for _ in range(2)]
     clients = [
-        AsyncClient(KEY, transport=server, throttle=throttle, on_event=lambda event: events.append(type(event).__name__))
+        AsyncClient(
+            KEY, transport=server, throttle=throttle, on_event=lambda event: events.append(type(event).__name__)
+        )
         for throttle in throttles
     ]
     async with clients[0], clients[1], anyio.create_task_group() as group:
@@ -443,7 +445,9 @@ async def test_an_equal_share_while_the_store_is_away(caplog: pytest.LogCaptureF
             group.start_soon(take, queue)
     # Two of the five slots of each are in use.
     assert admitted == [5] * 3 * 4
-    assert caplog.text.count("the store of the limits is away: nobody answers; until it is back, this process uses") == 4
+    assert (
+        caplog.text.count("the store of the limits is away: nobody answers; until it is back, this process uses") == 4
+    )
 
 
 async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -470,7 +474,9 @@ async def test_an_outage_may_be_an_error() -> None:
     queue = queue_of(store)
     (permit,) = await admit(queue)
     store.is_away = True
-    with pytest.raises(errors.StoreError, match="^not sent: the store of the limits is away: nobody answers$") as caught:
+    with pytest.raises(
+        errors.StoreError, match=r"^not sent: the store of the limits is away: nobody answers$"
+    ) as caught:
         await queue.acquire()
     assert caught.value.is_transient
     assert await queue.end(permit, 200) == ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import re
 import stat
 import struct
 import sys
@@ -58,15 +60,16 @@ class _File:
     pid: int
     content: bytes = b""
     limits: AccountLimits | None = None
-    looked_at: float = 0.0
+    looked_at: float = -math.inf
 
 
 class FileStore:
     """Keeps the limits of accounts in a folder, so that all processes of one user on one machine share them.
 
-    Pass it to the ``Throttle`` of each process: ``Throttle(store=FileStore())``. Each account has a file of its own, named
-    by a hash of its key; a process that dies, even in the middle of writing, leaves nothing behind that others would
-    wait for. The folder must be on a local disk, since locks on network file systems are not reliable.
+    Pass it to the ``Throttle`` of each process: ``Throttle(store=FileStore())``. Each account has a file of its own,
+    named by a hash of its key; a process that dies, even in the middle of writing, leaves nothing behind that others
+    would wait for. The folder must be on a local disk, since locks on network file systems are not reliable.
+    Containers have limits of their own even in one folder, since they do not see each other's processes.
 
     Args:
         path: The folder, by default ``chartmogul_async`` in ``$XDG_RUNTIME_DIR``, or in the system's folder for
@@ -81,13 +84,14 @@ class FileStore:
     __module__ = "chartmogul_async"
 
     poll = 0.005
-    lease = float("inf")
+    lease = math.inf
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, on_outage: OnOutage = "local") -> None:
         if sys.platform == "win32":
             raise ArgumentError("FileStore needs locks that Windows does not have; use RedisStore")
         self.path = _default_folder() if path is None else Path(path)
         self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
+        self._namespace = _namespace()
         self._files: dict[str, _File] = {}
 
     def __repr__(self) -> str:
@@ -123,21 +127,10 @@ class FileStore:
             self._forget(account)
             raise StoreOutageError(f"{self.path}: {error.strerror or error}") from None
 
-    def read(self, account: str) -> AccountLimits | None:
-        """The limits of an account as they are, without waiting for anybody; None if they cannot be read."""
-        try:
-            return _read((self.path / account).read_bytes())
-        except (OSError, ValueError):
-            return None
-
-    def accounts(self) -> list[str]:
-        """The names of the accounts that are known."""
-        return sorted(path.name for path in self.path.iterdir()) if self.path.is_dir() else []
-
     def _file(self, account: str) -> _File:
         file = self._files.get(account)
         if file is None or file.pid != os.getpid():
-            file = self._files[account] = _File(_opened(self.path, account), os.getpid())
+            file = self._files[account] = _File(_opened(self.path, account + self._namespace), os.getpid())
         return file
 
     def _forget(self, account: str) -> None:
@@ -154,9 +147,18 @@ def _default_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
 
 
+def _namespace() -> str:
+    """What tells apart the processes of containers, on systems that have such."""
+    try:
+        link = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+    return "-" + "".join(re.findall(r"\d+", link))
+
+
 def _opened(folder: Path, account: str) -> int:
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    _check_private(os.stat(folder, follow_symlinks=False), stat.S_ISDIR, "the folder")
+    _check_private(folder.lstat(), stat.S_ISDIR, "the folder")
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(folder / account, flags, _FILE_MODE)
     try:

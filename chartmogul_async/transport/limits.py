@@ -33,7 +33,7 @@ _RESERVED = 0.25
 # Seconds after an interactive request in which others are expected.
 _INTERACTIVE_FOR = 10.0
 # Of so many requests at least one is of a batch, if any of a batch waits.
-_BATCH_SHARE = 10
+_BATCH_SHARE = 8
 # Whoever has so many turns ahead of its own looks half as often whether a slot is free.
 _POLLED_LESS = 4
 # Seconds for which a server may still be busy with a request that was given up, beyond what a response usually takes.
@@ -172,7 +172,7 @@ class AccountLimits:
             self.passed_over = 0
         else:
             self.interactive_at = now
-            self.passed_over += batch_waits or self.turns.batch_waits()
+            self.passed_over += batch_waits or (bool(self.turns.order) and self.turns.batch_waits())
         if as_test:
             self.tested_at = now
         self.admitted += 1
@@ -209,7 +209,7 @@ class AccountLimits:
         return number
 
     def _may_keep_its_slots(self, owner: int, ahead: int) -> bool:
-        """Where slots are scarce, a process that has no more than its share need not wait until others look for them."""
+        """Where slots are scarce, a process that has no more than its share need not wait until others come."""
         slots_suffice = len(self.in_flight) + len(self.lingering) + ahead < self.max_in_flight
         if slots_suffice or not self.turns.is_of_one_priority():
             return False

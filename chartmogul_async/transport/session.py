@@ -6,7 +6,8 @@ waited) is added here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -55,6 +56,7 @@ class Session:
         self._policy = policy
         self.throttle = throttle
         self._admission: Throttle | SharedQueue = throttle
+        self._keep_slots: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._account = account
         self._connections = connections
         self._on_event = on_event
@@ -168,6 +170,8 @@ class Session:
     def _attach(self) -> None:
         if not self._is_attached:
             self._admission = self.throttle.attach(self, self._account)
+            if isinstance(self._admission, SharedQueue):
+                self._keep_slots = self._admission.alive
             self._is_attached = True
 
     def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
@@ -184,7 +188,7 @@ class Session:
 
     async def _exchange(self, request: httpx.Request, budget: float) -> httpx.Response:
         with anyio.move_on_after(budget):
-            async with self._admission.alive():
+            async with self._keep_slots():
                 response = await self._connections.handle_async_request(request)
             if "x-request-id" in response.headers:
                 self._mask_request_id(response)

@@ -274,8 +274,8 @@ class SharedQueue:
             processes = max(1, len(self.limits.turns.members))
             share = max(1, self._size[0] // processes), max(1, self._size[1] // processes)
             logger.warning(
-                "the store of the limits is away: %s; until it is back, this process uses %d requests a second and %d in "
-                "parallel, its share among %d",
+                "the store of the limits is away: %s; until it is back, this process uses %d requests a second "
+                "and %d in parallel, its share among %d",
                 outage,
                 *share,
                 processes,

@@ -31,7 +31,11 @@ class Store(Protocol):
     on_outage: OnOutage
     poll: float
     lease: float
-    pid: int
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        ...
 
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
         """Read the limits of an account, change them, and write them, all at once.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import anyio
@@ -361,16 +360,32 @@ class Throttle:
     async def end(
         self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
     ) -> tuple[LimitEvent, ...]:
-        """``release``, as where it takes a while."""
+        """Give the slot back and learn from the response, as ``release`` does.
+
+        Args:
+            permit: What ``acquire`` returned.
+            status: The status of the response, None if there was none.
+            retry_after: The seconds that it asked to wait, if it did.
+            given_up: There was no response because the client did not wait for it.
+
+        Returns:
+            What changed for all requests, if anything did.
+
+        Raises:
+            Nothing.
+        """
         return self.release(permit, status, retry_after, given_up)
 
     async def give_back(self, permit: Permit) -> None:
-        """``withdraw``, as where it takes a while."""
-        self.withdraw(permit)
+        """Give back a permit whose request was never sent, as ``withdraw`` does.
 
-    def alive(self) -> AbstractAsyncContextManager[None]:
-        """Nobody takes the slots of this process away."""
-        return nullcontext()
+        Args:
+            permit: What ``acquire`` returned.
+
+        Raises:
+            Nothing.
+        """
+        self.withdraw(permit)
 
     def _refuse_waiting(self, now: float) -> None:
         """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds."""
