@@ -15,7 +15,7 @@ import pytest
 from chartmogul_async.sandbox import Sandbox
 from tests.cli.conftest import Run
 
-COMMAND = [sys.executable, "-m", "chartmogul_async.cli"]
+COMMAND = [sys.executable, "-m", "chartmogul_async"]
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
 TIMEOUT = 60
 
@@ -133,7 +133,7 @@ def test_without_click_the_error_is_one_line(process_environment: dict[str, str]
 def test_running_the_package_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["chartmogul", "--version"])
     with pytest.raises(SystemExit, match="0"):
-        runpy.run_module("chartmogul_async.cli", run_name="__main__")
+        runpy.run_module("chartmogul_async", run_name="__main__")
     assert capsys.readouterr().out.startswith("chartmogul ")
 
 
