@@ -54,10 +54,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """mypy (strict) and pyright, on package and tests."""
+    """mypy (strict) and pyright, on package and tests; mypy also on the code of the README and of docs/."""
     session.install("-e", ".[cli,fast]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
+    session.run("python", "-m", "pytest", "tests/test_readme.py", "-k", "mypy")
 
 
 @nox.session(python=PYTHONS)

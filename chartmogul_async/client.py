@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from chartmogul_async._version import __version__
-from chartmogul_async.checks import encodable, instance_of, positive_number
+from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
 from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.events import OnEvent
 from chartmogul_async.structuring.error_bodies import forms_of
@@ -43,6 +43,7 @@ _SECRET = 16
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
 _REAL_HOST = "api.chartmogul.com"
+_PARAM = r"[\w.\[\]-]{1,100}"
 _PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
@@ -88,8 +89,10 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
-        key = _checked_key(_from_environment("CHARTMOGUL_API_KEY", api_key))
+        self._base_url = _checked_base_url(
+            (os.environ.get("CHARTMOGUL_BASE_URL") or BASE_URL) if base_url is None else base_url
+        )
+        key = _checked_key(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key)
         authorization = b64encode(f"{key}:".encode()).decode()
         if transport is not None:
             transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
@@ -204,13 +207,11 @@ class AsyncClient:
             ChartMogulError: What the request met.
         """
         if not isinstance(path, str) or not re.fullmatch(_PATH, path) or ".." in path:
-            raise ArgumentError(f"path must be one below the base URL without a query, such as '/plans', not {path!r}")
-        texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
+            raise ArgumentError(
+                f"path must be one below the base URL without a query, such as '/plans', not {shown(path)}"
+            )
+        texts = {} if params is None else _texts(params)
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)
-
-
-def _from_environment(name: str, given: str | None) -> str | None:
-    return os.environ.get(name) if given is None else given
 
 
 def _checked_key(key: str | None) -> str:
@@ -240,12 +241,14 @@ def _checked_base_url(base_url: str) -> str:
     return str(url).rstrip("/")
 
 
-def _parsed(base_url: str) -> httpx.URL | None:
+def _parsed(base_url: object) -> httpx.URL | None:
     """The URL, None if it is not one, or if its host cannot be the name of any host."""
+    if not isinstance(base_url, (str, httpx.URL)):
+        return None
     try:
         url = httpx.URL(base_url)
         is_usable = re.fullmatch(_HOST, url.raw_host.decode()) and url.host
-    except (TypeError, ValueError, httpx.InvalidURL):
+    except (ValueError, httpx.InvalidURL):
         # The ValueErrors are those of idna, which decodes the host, and of a lone surrogate.
         return None
     return url if is_usable else None
@@ -260,7 +263,7 @@ def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
 def _checked_on_event(on_event: OnEvent | None) -> OnEvent | None:
     if on_event is not None and (not callable(on_event) or _does_nothing_when_called(on_event)):
         raise ArgumentError(
-            f"on_event must be a plain function of one event, neither async nor a generator, not {on_event!r}"
+            f"on_event must be a plain function of one event, neither async nor a generator, not {shown(on_event)}"
         )
     return on_event
 
@@ -273,9 +276,22 @@ def _does_nothing_when_called(function: object) -> bool:
     return any(check(each) for check in checks for each in (function, type(function).__call__))
 
 
+def _texts(params: object) -> dict[str, str]:
+    if not isinstance(params, Mapping):
+        raise ArgumentError(f"params must be a mapping such as {{'page': 2}}, not {shown(params)}")
+    for name in params:
+        if not isinstance(name, str) or not re.fullmatch(_PARAM, name):
+            raise ArgumentError(f"params must have names such as 'start-date', not {shown(name)}")
+    texts = {name: _text(f"parameter {name}", value) for name, value in params.items() if value is not None}
+    short_enough(texts)
+    return texts
+
+
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, (str, int, float, date)):
-        raise ArgumentError(f"parameter {name} must be a string, a number, a date or a bool, not {value!r}")
-    return encodable(f"parameter {name}", str(value))
+    if isinstance(value, (int, float)):
+        return str(finite_number(name, value))
+    if not isinstance(value, (str, date)):
+        raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
+    return encodable(name, str(value))

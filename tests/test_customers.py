@@ -23,7 +23,7 @@ from chartmogul_async.resources.account import SETTINGS
 from chartmogul_async.resources.customers import Address, CustomerAttributes
 from chartmogul_async.sandbox import Company, Sandbox
 from chartmogul_async.sandbox import customers as sandbox_customers
-from tests.clients import ACCOUNT, KEY, client_of
+from tests.clients import ACCOUNT, KEY, client_of, in_turn
 
 
 class Pages:
@@ -82,10 +82,28 @@ async def test_the_deprecated_fields_of_a_page_are_accepted() -> None:
     assert await search(Pages({"entries": [], **envelope})) == ()
 
 
-async def test_404_on_the_first_page_is_an_empty_result() -> None:
-    pages = Pages(404)
-    assert await search(pages, "nobody@example.com") == ()
-    assert len(pages.requested) == 1
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 404, "message": 'Can\'t find any customers with email: "nobody@example.com"', "param": "email"},
+        {"code": 404, "message": "Not found", "param": "email"},
+        {"error": "No customer has that Email"},
+    ],
+)
+async def test_404_about_the_address_is_an_empty_result(body: dict[str, Any]) -> None:
+    async with client_of(in_turn(httpx.Response(404, json=body))) as client:
+        assert await client.customers.search("nobody@example.com") == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"404 page not found", b"<h1>Not Found</h1>", b'{"error": "Not found"}', b"Cannot GET /customers/search"],
+)
+async def test_404_of_another_server_is_an_error(content: bytes) -> None:
+    """As with a ``base_url`` that has another path."""
+    async with client_of(in_turn(httpx.Response(404, content=content))) as client:
+        with pytest.raises(NotFoundError):
+            await client.customers.search("nobody@example.com")
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (503, ServerError), (404, NotFoundError)])

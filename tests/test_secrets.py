@@ -1,15 +1,18 @@
-"""A key that the server puts into a header is masked in errors, events and the log."""
+"""Neither the client nor its errors, events and log show the key, even if the server puts it into a header."""
 
 from __future__ import annotations
 
 import base64
+import copy
+import pickle
 import traceback
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from chartmogul_async import Attempt, Event, RetryPolicy, errors
+from chartmogul_async import AsyncClient, Attempt, Event, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
 from tests.clients import KEY, client_of, in_turn
 
@@ -52,3 +55,41 @@ async def test_the_request_id_of_a_success_is_masked() -> None:
     (attempt,) = events
     assert isinstance(attempt, Attempt)
     assert attempt.request_id == "***"
+
+
+# --- the client itself --------------------------------------------------------------------------------------------
+
+
+def shown_by(value: object, depth: int) -> str:
+    """What a debugger or an error tracker shows: the repr, and that of all attributes, some levels deep."""
+    attributes = getattr(value, "__dict__", {}).values() if depth else ()
+    return repr(value) + "".join(shown_by(attribute, depth - 1) for attribute in attributes)
+
+
+def a_client() -> AsyncClient:
+    """One whose resources have been used."""
+    client = AsyncClient(KEY, transport=httpx.MockTransport(in_turn()))
+    assert all([client.metrics, client.customers, client.throttle])
+    return client
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_no_attribute_of_the_client_shows_the_key(depth: int) -> None:
+    shown = shown_by(a_client(), depth)
+    assert KEY not in shown
+    assert CREDENTIALS.rstrip("=") not in shown
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_the_key_is_not_pickled(duplicate: Any) -> None:
+    secret = vars(vars(a_client())["_session"])["_headers"]
+    with pytest.raises(TypeError, match="an API key cannot be copied or pickled"):
+        duplicate(secret)
+    assert secret.revealed["authorization"] == f"Basic {CREDENTIALS}"
+
+
+def test_a_client_cannot_be_pickled() -> None:
+    """With the client's own connections their TLS context prevents it; others may well be picklable."""
+    transport = httpx.AsyncBaseTransport()
+    with pytest.raises(TypeError, match="an API key cannot be copied or pickled"):
+        pickle.dumps(AsyncClient(KEY, transport=transport))

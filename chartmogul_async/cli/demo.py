@@ -17,6 +17,7 @@ from rich.text import Text
 
 from chartmogul_async import Account, AsyncClient, KeyMetricsEntry, MetricQuery, MRREntry, Series, Throttle
 from chartmogul_async.cli import chart, tables, terminal
+from chartmogul_async.cli.text import one_line
 from chartmogul_async.events import Attempt
 from chartmogul_async.sandbox import Counters, Sandbox
 
@@ -110,7 +111,7 @@ def _show(console: Console, fetched: Fetched, url: str, counters: Counters) -> N
     console.width = max(console.width, _WIDTH)
     currency = fetched.account.currency
     movements = fetched.months["mrr"]
-    console.print(f"{fetched.account.name}: {_MONTHS} months to {movements[-1].date}", style="bold")
+    console.print(f"{one_line(fetched.account.name)}: {_MONTHS} months to {movements[-1].date}", style="bold")
     console.print(f"read over HTTP from {url}", style="dim")
     _head(console, "Key figures")
     terminal.show(console, tables.summary_table(fetched.months["all"], currency))

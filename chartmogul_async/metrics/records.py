@@ -225,6 +225,9 @@ class KeyMetricsResponse(MetricResponse[KeyMetricsEntry, KeyMetricsSummary | Non
 class Series(Sequence[E], Generic[E, S]):
     """The entries of one query, oldest first, with the summary: a frozen sequence.
 
+    ``attrs.asdict(series)`` makes a dict of it, which FastAPI can return as it is, and of which
+    ``json.dumps(attrs.asdict(series), default=str)`` makes JSON.
+
     Attributes:
         entries: One record for each interval.
         summary: The figures *now*; None for ``/metrics/all`` of the closed beta.

@@ -41,9 +41,9 @@ Texts = str | Iterable[str] | None
 class Metrics:
     """The nine metrics endpoints.
 
-    Every method takes the same arguments and raises the same errors. The result is that of one undivided request:
-    where two slices overlap they must agree, or the range is fetched again as one. A change of the account between two
-    responses that touches no overlap cannot be seen.
+    Every method takes the same arguments and raises the same errors. Where two slices overlap they must agree, or the
+    range is fetched again as one. So the result is that of one undivided request, unless the account changes between
+    two responses where no slices overlap, which cannot be seen.
 
     It is not documented which days a monthly figure on an entry of a day or a week covers (both churn rates; these, LTV
     and ASP on ``all``). Slices of such ranges ask for so many days more that it makes no difference whether that is

@@ -62,7 +62,8 @@ class RangeFetcher:
             slices: How many requests: None chooses, ``"interval"`` means one for each interval.
 
         Returns:
-            The series, the same as from one undivided request.
+            The series: that of one undivided request, unless the account changed between two responses and no
+            overlap shows it.
 
         Raises:
             ArgumentError: ``slices`` is not one of the possible values.
@@ -114,7 +115,7 @@ class RangeFetcher:
 
     async def _plan(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
         """The slices of a range; none if it is fetched undivided."""
-        if slices is not None and slices != "interval":
+        if slices is not None and not (isinstance(slices, str) and slices == "interval"):
             positive_integer("slices", slices, ', None or "interval"')
         if self._number_of_slices(query, slices) == 1:
             return ()

@@ -198,6 +198,6 @@ def many_queries(queries: Iterable[MetricQuery]) -> Iterable[MetricQuery]:
     Raises:
         ArgumentError: It is one query, or cannot be iterated over.
     """
-    if isinstance(queries, MetricQuery) or not isinstance(queries, Iterable):
+    if isinstance(queries, (MetricQuery, str, bytes)) or not isinstance(queries, Iterable):
         raise ArgumentError(f"queries must be an iterable of MetricQuery, such as a list, not {shown(queries)}")
     return queries

@@ -160,9 +160,9 @@ class Customers:
         while True:
             try:
                 page = await self._session.fetch("/customers/search", params, _Page)
-            except NotFoundError:
+            except NotFoundError as error:
                 # On the first page this is how the API reports that there is no such customer.
-                if not seen:
+                if not seen and _is_about_the_email(error):
                     return ()
                 raise
             found += page.entries
@@ -174,3 +174,11 @@ class Customers:
                 )
             seen.add(page.cursor)
             params = params | {"cursor": page.cursor}
+
+
+def _is_about_the_email(error: NotFoundError) -> bool:
+    """Whether a 404 means that there is no such customer, and not that another server is behind ``base_url``.
+
+    The recorded message is "Can't find any customers with email: …", its parameter ``email``.
+    """
+    return error.param == "email" or "email" in error.message.lower()

@@ -16,6 +16,7 @@ import httpx
 
 from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
 from chartmogul_async.events import Event, OnEvent, report
+from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.converter import decode, read
 from chartmogul_async.structuring.error_bodies import error_in_success, masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
@@ -47,9 +48,9 @@ class Session:
     ) -> None:
         self._base_url = base_url
         self._base_path = httpx.URL(base_url).path.rstrip("/")
-        self._headers = httpx.Headers(headers)
+        self._headers = Secret(httpx.Headers(headers))
         self._timeout = timeout
-        self._secrets = secrets
+        self._secrets = Secret(tuple(secrets))
         self._policy = policy
         self.throttle = throttle
         self._connections = connections
@@ -174,7 +175,7 @@ class Session:
         try:
             query = urlencode(params, quote_via=quote)
             url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
-            return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
+            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
 
@@ -189,12 +190,12 @@ class Session:
     def _mask_request_id(self, response: httpx.Response) -> None:
         """Events and errors contain it, and a server may make it of what it was sent."""
         request_id = response.headers["x-request-id"]
-        if (safe := masked(request_id, self._secrets)) != request_id:
+        if (safe := masked(request_id, self._secrets.revealed)) != request_id:
             response.headers["x-request-id"] = safe
 
     def _error(self, outcome: Outcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
-            return status_error(outcome, self._secrets)
+            return status_error(outcome, self._secrets.revealed)
         # Tenacity always lets the first attempt happen.
         assert outcome is not None
         return failure_error(outcome)
@@ -203,7 +204,7 @@ class Session:
         error.method, error.url = "GET", self._base_url + path
         if error.request_id is not None:
             # The error of a body that is too large was made before the response came here.
-            error.request_id = masked(error.request_id, self._secrets)
+            error.request_id = masked(error.request_id, self._secrets.revealed)
         if attempts is None:
             # Refused in the queue before the first attempt, or noticed after the last one.
             return
@@ -212,6 +213,6 @@ class Session:
         response = attempts.outcome
         if error.status is None and isinstance(response, httpx.Response):
             error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
-            complaint = error_in_success(response.content, self._secrets) if response.is_success else None
+            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
             if complaint is not None:
                 error.message = f"the response contains an error, {complaint!r}; {error.message}"

@@ -1,8 +1,9 @@
 """One queue for all requests of an account: at most 40 in a second, at most 20 at once.
 
 ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and of neither it is documented
-how it is counted. ``Throttle`` stays within both limits for every way of counting, and applies a refusal that
-comes all the same to every task of the account. What it knows is in ``limits``; here is the queue around it.
+how it is counted. ``Throttle`` stays within both limits for every way of counting that lets 40 start at once, and
+applies a refusal that comes all the same to every task of the account. What it knows is in ``limits``; here is the
+queue around it.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
