@@ -6,12 +6,17 @@ No pattern is made of a key: ``re`` would keep it for as long as the process liv
 from __future__ import annotations
 
 import re
+from array import array
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from string import ascii_lowercase, ascii_uppercase
+from itertools import accumulate, chain, product
+from operator import add
+from string import ascii_lowercase, ascii_uppercase, hexdigits
 
 # Percent-encoding, any number of times, and the escapes of JSON, whose backslashes may be doubled.
-_ESCAPE = re.compile(r"%(?:25)*([0-9a-f]{2})|\\{1,2}u00([0-9a-f]{2})|\\{1,2}(/)", re.IGNORECASE)
+_ESCAPE = re.compile(r"(%(?:25)*[0-9a-f]{2}|\\{1,2}u00[0-9a-f]{2}|\\{1,2}/)", re.IGNORECASE)
+# What an escape stands for, by its last two characters.
+_UNESCAPED = {"".join(code): chr(int("".join(code), 16)) for code in product(hexdigits, repeat=2)} | {"\\/": "/"}
 # What follows base64 and is not part of the forms.
 _PADDING = re.compile(r"(?:=|%(?:25)*3d)*", re.IGNORECASE)
 # Base64 for URLs has - and _, and a decoded form has a space for a plus.
@@ -41,23 +46,23 @@ def masked(text: str, secrets: Sequence[str]) -> str:
         The text without the secrets, in upper or lower case, percent-encoded, with escapes of JSON, and in the alphabet
         of base64 for URLs.
     """
-    found = sorted(span for secret in secrets for span in _spans(secret, text))
     pieces, end = [], 0
-    for start, stop in found:
+    for start, stop in sorted(_spans(text, secrets)):
         if start >= end:
             pieces += [text[end:start], "***"]
         end = max(end, _end_of_padding(text, stop))
     return "".join((*pieces, text[end:]))
 
 
-def _spans(secret: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where the secret is, as it is and with escapes; both matter, since a secret may follow what begins an escape."""
-    width = len(secret)
-    yield from ((at, at + width) for at in _places(secret, text))
+def _spans(text: str, secrets: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where secrets are, as they are and with escapes; both matter, since one may follow what begins an escape."""
+    for secret in secrets:
+        yield from ((at, at + len(secret)) for at in _places(secret, text))
     if "%" in text or "\\" in text:
         plain, starts = _unescaped(text)
-        unescaped, _ = _unescaped(secret)
-        yield from ((starts[at], starts[at + len(unescaped)]) for at in _places(unescaped, plain))
+        for secret in secrets:
+            unescaped, _ = _unescaped(secret)
+            yield from ((starts[at], starts[at + len(unescaped)]) for at in _places(unescaped, plain))
 
 
 def _places(secret: str, text: str) -> Iterator[int]:
@@ -68,17 +73,14 @@ def _places(secret: str, text: str) -> Iterator[int]:
         at = text.find(secret, at + len(secret))
 
 
-def _unescaped(text: str) -> tuple[str, list[int]]:
-    """The text without escapes, and where in the original each of its characters starts."""
-    pieces: list[str] = []
-    starts: list[int] = []
-    end = 0
-    for escape in _ESCAPE.finditer(text):
-        code, json_code, slash = escape.groups()
-        pieces += [text[end : escape.start()], slash or chr(int(code or json_code, 16))]
-        starts += [*range(end, escape.start()), escape.start()]
-        end = escape.end()
-    return "".join((*pieces, text[end:])), [*starts, *range(end, len(text) + 1)]
+def _unescaped(text: str) -> tuple[str, Sequence[int]]:
+    """The text without escapes, and where in the original each of its characters starts, its end included."""
+    parts = _ESCAPE.split(text)
+    ends = array("Q", accumulate(map(len, parts), initial=0))
+    # Every other part is an escape, which becomes one character.
+    plain = [_UNESCAPED[part[-2:]] if number % 2 else part for number, part in enumerate(parts)]
+    starts = chain.from_iterable(map(range, ends, map(add, ends, map(len, plain))))
+    return "".join(plain), array("Q", chain(starts, ends[-1:]))
 
 
 def _end_of_padding(text: str, start: int) -> int:

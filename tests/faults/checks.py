@@ -66,6 +66,7 @@ class Fault:
         target: Where the server is.
         retry: The client's policy.
         stalled_phase: The phase that stalls, which gets a short timeout.
+        unpacked: Bytes of the response, unpacked, where its cost is measured.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Fault:
     retry: RetryPolicy = TWICE
     stalled_phase: Literal["connect", "read"] | None = None
     may_be_noticed_late: bool = False
+    unpacked: int | None = None
 
     @property
     def is_transient(self) -> bool:
