@@ -74,32 +74,38 @@ async def _collected(response: httpx.Response, limit: int) -> bytes:
     """The body, or the beginning of an error response's, which is one byte longer than the limit."""
     # An async transport gives an async stream.
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    body, size, chunks, most_chunks = bytearray(), 0, 0, _MOST_SMALL_CHUNKS
+    body, size, chunks, reason = bytearray(), 0, 0, None
     try:
         async for chunk in response.stream:
-            if size <= limit and chunks <= most_chunks:
-                body += chunk
             size += len(chunk)
             chunks += 1
-            most_chunks = max(_MOST_SMALL_CHUNKS, size // _SMALL_CHUNK)
-            if size > limit or chunks > most_chunks:
+            if reason is not None and (size > 2 * limit or chunks > 2 * _MOST_SMALL_CHUNKS):
+                # A user's own transport may have a stream that goes on although it was closed.
+                break
+            if reason is None:
+                body += chunk
+                reason = _reason_to_stop(size, chunks, limit)
+            if reason is not None:
                 # A stream consists of nested generators. They end together when the innermost one fails, as it does
                 # on a closed connection; if the loop were left instead, each of them would have to be closed.
                 await response.aclose()
-                del body[limit + 1 if not response.is_success else 0 :]
-            if size > 2 * limit or chunks > 2 * most_chunks:
-                # A user's own transport may have a stream that goes on although it was closed.
-                break
+                del body[0 if response.is_success else limit + 1 :]
     except Exception:
-        if size <= limit and chunks <= most_chunks:
+        if reason is None:
             # The caller may keep the error, and with its traceback what this function has in memory.
             body.clear()
             raise
-    if chunks > most_chunks:
-        raise _unread(response, f"came in {most_chunks} chunks of less than {_SMALL_CHUNK} bytes on average")
-    if size > limit and response.is_success:
-        raise _unread(response, f"is larger than {limit} bytes")
+    if reason is not None and (response.is_success or len(body) <= limit):
+        raise _unread(response, reason)
     return bytes(body)
+
+
+def _reason_to_stop(size: int, chunks: int, limit: int) -> str | None:
+    if size > limit:
+        return f"is larger than {limit} bytes"
+    if chunks > max(_MOST_SMALL_CHUNKS, size // _SMALL_CHUNK):
+        return f"came in more than {_MOST_SMALL_CHUNKS} chunks of less than {_SMALL_CHUNK} bytes on average"
+    return None
 
 
 def _members(body: bytes, limit: int) -> Iterator[bytes]:
