@@ -18,7 +18,7 @@ from chartmogul_async._version import __version__
 from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
 from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.events import OnEvent
-from chartmogul_async.structuring.error_bodies import forms_of
+from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.session import Session
@@ -37,8 +37,6 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
 # Printable ASCII without space and colon, which ends the user name in basic auth.
 _KEY = r"[!-9;-~]+"
-# Characters; shorter keys are those of sandboxes, and words that may stand in any message.
-_SECRET = 16
 # Labels of 1 to 63 characters with no hyphen at either end; what has a colon is an IPv6 address.
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
@@ -105,7 +103,7 @@ class AsyncClient:
                 "user-agent": f"chartmogul_async/{__version__}",
             },
             timeout=_checked_timeout(timeout).as_dict(),
-            secrets=forms_of(key) if len(key) >= _SECRET else (),
+            secrets=forms_of(key),
             policy=instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
             connections=transport or connections_to(httpx.URL(self._base_url)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from chartmogul_async.events import OnEvent
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.session import Session
 from tests.clients import KEY, MRR, AsyncHandler, Handler, client_of, in_turn, ok
+from tests.kept import longest_kept_by
 
 RANGE = ("2023-07-01", "2023-07-31")
 ONCE = RetryPolicy(attempts=1)
@@ -525,3 +527,56 @@ async def test_permit_is_released_before_the_next_wait(monkeypatch: pytest.Monke
     async with client_of(in_turn(limited, httpx.ReadError("reset"), odd)) as client:
         await client.metrics.mrr(*RANGE)
     assert released == [(1, 429, 2.0, False), (2, None, None, False), (3, 200, None, False)]
+
+
+# --- what errors contain, and what they keep -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"[" + b"1," * 9_000, b'{"data": [' + b"1," * 9_000 + b"1]}"], ids=range(2))
+@pytest.mark.parametrize("call", ["ping", "get"])
+async def test_an_error_keeps_neither_body_nor_parsed_value(content: bytes, call: str) -> None:
+    content = content if call == "ping" else content[:-1]
+    async with client_of(in_turn(httpx.Response(200, content=content))) as client:
+        with pytest.raises(errors.DecodeError) as caught:
+            await (client.ping() if call == "ping" else client.get("/x"))
+    assert caught.value.status == 200
+    assert longest_kept_by(caught.value, "chartmogul_async") < 100
+
+
+async def test_the_reason_of_a_failure_is_one_short_line() -> None:
+    reason = f"403 {' ' * 100}b'{'x' * 20_000}'"
+    for failure, expected in [
+        (httpx.ProxyError("403 No\tway" + " " * 20_000 + "!"), "ProxyError: 403 No way"),
+        (httpx.ProxyError(reason), "ProxyError: 403"),
+        (httpx.ReadTimeout("x" * 20_000), f"ReadTimeout: {'x' * 500}"),
+        (httpx.ConnectError("x" * 20_000), f"ConnectError: {'x' * 500}"),
+    ]:
+        async with client_of(in_turn(failure), retry=RetryPolicy(attempts=1)) as client:
+            with pytest.raises(errors.TransportError) as caught:
+                await client.ping()
+        assert caught.value.message == expected
+
+
+async def test_only_short_texts_are_searched_for_quotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern may need a time that grows with the square of the length."""
+    lengths: list[int] = []
+    search = re.search
+
+    def measured(pattern: str, text: str) -> Any:
+        lengths.append(len(text))
+        return search(pattern, text)
+
+    monkeypatch.setattr("chartmogul_async.transport.failures.re.search", measured)
+    async with client_of(in_turn(httpx.ProxyError(" " * 20_000)), retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(errors.NetworkError):
+            await client.ping()
+    assert lengths
+    assert max(lengths) <= 500
+
+
+async def test_a_request_id_is_cut() -> None:
+    answer = httpx.Response(422, headers={"x-request-id": "a\tb" + "c" * 90_000})
+    async with client_of(in_turn(answer)) as client:
+        with pytest.raises(errors.ValidationError) as caught:
+            await client.ping()
+    assert caught.value.request_id == "a b" + "c" * 197

@@ -6,7 +6,8 @@ waited) is added here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -18,7 +19,8 @@ from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError,
 from chartmogul_async.events import Event, OnEvent, report
 from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.converter import decode, read
-from chartmogul_async.structuring.error_bodies import error_in_success, masked
+from chartmogul_async.structuring.error_bodies import error_in_success, one_line
+from chartmogul_async.structuring.secrets import masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
@@ -26,6 +28,9 @@ from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
+
+# Characters; the API's own have 36.
+_MAX_REQUEST_ID = 200
 
 
 class Session:
@@ -65,21 +70,13 @@ class Session:
             ChartMogulError: What the exchange met, with its context.
             StateError: The client is closed, or belongs to another event loop.
         """
-        response, attempts = await self._respond(path, params, policy or self._policy)
-        try:
-            return read(response.content, into)
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            raise
+        return await self._fetched(path, params, policy or self._policy, partial(read, into=into))
 
     async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
         """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``."""
-        response, attempts = await self._respond(path, params, self._policy)
-        try:
-            return decode(response.content) if response.content.strip() else None
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            raise
+        return await self._fetched(
+            path, params, self._policy, lambda content: decode(content) if content.strip() else None
+        )
 
     def mismatch(self, path: str, problem: str) -> DecodeError:
         """The error for a response from this path whose records cannot be used, with the place and the reason."""
@@ -118,6 +115,18 @@ class Session:
             )
 
     # --- one call ------------------------------------------------------------------------------------------
+
+    async def _fetched(
+        self, path: str, params: Mapping[str, str], policy: RetryPolicy, structure: Callable[[bytes], T]
+    ) -> T:
+        response, attempts = await self._respond(path, params, policy)
+        try:
+            return structure(response.content)
+        except DecodeError as error:
+            self._add_context(error, path, attempts)
+            # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
+            del response, attempts
+            raise error.with_traceback(None) from None
 
     async def _respond(
         self, path: str, params: Mapping[str, str], policy: RetryPolicy
@@ -190,8 +199,11 @@ class Session:
     def _mask_request_id(self, response: httpx.Response) -> None:
         """Events and errors contain it, and a server may make it of what it was sent."""
         request_id = response.headers["x-request-id"]
-        if (safe := masked(request_id, self._secrets.revealed)) != request_id:
+        if (safe := self._safe_id(request_id)) != request_id:
             response.headers["x-request-id"] = safe
+
+    def _safe_id(self, request_id: str) -> str:
+        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
 
     def _error(self, outcome: Outcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
@@ -204,7 +216,7 @@ class Session:
         error.method, error.url = "GET", self._base_url + path
         if error.request_id is not None:
             # The error of a body that is too large was made before the response came here.
-            error.request_id = masked(error.request_id, self._secrets.revealed)
+            error.request_id = self._safe_id(error.request_id)
         if attempts is None:
             # Refused in the queue before the first attempt, or noticed after the last one.
             return
