@@ -10,38 +10,42 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "coverage"]
+nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+# The files of this run, once they are built.
+BUILT: list[str] = []
 
 
 def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-def built_wheel(session: nox.Session) -> str:
-    """Build the wheel, so that what is tested is what is installed, and not the checkout."""
-    folder = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(folder, ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
-    (wheel,) = folder.glob("*.whl")
-    return str(wheel)
+def built(session: nox.Session) -> tuple[str, str]:
+    """The source distribution and the wheel that is built from it, once for all sessions of a run."""
+    if not BUILT:
+        folder = Path(session.create_tmp()) / "dist"
+        shutil.rmtree(folder, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+        BUILT.extend(str(path.resolve()) for pattern in ("*.tar.gz", "*.whl") for path in folder.glob(pattern))
+    sdist, wheel = BUILT
+    return sdist, wheel
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Run the suite in a folder without the package's source, so that only an installed one can be imported."""
+    """Run the suite of the source distribution, without its package, so that only an installed one can be imported."""
+    sdist, _ = built(session)
     place = Path(session.create_tmp()) / "suite"
     shutil.rmtree(place, ignore_errors=True)
-    for name in ("tests", "benchmarks", "docs"):
-        shutil.copytree(name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "noxfile.py", "CHANGELOG.md", "CONTRIBUTING.md"):
-        shutil.copy(name, place)
-    with session.chdir(place):
-        session.run("python", "-m", "pytest", *options, *session.posargs)
+    shutil.unpack_archive(sdist, place)
+    (suite,) = place.iterdir()
+    shutil.rmtree(suite / "chartmogul_async")
+    with session.chdir(suite):
+        session.run("python", "-m", "pytest", "-n", "auto", *options, *session.posargs)
 
 
 @nox.session
@@ -62,9 +66,10 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the built wheel, on every Python of the classifiers."""
-    session.install(f"{built_wheel(session)}[cli,fast]", *group("test"))
-    run_tests(session)
+    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
+    session.install(f"{built(session)[1]}[cli,fast]", *group("test"))
+    is_whole = session.python == PYTHONS[0] and not session.posargs
+    run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
 
 
 @nox.session(python=PYTHONS[0])
@@ -73,29 +78,20 @@ def lowest(session: nox.Session) -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *(item for extra in project["optional-dependencies"].values() for item in extra)]
     pins = [re.sub(r">=([^,]+).*", r"==\1", item) for item in asked if ">=" in item]
-    session.install(f"{built_wheel(session)}[cli]", *pins, *group("test"))
+    session.install(f"{built(session)[1]}[cli]", *pins, *group("test"))
     run_tests(session)
 
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
     """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
-    session.install(f"{built_wheel(session)}[cli]", *group("test"), "httpx2")
+    session.install(f"{built(session)[1]}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
     (place / "alias_httpx2.py").write_text(plugin, encoding="utf-8")
     session.env["PYTHONPATH"] = str(place.resolve())
     run_tests(session, "-p", "alias_httpx2")
-
-
-@nox.session(python=PYTHONS[0])
-def coverage(session: nox.Session) -> None:
-    """Branch coverage of the package: 100 %, what runs in subprocesses included."""
-    session.install("-e", ".[cli,fast]", *group("coverage"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "report")
 
 
 @nox.session(python=PYTHONS[0])
