@@ -41,6 +41,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.clock
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Every coroutine function is a test for anyio; the setting ``anyio_mode`` would need anyio 4.11."""
+    session.add_marker("anyio")
+
+
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
     if name == "trio":
         from trio.testing import MockClock

@@ -120,7 +120,14 @@ async def test_gzip_of_several_members_is_read_whole(chunks: int, monkeypatch: p
 
 @pytest.mark.parametrize(
     "behind",
-    [b"garbage", b"\0garbage", b"\x1f", gzip.compress(BODY)[:-9], zlib.compress(BODY), bytes(600) + b"\x1f\x8b"],
+    [
+        pytest.param(b"garbage", id="garbage"),
+        pytest.param(b"\0garbage", id="zero, then garbage"),
+        pytest.param(b"\x1f", id="half of a magic number"),
+        pytest.param(gzip.compress(BODY)[:-9], id="half of a member"),
+        pytest.param(zlib.compress(BODY), id="deflate"),
+        pytest.param(bytes(600) + b"\x1f\x8b", id="zeros, then a magic number"),
+    ],
 )
 @pytest.mark.parametrize("chunks", [1, 7, 1000])
 async def test_only_another_member_may_follow_a_member(
@@ -138,7 +145,14 @@ async def test_the_number_of_members_is_bounded() -> None:
         await body_of(gzip.compress(b"") * 20_000, encoding="gzip")
 
 
-@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(BODY)[:-9], gzip.compress(BODY)[:20] + b"garbage"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"no gzip at all", id="no gzip"),
+        pytest.param(gzip.compress(BODY)[:-9], id="half of it"),
+        pytest.param(gzip.compress(BODY)[:20] + b"garbage", id="garbage in the middle"),
+    ],
+)
 async def test_a_body_that_cannot_be_decompressed_is_an_error(body: bytes) -> None:
     with pytest.raises(httpx.DecodingError, match=r"the body cannot be decompressed: .") as caught:
         await body_of(body, encoding="gzip")

@@ -577,7 +577,10 @@ async def test_clients_of_one_account_share_a_throttle() -> None:
     assert throttle.statistics().admitted == 3
 
 
-def test_throttle_serves_one_event_loop_at_a_time_and_remembers() -> None:
+def test_throttle_serves_one_event_loop_at_a_time_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The clock that all event loops of a process share.
+    shared = Mock(return_value=1000.0)
+    monkeypatch.setattr("chartmogul_async.transport.throttle.time", Mock(monotonic=shared))
     throttle = Throttle(per_second=1)
 
     async def fetch() -> float:
@@ -599,6 +602,9 @@ def test_throttle_serves_one_event_loop_at_a_time_and_remembers() -> None:
     assert run_in_virtual_time() == 0
     # The start before is still in the window.
     assert run_in_virtual_time() == pytest.approx(1.0, abs=0.01)
+    # While no event loop runs, its time passes all the same.
+    shared.return_value += 0.75
+    assert run_in_virtual_time() == pytest.approx(0.25, abs=0.01)
 
     async def main() -> None:
         async with (

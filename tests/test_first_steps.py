@@ -15,9 +15,10 @@ from tests.clients import client_of, in_turn, ok
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/limits.md", "docs/sandbox.md"]
-# ChartMogul's own pages, the only ones on the web that the project refers to.
-HOSTS = {"chartmogul.com", "dev.chartmogul.com"}
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
+PAGES += [f"docs/{page}.md" for page in ("faults", "limits", "sandbox", "streaming")]
+# ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
+HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
 
 
 @pytest.fixture

@@ -88,6 +88,8 @@ OUTSIDE = {
     }
     | USERS,
     "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
+    "httpcore": {f"{PACKAGE}.transport.network"},
+    "aiohappyeyeballs": {f"{PACKAGE}.transport.network"},
     "tenacity": {f"{PACKAGE}.transport.retry"},
     "cattrs": {f"{PACKAGE}.structuring.converter"},
     "orjson": {f"{PACKAGE}.structuring.converter"},

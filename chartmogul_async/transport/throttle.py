@@ -194,7 +194,7 @@ class Throttle:
         """Whether the present call is of an event loop that ended, and is only being collected as garbage."""
         try:
             return self._loop is not None and anyio.lowlevel.current_token() != self._loop
-        except anyio.NoEventLoopError:
+        except RuntimeError:
             return True
 
     def _look_at_clocks(self) -> float:
