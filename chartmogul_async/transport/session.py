@@ -20,7 +20,7 @@ from chartmogul_async.structuring.converter import decode, read
 from chartmogul_async.structuring.error_bodies import error_in_success, masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.permits import Permit
-from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
+from chartmogul_async.transport.retry import AttemptOutcome, Attempts, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
@@ -141,7 +141,7 @@ class Session:
             self._add_context(error, path, attempts)
             raise
 
-    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> Outcome:
+    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> AttemptOutcome:
         try:
             request = self._request(path, params, permit)
         except BaseException:
@@ -192,7 +192,7 @@ class Session:
         if (safe := masked(request_id, self._secrets)) != request_id:
             response.headers["x-request-id"] = safe
 
-    def _error(self, outcome: Outcome | None) -> ChartMogulError:
+    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
             return status_error(outcome, self._secrets)
         # Tenacity always lets the first attempt happen.
