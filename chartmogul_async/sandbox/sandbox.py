@@ -7,7 +7,6 @@ import binascii
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
@@ -22,9 +21,7 @@ from chartmogul_async.sandbox.faults import FaultInjector, Faults
 from chartmogul_async.sandbox.limits import Limiter, Limits, Refusal
 from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
-
-if TYPE_CHECKING:
-    from chartmogul_async.sandbox.transport import SandboxTransport
+from chartmogul_async.sandbox.transport import SandboxTransport
 
 
 @frozen
@@ -150,8 +147,6 @@ class Sandbox:
 
     def transport(self) -> SandboxTransport:
         """A transport for ``httpx.AsyncClient`` that responds in process."""
-        from chartmogul_async.sandbox.transport import SandboxTransport
-
         return SandboxTransport(self.exchange)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:

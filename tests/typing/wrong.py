@@ -48,6 +48,9 @@ async def queries_of_several_metrics(client: AsyncClient, names: list[MetricName
         entry = outcome.result()[0]
         print(entry.nonsense)  # wrong
         print(entry.mrr)  # wrong
+    annotated: list[MetricQuery] = [*queries, MetricQuery("all", "2023-07-01", "2023-08-31")]
+    print((await client.metrics.fetch(annotated[0]))[0].nonsense)  # wrong
+    print((await client.metrics.fetch_all(annotated))[0].result()[0].nonsense)  # wrong
     for some in await client.metrics.fetch_all(MetricQuery(name, "2023-07-01", "2023-08-31") for name in names):
         print(some.result()[0].nonsense)  # wrong
         print(some.result().summary.current)  # wrong
