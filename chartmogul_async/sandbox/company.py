@@ -68,13 +68,13 @@ class Company:
         week_start_on: WeekStart = "monday",
     ) -> None:
         self.seed = seed
-        self.founded = instance_of("founded", founded, date)
-        self.today = datetime.now(UTC).date() if today is None else instance_of("today", today, date)
+        self.founded: date = instance_of("founded", founded, date)
+        self.today: date = datetime.now(UTC).date() if today is None else instance_of("today", today, date)
         if founded > self.today:
             raise ArgumentError(f"founded must be on or before today ({self.today}), not {founded}")
-        self.profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
+        self.profile: Profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
         self.plans = PLANS
-        self.state = State(simulate(seed, non_negative_integer("customers", customers), founded, self.today))
+        self.state: State = State(simulate(seed, non_negative_integer("customers", customers), founded, self.today))
 
     @property
     def customers(self) -> tuple[Subscriber, ...]:

@@ -104,11 +104,11 @@ class Sandbox:
             latency=latency,
             latency_per_entry=latency_per_entry,
         )
-        self.company = Company() if company is None else company
+        self.company: Company = Company() if company is None else company
         self.api_key = api_key
         self.latency = latency
         self.latency_per_entry = latency_per_entry
-        self.app = App(self.exchange)
+        self.app: App = App(self.exchange)
         self._metrics = MetricsEndpoints(self.company)
         self._limiter = Limiter(limits)
         self._injector = FaultInjector(faults)
