@@ -115,7 +115,7 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
         await other.metrics.mrr(*RANGE)
         assert anyio.current_time() - start == pytest.approx(1, abs=0.1)
     statistics = throttle.statistics()
-    assert (statistics.admitted, statistics.waited, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
+    assert (statistics.admitted, statistics.delayed, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
