@@ -212,7 +212,7 @@ class World:
         await anyio.sleep(self.throttle.statistics().paced_for + WINDOW_EMPTY)
         # While the rate is below the limit, starts of half a second are planned at once.
         planned = self.throttle.statistics().per_second / 2
-        assert self.throttle.free_slots() == min(self.parallel, int(planned)) or planned >= self.parallel
+        assert self.throttle._free_slots() == min(self.parallel, int(planned)) or planned >= self.parallel
         assert self.throttle.statistics().in_flight == 0
         self.check_that_nothing_is_in_progress()
         await self.client.aclose()

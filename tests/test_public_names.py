@@ -143,6 +143,10 @@ def test_the_metrics_have_no_other_public_method() -> None:
     assert sorted(public) == sorted([*METRICS, "fetch", "fetch_all", "stream"])
 
 
+def test_a_throttle_shows_its_users_what_is_for_them() -> None:
+    assert [name for name in dir(Throttle()) if not name.startswith("_")] == ["parallel", "resize", "statistics"]
+
+
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
 

@@ -155,8 +155,8 @@ async def retries(method: str, outcome: AttemptOutcome) -> bool:
     async for _ in attempts:
         if attempts.number:
             return True
-        permit = await throttle.acquire()
-        throttle.release(permit)
+        permit = await throttle._acquire()
+        throttle._release(permit)
         attempts.end(permit, outcome)
     return False
 

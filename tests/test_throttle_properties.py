@@ -241,7 +241,7 @@ class World:
 
     async def _exchange(self, call: Call) -> None:
         try:
-            call.permit = await self.throttle.acquire(call.max_pause, call.is_retry)
+            call.permit = await self.throttle._acquire(call.max_pause, call.is_retry)
         except RateLimitError:
             self._note_refusal(call)
             return
@@ -276,7 +276,7 @@ class World:
         pause, latest = self.throttle._limits.paused_until, self.throttle._limits.last_number
         if given_up and call.sent is not None:
             call.lingers_until = call.sent + min(self.throttle._limits.window.usual, 5.0) + 0.05
-        self.throttle.release(call.permit, status, retry_after, given_up)
+        self.throttle._release(call.permit, status, retry_after, given_up)
         if self.throttle._limits.paused_until != pause and status == 429:
             # This holds also where an old request has only made the pause longer.
             self.refused_at, self.is_trusted = anyio.current_time(), False
@@ -439,7 +439,7 @@ class World:
         # Neither limit should hide what the other has lost, nor the rate that was learned.
         self.throttle.resize(per_second=most, parallel=most)
         for _ in range(most):
-            await self.throttle.acquire()
+            await self.throttle._acquire()
         assert anyio.current_time() == now
         assert self.throttle.statistics().in_flight == most
 
@@ -563,7 +563,7 @@ class Server:
         self.counter = kinds[self.counting]
 
     async def exchange(self, throttle: Throttle, travels: Iterator[Travel]) -> None:
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         # In the order of admission, since trio starts tasks in any order.
         travel = next(travels)
         response = Response()
@@ -579,7 +579,7 @@ class Server:
                 status = response.status
         finally:
             self.in_flight -= 1
-            throttle.release(permit, status, given_up=status is None)
+            throttle._release(permit, status, given_up=status is None)
 
     async def _respond(self, there: float, response: Response) -> None:
         await anyio.sleep(there)

@@ -143,7 +143,7 @@ class RangeFetcher:
         if worth < 2 or self._is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.throttle.free_slots(self._planned)))
+        return max(1, min(worth, self._session.free_slots(self._planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""

@@ -86,6 +86,10 @@ class Session:
         self._add_context(error, path, None)
         return error
 
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
+        return self.throttle._free_slots(taken)
+
     def report(self, event: Event) -> None:
         """Log an event, and hand it to the user's function."""
         report(event, self._on_event)
@@ -102,7 +106,7 @@ class Session:
             return
         self._is_closed = True
         if self._is_attached:
-            self.throttle.detach(self)
+            self.throttle._detach(self)
         await self._connections.aclose()
         self._check_loop()
 
@@ -127,10 +131,10 @@ class Session:
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await self.throttle.acquire(policy.total)
+            permit: Permit | None = await self.throttle._acquire(policy.total)
             attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
-                permit = permit or await self.throttle.acquire(attempts.budget(), is_retry=True)
+                permit = permit or await self.throttle._acquire(attempts.budget(), is_retry=True)
                 outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
                 attempts.end(permit, outcome)
                 permit = None
@@ -145,7 +149,7 @@ class Session:
         try:
             request = self._request(path, params, permit)
         except BaseException:
-            self.throttle.withdraw(permit)
+            self.throttle._withdraw(permit)
             raise
         status = retry_after = None
         given_up = True
@@ -157,13 +161,13 @@ class Session:
             given_up = isinstance(failure, TIMEOUTS)
             return failure
         finally:
-            for event in self.throttle.release(permit, status, retry_after, given_up and status is None):
+            for event in self.throttle._release(permit, status, retry_after, given_up and status is None):
                 self.report(event)
         return response
 
     def _attach(self) -> None:
         if not self._is_attached:
-            self.throttle.attach(self)
+            self.throttle._attach(self)
             self._is_attached = True
 
     def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:

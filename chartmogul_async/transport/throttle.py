@@ -126,7 +126,7 @@ class Throttle:
         if self._queue.waiters:
             self._admit_waiting()
 
-    def free_slots(self, taken: int = 0) -> int:
+    def _free_slots(self, taken: int = 0) -> int:
         """How many more requests could start immediately.
 
         Args:
@@ -140,7 +140,7 @@ class Throttle:
 
     # --- event loops ---------------------------------------------------------------------------------------
 
-    def attach(self, user: object) -> None:
+    def _attach(self, user: object) -> None:
         """Called by a client at its first request: from then on the throttle belongs to that event loop.
 
         Args:
@@ -164,7 +164,7 @@ class Throttle:
                 self._start_afresh()
         self._users.add(user)
 
-    def detach(self, user: object) -> None:
+    def _detach(self, user: object) -> None:
         """Called by a client when it closes, perhaps in another event loop.
 
         Args:
@@ -208,7 +208,7 @@ class Throttle:
 
     # --- the queue -----------------------------------------------------------------------------------------
 
-    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
+    async def _acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``release``.
 
         Args:
@@ -224,11 +224,11 @@ class Throttle:
         """
         now = anyio.current_time()
         if not self._queue.waiters and (number := self._limits.admit(now)):
-            return Permit(self.mark_sent, number, now)
+            return Permit(self._mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
             if number := self._limits.admit(now, as_test=True):
-                return Permit(self.mark_sent, number, now)
+                return Permit(self._mark_sent, number, now)
             raise _rate_limited(f"another {pause:.0f} s", pause)
         waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry)
         self._queue.join(waiter)
@@ -261,7 +261,7 @@ class Throttle:
             self._queue.leave(head)
             self._delayed += 1
             paused = limits.fruitless_pauses(now, head.paused_before)
-            head.permit = Permit(self.mark_sent, number, now, now - head.since, paused, was_queued=True)
+            head.permit = Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True)
             head.event.set()
 
     def _head(self, now: float) -> Waiter | None:
@@ -273,11 +273,11 @@ class Throttle:
         self._queue.leave(waiter)
         if waiter.permit is not None:
             # Cancelled in the moment of its admission: nothing was sent.
-            self.withdraw(waiter.permit)
+            self._withdraw(waiter.permit)
         else:
             self._admit_waiting()
 
-    def withdraw(self, permit: Permit) -> None:
+    def _withdraw(self, permit: Permit) -> None:
         """Give back a permit whose request was never sent, so that it counts nowhere.
 
         Args:
@@ -288,7 +288,7 @@ class Throttle:
             self._delayed -= permit.was_queued
             self._admit_waiting()
 
-    def mark_sent(self, number: int, moment: float) -> None:
+    def _mark_sent(self, number: int, moment: float) -> None:
         """A request was written to its socket, or (at infinity) will be.
 
         Args:
@@ -300,7 +300,7 @@ class Throttle:
             # The head may know now when the window opens.
             self._admit_waiting()
 
-    def release(
+    def _release(
         self,
         permit: Permit,
         status: int | None = None,
