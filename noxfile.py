@@ -98,10 +98,15 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """mypy (strict) and pyright, on package and tests; mypy also on the code of the README and of docs/."""
+    """mypy (strict) and pyright on package and tests; four checkers on a user's program; no public type is unknown.
+
+    mypy also checks the code of the README and of docs/.
+    """
     session.install("-e", ".[cli,fast]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
+    session.run("python", "-m", "tests.typing")
+    session.run("pyright", "--verifytypes", "chartmogul_async", "--ignoreexternal")
     session.run("python", "-m", "pytest", "tests/test_readme.py", "-k", "mypy")
 
 

@@ -166,7 +166,8 @@ class Field(_OnlyAnd):
     def __le__(self, value: Value) -> Filter:
         return self.lte(value)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __and__(self, other: Never) -> NoReturn:
         raise ArgumentError(

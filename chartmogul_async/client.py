@@ -1,7 +1,5 @@
 """The client: its arguments, its lifecycle, and the names of what can be read. Requests are the session's matter."""
 
-from __future__ import annotations
-
 import os
 import re
 from base64 import b64encode
@@ -10,7 +8,7 @@ from datetime import date
 from functools import cached_property, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import httpx
 
@@ -18,16 +16,14 @@ from chartmogul_async._version import __version__
 from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
 from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.events import OnEvent
+from chartmogul_async.metrics.resource import Metrics
+from chartmogul_async.resources.account import Account, Pong, account_params
+from chartmogul_async.resources.customers import Customers
 from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
-
-if TYPE_CHECKING:
-    from chartmogul_async.metrics.resource import Metrics
-    from chartmogul_async.resources.account import Account
-    from chartmogul_async.resources.customers import Customers
 
 Param = str | int | float | date | None
 
@@ -114,16 +110,11 @@ class AsyncClient:
     @cached_property
     def metrics(self) -> Metrics:
         """The nine metrics."""
-        # The records are made when they are first asked for, here and below.
-        from chartmogul_async.metrics.resource import Metrics
-
         return Metrics(self._session)
 
     @cached_property
     def customers(self) -> Customers:
         """Find customers by e-mail address."""
-        from chartmogul_async.resources.customers import Customers
-
         return Customers(self._session)
 
     @property
@@ -170,8 +161,6 @@ class AsyncClient:
             ArgumentError: ``include`` contains another name; nothing was sent.
             ChartMogulError: What the request met.
         """
-        from chartmogul_async.resources.account import Account, account_params
-
         return await self._session.fetch("/account", account_params(include), Account)
 
     async def ping(self) -> str:
@@ -184,8 +173,6 @@ class AsyncClient:
             AuthenticationError: The key is not valid.
             ChartMogulError: What the request met.
         """
-        from chartmogul_async.resources.account import Pong
-
         return (await self._session.fetch("/ping", {}, Pong)).data
 
     async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:

@@ -31,8 +31,6 @@ Every error can be pickled, so it can travel between the processes of a task que
 Source of the statuses: https://dev.chartmogul.com/docs/response-codes
 """
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 from attrs import define, frozen

@@ -30,7 +30,7 @@ def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
     with pytest.raises(TypeError, match=r"mrr\(\) missing 1 required positional argument: 'end_date'$"):
         client.metrics.mrr("2024-01-01")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'end_date'$"):
-        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 def test_a_forgotten_await_reads_as_the_readme_shows(client: AsyncClient) -> None:

@@ -118,7 +118,7 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
         await other.metrics.mrr(*RANGE)
         assert anyio.current_time() - start == pytest.approx(1, abs=0.1)
     statistics = throttle.statistics()
-    assert (statistics.admitted, statistics.waited, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
+    assert (statistics.admitted, statistics.delayed, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -486,8 +486,8 @@ def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = 
 async def test_session_attaches_its_throttle_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     throttle = Throttle()
-    monkeypatch.setattr(throttle, "attach", lambda _: calls.append("attach"))
-    monkeypatch.setattr(throttle, "detach", lambda _: calls.append("detach"))
+    monkeypatch.setattr(throttle, "_attach", lambda _: calls.append("attach"))
+    monkeypatch.setattr(throttle, "_detach", lambda _: calls.append("detach"))
     unused = session_of(never, throttle)
     await unused.aclose()
     assert calls == []
@@ -515,13 +515,13 @@ async def test_session_works_at_the_root_of_a_host() -> None:
 async def test_permit_is_released_before_the_next_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each permit is given back exactly once, with the status of its response."""
     released: list[tuple[Any, ...]] = []
-    release = Throttle.release
+    release = Throttle._release
 
     def noted(self: Throttle, permit: Permit, *news: Any) -> Any:
         released.append((permit.number, *news))
         return release(self, permit, *news)
 
-    monkeypatch.setattr(Throttle, "release", noted)
+    monkeypatch.setattr(Throttle, "_release", noted)
     limited = httpx.Response(429, headers={"retry-after": "2"})
     odd = httpx.Response(200, json=MRR, headers={"retry-after": "50"})
     async with client_of(in_turn(limited, httpx.ReadError("reset"), odd)) as client:

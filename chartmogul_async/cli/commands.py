@@ -10,7 +10,17 @@ import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from chartmogul_async import Account, AsyncClient, Customer, Interval, MetricQuery, Series, __version__, errors
+from chartmogul_async import (
+    Account,
+    AsyncClient,
+    Customer,
+    Interval,
+    MetricName,
+    MetricQuery,
+    Series,
+    __version__,
+    errors,
+)
 from chartmogul_async.checks import calendar_day, shown
 from chartmogul_async.cli import formats, tables, terminal
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError, print_note
@@ -166,7 +176,7 @@ def metrics(
     account's currency, and omits the changes of `all`.
     """  # noqa: D301 - \b makes click keep the lines of a paragraph
     query = MetricQuery(
-        name,
+        cast("MetricName", name),
         start,
         end,
         interval=cast("Interval", interval),

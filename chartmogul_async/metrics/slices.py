@@ -24,7 +24,8 @@ from chartmogul_async.events import SlicesDisagreed
 from chartmogul_async.intervals import Slice, WeekStart
 from chartmogul_async.metrics.joining import have_one_summary, joined
 from chartmogul_async.metrics.query import MetricQuery
-from chartmogul_async.metrics.records import RESPONSES, MetricResponse, Series
+from chartmogul_async.metrics.records import E, MetricResponse, S
+from chartmogul_async.metrics.series import RESPONSES, Series
 from chartmogul_async.metrics.tasks import run_all
 from chartmogul_async.metrics.weeks import WeekLookup
 from chartmogul_async.transport.session import Session
@@ -54,7 +55,7 @@ class RangeFetcher:
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}
 
-    async def fetch(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
+    async def fetch(self, query: MetricQuery[E, S], slices: Slices) -> Series[E, S]:
         """Fetch a query as one series.
 
         Args:
@@ -143,7 +144,7 @@ class RangeFetcher:
         if worth < 2 or self._is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.throttle.free_slots(self._planned)))
+        return max(1, min(worth, self._session.free_slots(self._planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""

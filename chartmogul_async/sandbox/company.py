@@ -67,14 +67,16 @@ class Company:
         today: date | None = None,
         week_start_on: WeekStart = "monday",
     ) -> None:
-        self.seed = integer("seed", seed)
-        self.founded = _day("founded", founded)
-        self.today = datetime.now(UTC).date() if today is None else _day("today", today)
+        self.seed: int = integer("seed", seed)
+        self.founded: date = _day("founded", founded)
+        self.today: date = datetime.now(UTC).date() if today is None else _day("today", today)
         if self.founded > self.today:
             raise ArgumentError(f"founded must be on or before today ({self.today}), not {self.founded}")
-        self.profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
+        self.profile: Profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
         self.plans = PLANS
-        self.state = State(simulate(seed, non_negative_integer("customers", customers), self.founded, self.today))
+        self.state: State = State(
+            simulate(seed, non_negative_integer("customers", customers), self.founded, self.today)
+        )
 
     @property
     def customers(self) -> tuple[Subscriber, ...]:

@@ -6,7 +6,6 @@ import base64
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
@@ -23,9 +22,7 @@ from chartmogul_async.sandbox.hosts import is_host
 from chartmogul_async.sandbox.limits import Limiter, Limits, Refusal
 from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
-
-if TYPE_CHECKING:
-    from chartmogul_async.sandbox.transport import SandboxTransport
+from chartmogul_async.sandbox.transport import SandboxTransport
 
 
 @frozen
@@ -108,11 +105,11 @@ class Sandbox:
             latency=latency,
             latency_per_entry=latency_per_entry,
         )
-        self.company = Company() if company is None else company
+        self.company: Company = Company() if company is None else company
         self.api_key = api_key
         self.latency = latency
         self.latency_per_entry = latency_per_entry
-        self.app = App(self.exchange)
+        self.app: App = App(self.exchange)
         self._metrics = MetricsEndpoints(self.company)
         self._limiter = Limiter(limits)
         self._injector = FaultInjector(faults)
@@ -151,8 +148,6 @@ class Sandbox:
 
     def transport(self) -> SandboxTransport:
         """A transport for ``httpx.AsyncClient`` that responds in process."""
-        from chartmogul_async.sandbox.transport import SandboxTransport
-
         return SandboxTransport(self.exchange)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:

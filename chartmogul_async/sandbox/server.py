@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
         )
         self._ready = ready
         self._socket = _listening_socket(host, port)
-        self.url = f"http://{in_url(host)}:{self._socket.getsockname()[1]}/v1"
+        self.url: str = f"http://{in_url(host)}:{self._socket.getsockname()[1]}/v1"
 
     def listen(self) -> None:
         """Serve until stopped or, in the main thread, until a signal to end."""

@@ -23,7 +23,7 @@ from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.permits import Permit
-from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
+from chartmogul_async.transport.retry import AttemptOutcome, Attempts, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
@@ -84,6 +84,10 @@ class Session:
         self._add_context(error, path, None)
         return error
 
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
+        return self.throttle._free_slots(taken)
+
     def report(self, event: Event) -> None:
         """Log an event, and hand it to the user's function."""
         report(event, self._on_event)
@@ -100,7 +104,7 @@ class Session:
             return
         self._is_closed = True
         if self._is_attached:
-            self.throttle.detach(self)
+            self.throttle._detach(self)
         await self._connections.aclose()
         self._check_loop()
 
@@ -137,10 +141,10 @@ class Session:
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await self.throttle.acquire(policy.total)
+            permit: Permit | None = await self.throttle._acquire(policy.total)
             attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
-                permit = permit or await self.throttle.acquire(attempts.budget(), is_retry=True)
+                permit = permit or await self.throttle._acquire(attempts.budget(), is_retry=True)
                 outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
                 attempts.end(permit, outcome)
                 permit = None
@@ -151,11 +155,11 @@ class Session:
             self._add_context(error, path, attempts)
             raise
 
-    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> Outcome:
+    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> AttemptOutcome:
         try:
             request = self._request(path, params, permit)
         except BaseException:
-            self.throttle.withdraw(permit)
+            self.throttle._withdraw(permit)
             raise
         status = retry_after = None
         given_up = True
@@ -167,13 +171,13 @@ class Session:
             given_up = isinstance(failure, TIMEOUTS)
             return failure
         finally:
-            for event in self.throttle.release(permit, status, retry_after, given_up and status is None):
+            for event in self.throttle._release(permit, status, retry_after, given_up and status is None):
                 self.report(event)
         return response
 
     def _attach(self) -> None:
         if not self._is_attached:
-            self.throttle.attach(self)
+            self.throttle._attach(self)
             self._is_attached = True
 
     def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
@@ -205,7 +209,7 @@ class Session:
     def _safe_id(self, request_id: str) -> str:
         return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
 
-    def _error(self, outcome: Outcome | None) -> ChartMogulError:
+    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
             return status_error(outcome, self._secrets.revealed)
         # Tenacity always lets the first attempt happen.
