@@ -119,6 +119,23 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
     assert (statistics.admitted, statistics.waited, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
 
 
+async def test_a_retry_goes_ahead_of_calls_that_were_never_sent() -> None:
+    sent: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path.removeprefix("/v1/plans/"))
+        await anyio.sleep(1)
+        return httpx.Response(500 if len(sent) == 1 else 200, json={})
+
+    options: dict[str, Any] = {"throttle": Throttle(parallel=1), "retry": RetryPolicy(base=1e-6)}
+    async with client_of(handler, **options) as client, anyio.create_task_group() as group:
+        for number in range(9):
+            group.start_soon(client.get, f"/plans/{number}")
+            await anyio.wait_all_tasks_blocked()
+    # The second one takes the slot while the first one waits to be sent again.
+    assert sent == ["0", "1", "0", "2", "3", "4", "5", "6", "7", "8"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("p" * 70_000, "URL too long"), ("ppp\ud800", "'utf-8' codec can't encode character")],
