@@ -1,4 +1,7 @@
-"""Every check of the project. ``nox`` runs all but ``bench``, ``soak`` and ``fuzz``; ``nox -s tests`` one of them."""
+"""Every check of the project.
+
+``nox`` runs all but ``bench``, ``soak``, ``fuzz`` and ``mutation``; ``nox -s tests`` one of them.
+"""
 
 from __future__ import annotations
 
@@ -110,6 +113,13 @@ def soak(session: nox.Session) -> None:
     """Half an hour of mixed load, faults and cancellations: memory, sockets and tasks stay flat."""
     session.install("-e", ".[cli,fast]", *group("test"))
     session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def mutation(session: nox.Session) -> None:
+    """Small changes of the code: a test fails for each one, or it is listed with an argument."""
+    session.install("-e", ".[cli,fast]", *group("mutation"))
+    session.run("python", "-m", "tests.mutation", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
