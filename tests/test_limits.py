@@ -626,7 +626,8 @@ def test_a_503_counts_what_the_server_may_still_be_busy_with() -> None:
     # Five that were given up, and the refused one itself.
     assert exchange(limits, 12.0, 503) == (ConcurrencyLowered(3),)
     given_up(limits, 20.0, 21.0)
-    assert exchange(limits, 24.0, 503) == (), "what was given up has ended"
+    lonely = admit(limits, 22.0)
+    assert limits.release(lonely, 24.0, 503) == (), "what was given up has ended by then"
 
 
 def test_concurrency_is_at_least_one() -> None:
