@@ -620,11 +620,12 @@ def test_a_503_of_a_lonely_request_changes_nothing() -> None:
 
 def test_a_503_counts_what_the_server_may_still_be_busy_with() -> None:
     limits = limits_of()
-    exchange(limits, 0.0, takes=3.0)
+    for _ in range(9):
+        exchange(limits, 0.0, takes=3.0)
     for _ in range(5):
         given_up(limits, 10.0, 11.0)
     # Five that were given up, and the refused one itself.
-    assert exchange(limits, 12.0, 503) == (ConcurrencyLowered(3),)
+    assert exchange(limits, 12.0, 503, takes=1.0) == (ConcurrencyLowered(3),)
     given_up(limits, 20.0, 21.0)
     lonely = admit(limits, 22.0)
     assert limits.release(lonely, 24.0, 503) == (), "what was given up has ended by then"
