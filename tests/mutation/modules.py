@@ -23,7 +23,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "structuring/bulk": ("bulk", "structuring"),
     "structuring/converter": ("structuring", "structuring_fuzz", "bulk"),
     "structuring/error_bodies": ("error_bodies", "errors", "secrets"),
-    "metrics/joining": ("slices",),
+    "metrics/joining": ("joining",),
     "metrics/query": ("query", "errors"),
     "metrics/records": ("records",),
     "metrics/resource": ("metrics", "query", "stream"),
