@@ -188,6 +188,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def mutation(session: nox.Session) -> None:
+    """Small changes of the code: a test fails for each one, or it is listed with an argument."""
+    session.install("-e", ".[cli,fast]", *group("mutation"))
+    session.run("python", "-m", "tests.mutation", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def fuzz(session: nox.Session) -> None:
     """Ten minutes of a coverage-guided fuzzer: any bytes give records or a DecodeError."""
     session.install("-e", ".[cli,fast]", *group("fuzz"))

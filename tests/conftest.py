@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import respx
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -65,3 +67,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("sockets"):
         return request.param, {}
     return virtual_backend(request.param)
+
+
+@pytest.fixture
+def api() -> Iterator[respx.Router]:
+    """Routes below the base URL. A request without a route fails the test, and so does a route without a request."""
+    router = respx.Router(base_url="https://api.chartmogul.com/v1")
+    yield router
+    router.assert_all_called()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
+from collections.abc import Callable
 from datetime import date
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import attrs
@@ -15,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chartmogul_async.errors import DecodeError
-from chartmogul_async.metrics.records import KeyMetricsEntry, MRREntry
+from chartmogul_async.metrics.records import KeyMetricsEntry, MetricResponse, MRREntry, Summary
 from chartmogul_async.structuring.bulk import EXACT_BELOW, Structurer, bulk_structurer
 from chartmogul_async.structuring.converter import structure
 
@@ -214,3 +217,28 @@ def test_every_layout_is_structured_in_bulk(cls: Any) -> None:
 
 def test_key_metrics_are_structured_in_bulk() -> None:
     assert structurer_of(KeyMetricsEntry) is not None
+
+
+def calls_in(function: Callable[[], object]) -> int:
+    """How many functions written in Python a call of one calls."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_more_entries_take_no_more_calls() -> None:
+    """A response is structured by the loop, which calls nothing for an entry; cattrs calls several functions."""
+    summary = {"current": 1, "previous": 1, "percentage-change": 0.5}
+    few, many = ({"entries": [MRR] * number, "summary": summary} for number in (10, 500))
+    into = MetricResponse[MRREntry, Summary]
+    assert len(structure(many, into).entries) == 500
+    assert calls_in(lambda: structure(many, into)) == calls_in(lambda: structure(few, into)) > 0

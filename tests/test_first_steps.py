@@ -8,10 +8,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import respx
 
 from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async.errors import ArgumentError
-from tests.clients import client_of, in_turn, ok
+from tests.clients import client_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,8 +23,8 @@ HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
 
 
 @pytest.fixture
-def client() -> AsyncClient:
-    return client_of(in_turn(ok()))
+def client(api: respx.Router) -> AsyncClient:
+    return client_of(api)
 
 
 def test_a_missing_end_date_is_named(client: AsyncClient) -> None:

@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -1120,6 +1121,25 @@ def test_what_is_known_is_carried_over_to_another_event_loop() -> None:
         with asyncio.Runner(loop_factory=partial(loop_at, clock)) as runner:
             runner.run(run())
         assert throttle.statistics().waiting == 0
+
+
+def test_time_between_two_event_loops_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttle, user, shared_clock = Throttle(), object(), SimpleNamespace()
+    monkeypatch.setattr("chartmogul_async.transport.throttle.time", shared_clock)
+
+    async def be_refused() -> None:
+        throttle.attach(user)
+        throttle.release(await throttle.acquire(), 429, retry_after=30)
+        throttle.detach(user)
+
+    async def look() -> None:
+        throttle.attach(user)
+        assert throttle.statistics().paused_until == pytest.approx(anyio.current_time() + 18)
+
+    for run, moment in ((be_refused, 100.0), (look, 112.0)):
+        shared_clock.monotonic = partial(float, moment)
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(run())
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["tasks are collected", "tasks are kept"])

@@ -9,12 +9,12 @@ import traceback
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
+import respx
 
 from chartmogul_async import AsyncClient, Attempt, Event, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
-from tests.clients import KEY, client_of, in_turn
+from tests.clients import KEY, client_of
 
 CREDENTIALS = base64.b64encode(f"{KEY}:".encode()).decode()
 
@@ -26,16 +26,13 @@ CREDENTIALS = base64.b64encode(f"{KEY}:".encode()).decode()
     ids=["retried", "page", "not JSON", "another shape", "too large"],
 )
 async def test_a_key_in_a_header_is_masked(
-    caplog: pytest.LogCaptureFixture, status: int, content: bytes, form: str
+    api: respx.Router, caplog: pytest.LogCaptureFixture, status: int, content: bytes, form: str
 ) -> None:
     caplog.set_level("DEBUG", "chartmogul_async")
     events: list[Event] = []
     headers = {"x-request-id": f"for {form}", "content-type": f"text/{form}"}
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, headers=headers, content=content)
-
-    async with client_of(handler, retry=RetryPolicy(attempts=2), on_event=events.append) as client:
+    api.get("/ping").respond(status, headers=headers, content=content)
+    async with client_of(api, retry=RetryPolicy(attempts=2), on_event=events.append) as client:
         with pytest.raises(errors.ChartMogulError) as caught:
             await client.ping()
     error = caught.value
@@ -47,10 +44,10 @@ async def test_a_key_in_a_header_is_masked(
     assert form not in shown
 
 
-async def test_the_request_id_of_a_success_is_masked() -> None:
+async def test_the_request_id_of_a_success_is_masked(api: respx.Router) -> None:
     events: list[Event] = []
-    answer = httpx.Response(200, headers={"x-request-id": KEY}, json={"data": "pong!"})
-    async with client_of(in_turn(answer), on_event=events.append) as client:
+    api.get("/ping").respond(headers={"x-request-id": KEY}, json={"data": "pong!"})
+    async with client_of(api, on_event=events.append) as client:
         await client.ping()
     (attempt,) = events
     assert isinstance(attempt, Attempt)

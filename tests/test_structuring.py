@@ -812,6 +812,12 @@ def test_a_huge_float_is_refused_with_either_parser() -> None:
         converter.read(content, COUNT)
 
 
+def test_with_the_extra_fast_orjson_alone_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("orjson")
+    monkeypatch.delattr(converter, "decode")
+    assert converter.read(json.dumps(response_with()).encode(), MRR) == structure(response_with(), MRR)
+
+
 def test_without_the_extra_fast_the_standard_library_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "orjson", None)
     spec = importlib.util.spec_from_file_location("converter_without_orjson", converter.__file__)

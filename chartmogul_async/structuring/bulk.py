@@ -107,7 +107,6 @@ def _writable(cls: type[Any]) -> type[Any]:
         "__slots__": (),
         "__init__": object.__init__,
         "__setattr__": object.__setattr__,
-        "__delattr__": object.__delattr__,
     }
     return type(f"Writable{cls.__name__}", (cls,), namespace)
 
