@@ -9,12 +9,13 @@ import traceback
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 import respx
 
 from chartmogul_async import AsyncClient, Attempt, Event, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
-from tests.clients import KEY, client_of
+from tests.clients import KEY, client_of, in_turn
 
 CREDENTIALS = base64.b64encode(f"{KEY}:".encode()).decode()
 
