@@ -53,6 +53,12 @@ def queue_of(store: LoopStore, per_second: int = 40, parallel: int = 20) -> Shar
     return SharedQueue(store, "account", per_second, parallel)
 
 
+def shared_by(throttle: Throttle) -> SharedQueue:
+    throttle._attach(object(), "account")
+    assert throttle._shared is not None
+    return throttle._shared
+
+
 async def admit(queue: SharedQueue, number: int = 1) -> list[Permit]:
     return [await queue.acquire() for _ in range(number)]
 
@@ -341,22 +347,20 @@ async def test_a_lone_call_is_not_passed_over() -> None:
 async def test_statistics_and_free_slots() -> None:
     store = LoopStore()
     throttle, other = Throttle(store=store), queue_of(store)
-    queue = throttle.attach("session", "account")
-    assert isinstance(queue, SharedQueue)
+    queue = shared_by(throttle)
     await admit(other, 3)
     await admit(queue, 2)
     statistics = throttle.statistics()
     # What is in flight is the account's, what was admitted the process's own.
     assert (statistics.admitted, statistics.waiting, statistics.in_flight) == (2, 0, 5)
-    assert throttle.free_slots() == 15
-    assert throttle.free_slots(taken=19) == 1
+    assert throttle._free_slots() == 15
+    assert throttle._free_slots(taken=19) == 1
 
 
 async def test_resizing_one_process_resizes_all() -> None:
     store = LoopStore()
     throttle, other = Throttle(store=store), queue_of(store)
-    queue = throttle.attach("session", "account")
-    assert isinstance(queue, SharedQueue)
+    queue = shared_by(throttle)
     await admit(queue)
     await admit(other)
     throttle.resize(per_second=10, parallel=5)
@@ -370,7 +374,7 @@ async def test_resizing_one_process_resizes_all() -> None:
 
 async def test_clients_of_one_throttle_share_its_queue() -> None:
     throttle = Throttle(store=LoopStore())
-    assert throttle.attach("session", "account") is throttle.attach("another session", "account")
+    assert shared_by(throttle) is shared_by(throttle)
 
 
 # --- processes that die ----------------------------------------------------------------------------------------------

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Protocol
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from chartmogul_async.errors import ChartMogulError
+from chartmogul_async.transport.limits import LimitEvent
+
+
+class Acquire(Protocol):
+    """Waits for a permit."""
+
+    async def __call__(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+        """Wait for a permit; see ``Throttle``."""
+        ...
+
+
+class End(Protocol):
+    """Gives a slot back, learns from the response, and returns what changed for all requests."""
+
+    async def __call__(
+        self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
+    ) -> tuple[LimitEvent, ...]:
+        """End an exchange; see ``Throttle``."""
+        ...
+
+
+@frozen
+class Admission:
+    """What a session needs of the queue, be it that of one process or one that shares its limits.
+
+    Attributes:
+        acquire: Waits for a permit.
+        end: Ends the exchange of a permit.
+        give_back: Gives back a permit whose request was never sent.
+        alive: Keeps the slots of this process while a block runs.
+    """
+
+    acquire: Acquire
+    end: End
+    give_back: Callable[[Permit], Awaitable[None]]
+    alive: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 @define(eq=False)
@@ -77,13 +114,13 @@ class Waiter:
     def __init__(
         self, since: float, max_pause: float, paused_before: float, is_retry: bool, is_batch: bool = False
     ) -> None:
-        self.event = anyio.Event()
-        self.deadline = anyio.current_effective_deadline()
-        self.since = since
-        self.max_pause = max_pause
-        self.paused_before = paused_before
-        self.is_retry = is_retry
-        self.is_batch = is_batch
+        self.event: anyio.Event = anyio.Event()
+        self.deadline: float = anyio.current_effective_deadline()
+        self.since: float = since
+        self.max_pause: float = max_pause
+        self.paused_before: float = paused_before
+        self.is_retry: bool = is_retry
+        self.is_batch: bool = is_batch
         self.permit: Permit | None = None
         self.refusal: ChartMogulError | None = None
         self._look_again_at = math.inf

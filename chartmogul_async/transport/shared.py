@@ -75,9 +75,10 @@ class SharedQueue:
         self._resized = True
         # As the latest update left them, and the store's clock minus that of the event loop.
         self.limits = AccountLimits(per_second, parallel)
-        self._offset = 0.0
+        self.offset = 0.0
         self.queue = Queue()
-        self.admitted = self.waited = 0
+        self.admitted: int = 0
+        self.delayed: int = 0
         # Drawn by lot, since processes on several machines must not have the same one.
         self._member = secrets.randbits(31) + 1
         self._in_flight: dict[Permit, None] = {}
@@ -107,7 +108,7 @@ class SharedQueue:
             StoreError: The store is away, and nothing else is to be used then.
         """
         now = anyio.current_time()
-        waiter = Waiter(now, max_pause, self.limits.seconds_paused(now + self._offset), is_retry, is_batch)
+        waiter = Waiter(now, max_pause, self.limits.seconds_paused(now + self.offset), is_retry, is_batch)
         self.queue.join(waiter)
         try:
             if waiter in self._heads(now):
@@ -144,7 +145,7 @@ class SharedQueue:
     async def give_back(self, permit: Permit) -> None:
         """Give back a permit whose request was never sent, so that it counts nowhere."""
         self.admitted -= 1
-        self.waited -= permit.was_queued
+        self.delayed -= permit.was_queued
         await self._report(_End(permit, anyio.current_time(), withdrawn=True))
 
     async def end(
@@ -165,7 +166,7 @@ class SharedQueue:
         await self._report(end)
         permit.response_time = self.limits.window.fastest
         if status == 429:
-            permit.pause_left = self.limits.pause_left(anyio.current_time() + self._offset)
+            permit.pause_left = self.limits.pause_left(anyio.current_time() + self.offset)
         return end.events
 
     async def _report(self, end: _End) -> None:
@@ -221,7 +222,7 @@ class SharedQueue:
             self._refuse_all(f"not sent: the store of the limits is away: {outage}")
             return
         now = self._updated_at = anyio.current_time()
-        self.limits, self._offset = update.limits, update.now - now
+        self.limits, self.offset = update.limits, update.now - now
         self._resized = self._resized and self._alone is not None
         for permit, number in update.adopted:
             permit.number = number
@@ -229,10 +230,10 @@ class SharedQueue:
             self._serve(waiter, number, now)
         self._refuse_waiting(now)
         for head in self._heads(now):
-            head.wake_at(update.looks_again.get(head.is_batch, update.now) - self._offset)
+            head.wake_at(update.looks_again.get(head.is_batch, update.now) - self.offset)
 
     def _serve(self, waiter: Waiter, number: int, now: float) -> None:
-        paused = self.limits.fruitless_pauses(now + self._offset, waiter.paused_before)
+        paused = self.limits.fruitless_pauses(now + self.offset, waiter.paused_before)
         queued = now - waiter.since
         permit = Permit(_nothing, number, now, queued, paused, was_queued=queued > 0)
         if waiter not in self.queue.waiters:
@@ -241,7 +242,7 @@ class SharedQueue:
             return
         self._in_flight[permit] = None
         self.admitted += 1
-        self.waited += permit.was_queued
+        self.delayed += permit.was_queued
         self.queue.leave(waiter)
         waiter.permit = permit
         waiter.event.set()
@@ -353,7 +354,7 @@ class SharedQueue:
     def free_slots(self, taken: int) -> int:
         """How many more requests could start immediately, as far as this process knows."""
         waiting = len(self.limits.in_flight) + len(self.queue.waiters)
-        return self.limits.free_slots(anyio.current_time() + self._offset, max(waiting, taken))
+        return self.limits.free_slots(anyio.current_time() + self.offset, max(waiting, taken))
 
     def _candidates(self, is_batch: bool, now: float, most: int = _AT_ONCE) -> list[Waiter]:
         """Those of a priority that may be admitted next, in order."""
@@ -368,7 +369,7 @@ class SharedQueue:
         return [head for is_batch in (False, True) for head in self._candidates(is_batch, now, most=1)]
 
     def _refuse_waiting(self, now: float) -> None:
-        at = now + self._offset
+        at = now + self.offset
         left = self.limits.pause_left(at)
         for waiter in list(self.queue.waiters) if left else ():
             paused = self.limits.fruitless_pauses(at, waiter.paused_before)

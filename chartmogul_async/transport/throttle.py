@@ -1,8 +1,9 @@
 """One queue for all requests of an account: at most 40 in a second, at most 20 at once.
 
 ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and of neither it is documented
-how it is counted. ``Throttle`` stays within both limits for every way of counting, and applies a refusal that
-comes all the same to every task of the account. What it knows is in ``limits``; here is the queue around it.
+how it is counted. ``Throttle`` stays within both limits for every way of counting that lets 40 start at once, and
+applies a refusal that comes all the same to every task of the account. What it knows is in ``limits``; here is the
+queue around it.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
@@ -20,7 +21,7 @@ from attrs import frozen
 from chartmogul_async.checks import positive_integer
 from chartmogul_async.errors import StateError
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
-from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.permits import Admission, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.shared import SharedQueue
@@ -33,25 +34,25 @@ class ThrottleStatistics:
 
     Attributes:
         admitted: Requests admitted so far.
-        waited: How many of them had to wait in the queue.
+        delayed: How many of them had to wait in the queue.
         waiting: How many wait now.
         in_flight: How many are in flight now.
         max_in_flight: How many may be; fewer than ``parallel`` after a 503.
-        paused_until: The end of the latest pause, on the event loop's clock; None if there was none.
-        paced_until: Until when requests are spaced evenly at least, likewise.
         per_second: How many requests may start in a second at present; fewer than allowed after refusals.
+        paused_for: Seconds for which no request is sent after a 429, 0 if requests are not paused.
+        paced_for: Seconds for which requests are still spaced evenly, at least; 0 if they need not be.
     """
 
     __module__ = "chartmogul_async"
 
     admitted: int
-    waited: int
+    delayed: int
     waiting: int
     in_flight: int
     max_in_flight: int
-    paused_until: float | None
-    paced_until: float | None
     per_second: float
+    paused_for: float
+    paced_for: float
 
 
 class Throttle:
@@ -85,7 +86,7 @@ class Throttle:
         self._account = ""
         self._shared: SharedQueue | None = None
         self._queue = Queue()
-        self._waited = 0
+        self._delayed = 0
 
         self._users: set[object] = set()
         self._loop: object = None
@@ -101,16 +102,18 @@ class Throttle:
         Returns:
             The figures of this moment.
         """
-        shared, limits = self._shared, self._limits if self._shared is None else self._shared.limits
+        shared, now = self._shared, self._now()
+        limits = self._limits if shared is None else shared.limits
+        now += 0.0 if shared is None else shared.offset
         return ThrottleStatistics(
             admitted=limits.admitted if shared is None else shared.admitted,
-            waited=self._waited if shared is None else shared.waited,
+            delayed=self._delayed if shared is None else shared.delayed,
             waiting=len((self._queue if shared is None else shared.queue).waiters),
             in_flight=len(limits.in_flight),
             max_in_flight=limits.max_in_flight,
-            paused_until=_or_none(limits.paused_until),
-            paced_until=None if limits.pace is None else limits.pace.even_until,
             per_second=limits.per_second if limits.pace is None else limits.pace.rate,
+            paused_for=limits.pause_left(now),
+            paced_for=0.0 if limits.pace is None else max(0.0, limits.pace.even_until - now),
         )
 
     @property
@@ -137,7 +140,7 @@ class Throttle:
         if self._queue.waiters:
             self._admit_waiting()
 
-    def free_slots(self, taken: int = 0) -> int:
+    def _free_slots(self, taken: int = 0) -> int:
         """How many more requests could start immediately.
 
         Args:
@@ -153,7 +156,7 @@ class Throttle:
 
     # --- event loops ---------------------------------------------------------------------------------------
 
-    def attach(self, user: object, account: str = "") -> Throttle | SharedQueue:
+    def _attach(self, user: object, account: str = "") -> Admission:
         """Called by a client at its first request: from then on the throttle belongs to that event loop.
 
         Args:
@@ -181,7 +184,10 @@ class Throttle:
                 self._start_afresh()
             self._shared = None
         self._users.add(user)
-        return self if self._store is None else self._share(self._store, account)
+        if self._store is None:
+            return Admission(self._acquire, self._end, self._give_back)
+        shared = self._share(self._store, account)
+        return Admission(shared.acquire, shared.end, shared.give_back, shared.alive)
 
     def _share(self, store: Store, account: str) -> SharedQueue:
         if self._shared is None:
@@ -193,7 +199,7 @@ class Throttle:
             )
         return self._shared
 
-    def detach(self, user: object) -> None:
+    def _detach(self, user: object) -> None:
         """Called by a client when it closes, perhaps in another event loop.
 
         Args:
@@ -219,11 +225,17 @@ class Throttle:
         return permit.number in self._limits.in_flight and not self._is_elsewhere()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the present call is of an event loop that ended, and is only being collected as garbage."""
+        """Whether this is not the throttle's event loop, as when a call of one that ended is collected as garbage."""
         try:
-            return self._loop is not None and anyio.lowlevel.current_token() != self._loop
-        except anyio.NoEventLoopError:
+            return self._loop not in (None, anyio.lowlevel.current_token())
+        except RuntimeError:
             return True
+
+    def _now(self) -> float:
+        """The time on the clock of the throttle's event loop, also where that is not running."""
+        if self._is_elsewhere():
+            return self._last_seen + time.monotonic() - self._last_seen_anywhere
+        return anyio.current_time()
 
     def _look_at_clocks(self) -> float:
         self._last_seen, self._last_seen_anywhere = anyio.current_time(), time.monotonic()
@@ -231,7 +243,7 @@ class Throttle:
 
     # --- the queue -----------------------------------------------------------------------------------------
 
-    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+    async def _acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``release``.
 
         Args:
@@ -248,11 +260,11 @@ class Throttle:
         """
         now = anyio.current_time()
         if not self._queue.waiters and (number := self._limits.admit(now, is_batch=is_batch)):
-            return Permit(self.mark_sent, number, now)
+            return Permit(self._mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
             if number := self._limits.admit(now, as_test=True):
-                return Permit(self.mark_sent, number, now)
+                return Permit(self._mark_sent, number, now)
             raise rate_limited(f"another {pause:.0f} s", pause)
         waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry, is_batch)
         self._queue.join(waiter)
@@ -284,9 +296,9 @@ class Throttle:
                 head.wake_at(limits.next_start(now, head.is_batch and not limits.batch_is_due))
                 return
             self._queue.leave(head)
-            self._waited += 1
+            self._delayed += 1
             paused = limits.fruitless_pauses(now, head.paused_before)
-            head.permit = Permit(self.mark_sent, number, now, now - head.since, paused, was_queued=True)
+            head.permit = Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True)
             head.event.set()
 
     def _head(self, now: float) -> Waiter | None:
@@ -300,11 +312,11 @@ class Throttle:
         self._queue.leave(waiter)
         if waiter.permit is not None:
             # Cancelled in the moment of its admission: nothing was sent.
-            self.withdraw(waiter.permit)
+            self._withdraw(waiter.permit)
         else:
             self._admit_waiting()
 
-    def withdraw(self, permit: Permit) -> None:
+    def _withdraw(self, permit: Permit) -> None:
         """Give back a permit whose request was never sent, so that it counts nowhere.
 
         Args:
@@ -312,10 +324,10 @@ class Throttle:
         """
         if self._is_pending(permit):
             self._limits.withdraw(permit.number)
-            self._waited -= permit.was_queued
+            self._delayed -= permit.was_queued
             self._admit_waiting()
 
-    def mark_sent(self, number: int, moment: float) -> None:
+    def _mark_sent(self, number: int, moment: float) -> None:
         """A request was written to its socket, or (at infinity) will be.
 
         Args:
@@ -327,7 +339,7 @@ class Throttle:
             # The head may know now when the window opens.
             self._admit_waiting()
 
-    def release(
+    def _release(
         self,
         permit: Permit,
         status: int | None = None,
@@ -357,35 +369,14 @@ class Throttle:
             self._admit_waiting()
         return events
 
-    async def end(
+    async def _end(
         self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
     ) -> tuple[LimitEvent, ...]:
-        """Give the slot back and learn from the response, as ``release`` does.
+        # Where limits are shared, this takes a while.
+        return self._release(permit, status, retry_after, given_up)
 
-        Args:
-            permit: What ``acquire`` returned.
-            status: The status of the response, None if there was none.
-            retry_after: The seconds that it asked to wait, if it did.
-            given_up: There was no response because the client did not wait for it.
-
-        Returns:
-            What changed for all requests, if anything did.
-
-        Raises:
-            Nothing.
-        """
-        return self.release(permit, status, retry_after, given_up)
-
-    async def give_back(self, permit: Permit) -> None:
-        """Give back a permit whose request was never sent, as ``withdraw`` does.
-
-        Args:
-            permit: What ``acquire`` returned.
-
-        Raises:
-            Nothing.
-        """
-        self.withdraw(permit)
+    async def _give_back(self, permit: Permit) -> None:
+        self._withdraw(permit)
 
     def _refuse_waiting(self, now: float) -> None:
         """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds."""
@@ -409,7 +400,3 @@ def _has_ended(loop: object) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _or_none(moment: float) -> float | None:
-    return None if moment == -math.inf else moment
