@@ -330,7 +330,7 @@ def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
 async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None:
     """The backend has no public name; where it has another one, a cancelled TLS handshake leaks its socket."""
     with environment(**{"https_proxy": proxy} if proxy else {}):
-        transport: Any = connections_to(httpx.URL("https://api.chartmogul.test/v1"))._make()
+        transport: Any = connections_to(httpx.URL("https://api.chartmogul.localhost/v1"))._make()
     assert hasattr(transport, "_pool"), "httpx has renamed AsyncHTTPTransport._pool: see transport/network.py"
     backend = getattr(transport._pool, "_network_backend", None)
     assert isinstance(backend, SocketKeepingBackend), "httpcore has renamed _network_backend: see transport/network.py"
