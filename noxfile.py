@@ -79,7 +79,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
-    """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
+    """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
     session.install(f"{built_wheel(session)}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)

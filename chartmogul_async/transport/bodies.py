@@ -6,7 +6,8 @@ The body is collected first and then decompressed up to a limit: a few compresse
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -43,13 +44,40 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         body = await _collected(response)
     finally:
         await response.aclose()
-    headers, encoding = response.headers, response.headers.get("content-encoding")
+    return complete_response(response.status_code, response.headers, body, response.extensions)
+
+
+def complete_response(
+    status: int, headers: httpx.Headers, body: bytes, extensions: Mapping[str, Any]
+) -> httpx.Response:
+    """A response with its body in memory, decompressed.
+
+    Args:
+        status: The status.
+        headers: The headers.
+        body: The body as it was sent, without its chunks.
+        extensions: What else is known of the exchange.
+
+    Returns:
+        The response.
+
+    Raises:
+        DecodeError: The body is too large.
+        httpx.DecodingError: The body cannot be decompressed.
+    """
+    encoding = headers.get("content-encoding")
     if encoding is not None:
         if encoding.strip().lower() in _COMPRESSED and body:
-            body = _decompressed(body, response)
+            body = _decompressed(body, status, headers)
         # Without this header httpx does not decompress the body itself, which would have no limit ("gzip, gzip").
         headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
-    return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
+    return httpx.Response(status, headers=headers, content=body, extensions=dict(extensions))
+
+
+def too_large(status: int, headers: httpx.Headers) -> DecodeError:
+    """The error for a response whose body is larger than ``LARGEST_BODY``."""
+    problem = f"$: the body is larger than {LARGEST_BODY} bytes, so no more was read"
+    return DecodeError(problem, status, request_id=headers.get("x-request-id"), problems=(problem,))
 
 
 async def _collected(response: httpx.Response) -> bytes:
@@ -72,17 +100,17 @@ async def _collected(response: httpx.Response) -> bytes:
         if size <= LARGEST_BODY:
             raise
     if size > LARGEST_BODY:
-        raise _too_large(response)
+        raise too_large(response.status_code, response.headers)
     return bytes(body)
 
 
-def _decompressed(body: bytes, response: httpx.Response) -> bytes:
+def _decompressed(body: bytes, status: int, headers: httpx.Headers) -> bytes:
     try:
         pieces = list(_members(body))
     except zlib.error as error:
         raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from None
     if sum(map(len, pieces)) > LARGEST_BODY:
-        raise _too_large(response)
+        raise too_large(status, headers)
     return b"".join(pieces)
 
 
@@ -110,9 +138,3 @@ def _members(body: bytes) -> Iterator[bytes]:
             chunk = decompressor.unused_data
     if not decompressor.eof:
         raise zlib.error("it is incomplete")
-
-
-def _too_large(response: httpx.Response) -> DecodeError:
-    problem = f"$: the body is larger than {LARGEST_BODY} bytes, so no more was read"
-    request_id = response.headers.get("x-request-id")
-    return DecodeError(problem, response.status_code, request_id=request_id, problems=(problem,))
