@@ -147,7 +147,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
-    """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
+    """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
     session.install(f"{built(session)[1]}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """Prints the table of faults and their outcomes as Markdown: ``python -m tests.faults``.
 
-``--loop trio`` or ``--loop uvloop`` runs them on another event loop.
+``--loop trio`` or ``--loop uvloop`` runs them on another event loop, ``--connections direct`` over the connections of
+the extra ``fast``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 import anyio
 
 from tests.faults.checks import Fault, check_fault
+from tests.faults.kinds import KINDS, connections_of
 from tests.faults.loops import LOOPS
 from tests.faults.table import TABLE, TAKE_A_SECOND, TOO_LARGE
 
@@ -30,8 +32,10 @@ def row(fault: Fault, loop: str) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     arguments.add_argument("--loop", choices=LOOPS, default="asyncio")
-    loop = arguments.parse_args().loop
-    rows = [row(fault, loop) for fault in (*TABLE, *TOO_LARGE, *TAKE_A_SECOND)]
+    arguments.add_argument("--connections", choices=KINDS, default="httpx")
+    options = arguments.parse_args()
+    with connections_of(options.connections):
+        rows = [row(fault, options.loop) for fault in (*TABLE, *TOO_LARGE, *TAKE_A_SECOND)]
     sys.stdout.write("\n".join(("| fault | outcome | attempts |", "|---|---|---|", *rows, "")))
 
 
