@@ -461,7 +461,7 @@ async def test_the_private_names_that_are_read_still_exist(
         return has_unsolicited_data(transport, response)
 
     monkeypatch.setattr(connections, "has_unsolicited_data", look)
-    with ROUTES[route](url) as reached_by:
+    with connections_of("httpx"), ROUTES[route](url) as reached_by:
         async with AsyncClient("sandbox", base_url=reached_by) as client:
             await client.ping()
             ((transport, response),) = seen

@@ -215,7 +215,7 @@ async def test_a_response_to_a_request_that_was_not_read_counts(connect: Connect
 async def test_a_body_that_is_too_large_is_not_read_to_its_end(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "LARGEST_BODY", 10)
+    monkeypatch.setattr(bodies, "LARGEST_BODY", 10)
     stream = FakeStream([b"HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: 99\r\n\r\n", b" " * 11, b"never"])
     connection, _ = connect(stream)
     with pytest.raises(errors.DecodeError, match=f"larger than {bodies.LARGEST_BODY} bytes") as caught:

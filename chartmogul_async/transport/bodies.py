@@ -45,12 +45,16 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         DecodeError: The body is too large.
         httpx.DecodingError: The body cannot be decompressed.
     """
-    limit = limit_for(response.status_code)
     try:
-        body = await _collected(response, limit)
+        # Without a name for it, no traceback keeps the body.
+        return complete_response(
+            response.status_code,
+            response.headers,
+            await _collected(response, limit_for(response.status_code)),
+            response.extensions,
+        )
     finally:
         await response.aclose()
-    return complete_response(response.status_code, response.headers, body, response.extensions)
 
 
 def complete_response(
@@ -85,7 +89,7 @@ def complete_response(
         # The traceback must not keep the body.
         body = b""
         raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
-    if len(body) > limit and limit == LARGEST_BODY:
+    if len(body) > limit and httpx.codes.is_success(status):
         body = b""
         raise unread(status, headers, f"is larger than {limit} bytes")
     return httpx.Response(status, headers=headers, content=body, extensions=dict(extensions))

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import httpcore
 import httpx
 
-from chartmogul_async.transport.bodies import LARGEST_BODY, complete_response, limit_for, reason_to_stop, unread
+from chartmogul_async.transport.bodies import complete_response, limit_for, reason_to_stop, unread
 from chartmogul_async.transport.http1 import ResponseParser, request_bytes
 
 _PIECE = 2**16
@@ -191,7 +191,7 @@ async def _receive(response: ResponseParser, stream: httpcore.AsyncNetworkStream
         reason = reason_to_stop(len(response.body), response.chunks, largest)
         if reason is None:
             continue
-        if largest == LARGEST_BODY or len(response.body) <= largest:
+        if httpx.codes.is_success(response.status) or len(response.body) <= largest:
             response.body.clear()
             raise unread(response.status, httpx.Headers(response.headers), reason)
         del response.body[largest + 1 :]
