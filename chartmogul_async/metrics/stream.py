@@ -150,7 +150,7 @@ class Outcomes:
     async def _work(self) -> None:
         for query in self._pending:
             instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
-            await self._send.send(await _outcome_of(query, self._fetch))
+            await self._send.send(await outcome_of(query, self._fetch))
         self._working -= 1
         if not self._working:
             # A worker that is cancelled does not come here: its outcome is missing, so the stream has no end.
@@ -175,10 +175,22 @@ async def fetch_outcomes(queries: Iterable[MetricQuery], fetch: Fetch, limit: in
         instance_of(f"queries[{index}]", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
         for index, query in enumerate(queries)
     ]
-    return tuple(await run_all([partial(_outcome_of, query, fetch) for query in checked], limit))
+    return tuple(await run_all([partial(outcome_of, query, fetch) for query in checked], limit))
 
 
-async def _outcome_of(query: MetricQuery, fetch: Fetch) -> Outcome:
+async def outcome_of(query: MetricQuery, fetch: Fetch) -> Outcome:
+    """Fetch one query among many.
+
+    Args:
+        query: The query.
+        fetch: Fetches it.
+
+    Returns:
+        Its outcome, which may be a failure.
+
+    Raises:
+        StateError: The client is closed, or belongs to another event loop.
+    """
     # An ArgumentError is about this query, the only argument; a StateError concerns every query and is raised.
     try:
         return Outcome(query, series=await fetch(query))
