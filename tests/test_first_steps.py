@@ -15,7 +15,8 @@ from tests.clients import client_of, in_turn, ok
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/limits.md", "docs/sandbox.md"]
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"]
+PAGES += ["docs/blocking.md", "docs/limits.md", "docs/sandbox.md"]
 # ChartMogul's own pages, the only ones on the web that the project refers to.
 HOSTS = {"chartmogul.com", "dev.chartmogul.com"}
 

@@ -127,4 +127,4 @@ def test_outcomes_are_streamed_from_a_web_handler() -> None:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7

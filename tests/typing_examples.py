@@ -39,6 +39,7 @@ from chartmogul_async import (
     Summary,
     Throttle,
     ThrottleStatistics,
+    blocking,
     cfl,
     errors,
 )
@@ -270,3 +271,35 @@ def a_name_that_does_not_exist_is_noticed() -> None:
     import chartmogul_async
 
     chartmogul_async.AsnycClient  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def the_blocking_client_has_the_same_types(client: blocking.Client) -> None:
+    first, last = "2023-07-01", date(2023, 8, 31)
+    assert_type(client.metrics.mrr(first, last, interval="week", geo=["US"]), Series[MRREntry, Summary])
+    assert_type(client.metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+    assert_type(client.metrics.mrr(first, last)[0].mrr, int | float)
+    assert_type(client.customers.search("anna@example.com"), tuple[Customer, ...])
+    assert_type(client.account(), Account)
+    assert_type(client.ping(), str)
+    assert_type(client.throttle.statistics(), ThrottleStatistics)
+    client.throttle.resize(parallel=10)
+    client.metrics.mrr(first)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.metrics.mrr(first, last, "week")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.metrics.mrr(first, last, interval="weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    client.throttle.resize(rate=10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def the_blocking_client_takes_the_arguments_of_the_async_one() -> None:
+    assert_type(blocking.Client("key", timeout=5, throttle=Throttle()), blocking.Client)
+    with blocking.Client() as client:
+        assert_type(client, blocking.Client)
+    blocking.Client(key="key")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    blocking.Client(timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def the_blocking_client_streams_by_a_plain_for(client: blocking.Client, queries: list[MetricQuery]) -> None:
+    assert_type(client.metrics.fetch_all(queries), tuple[Outcome, ...])
+    with client.metrics.stream(queries) as outcomes:
+        for outcome in outcomes:
+            assert_type(outcome, Outcome)
+    client.metrics.stream(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -196,7 +196,6 @@ def blocking(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Cal
     Returns:
         The blocking method.
     """
-
     make: Callable[..., Coroutine[Any, Any, T]] = method
 
     @wraps(method)

@@ -41,20 +41,23 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.lock = RLock()
         self.portal: BlockingPortal | None = None
         self._thread: Thread | None = None
         self._users: set[User] = set()
-        # The thread's frame has it, too, and the frames of threads that did not come along are never cleared.
+        # The frame of the thread has it, too, and in a forked child such a frame is never cleared.
         self._kept: list[object] = []
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the thread does not run, and another one may have held the lock.
 
-        Connections and tasks of the parent must be neither closed here nor collected, which Python would report.
+        Connections and tasks of the parent must be neither closed in the child nor collected, which Python reports.
         """
         self._kept += [self.portal, *(user.abandon() for user in self._users)]
-        self.__init__()  # type: ignore[misc]
+        self._begin()
 
     def is_current(self) -> bool:
         """Whether the caller is in the loop's own thread, where waiting for a call would never end."""
