@@ -128,10 +128,7 @@ def _run(started: Future[BlockingPortal], kept: list[object]) -> None:  # noqa: 
 
     try:
         anyio.run(serve)
-    except BaseException as error:
-        # Such as the OSError of a process that has no file descriptors left.
-        if started.done():
-            raise
+    except Exception as error:  # noqa: BLE001 - such as the OSError of a process that has no file descriptors left
         started.set_exception(error)
 
 
@@ -139,5 +136,6 @@ LOOP = LoopThread()
 
 # Daemon threads, such as this one, still run when the functions of ``atexit`` are called.
 atexit.register(LOOP.close)
-if sys.platform != "win32":
+# Windows cannot fork.
+if sys.platform != "win32":  # pragma: no branch
     os.register_at_fork(after_in_child=LOOP.forget)

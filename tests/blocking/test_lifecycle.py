@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import anyio
 import httpx
 import pytest
 
-from chartmogul_async import errors
+from chartmogul_async import Throttle, errors
+from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.sandbox import Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 from tests.blocking.clients import RANGE, blocking_client, in_a_fresh_interpreter
@@ -92,6 +94,40 @@ def test_a_loop_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> N
             with pytest.raises(OSError, match="Too many open files"):
                 client.ping()
         assert client.ping() == "pong!"
+
+
+def test_the_exit_closes_what_is_open() -> None:
+    clients = [blocking_client(in_turn(200)) for _ in range(3)]
+    for client in clients[:2]:
+        client.metrics.mrr(*RANGE)
+    LOOP.close()
+    assert threads_of_the_loop() == []
+    with pytest.raises(errors.StateError, match="this client is closed"):
+        clients[0].ping()
+    with clients[2] as unused:
+        assert unused.metrics.mrr(*RANGE)[0].mrr == 363819722
+
+
+def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as in the child of a real fork below, but for the thread, which goes on here."""
+    with blocking_client(in_turn(200), throttle=Throttle()) as client, blocking_client(in_turn(200)) as other:
+        client.metrics.mrr(*RANGE)
+        other.metrics.mrr(*RANGE)
+        portal = LOOP.portal
+        assert portal is not None
+        monkeypatch.setattr(os, "getpid", lambda: 0)
+        LOOP.forget()
+        assert client.throttle.statistics().admitted == 1
+        client.metrics.mrr(*RANGE)
+        assert client.throttle.statistics().admitted == 2
+        assert LOOP.portal not in (None, portal)
+        # One that makes no call in the child has nothing to close there.
+        other.close()
+        with pytest.raises(errors.StateError, match="this client is closed"):
+            other.ping()
+    portal.call(portal.stop, True)
+    for thread in threads_of_the_loop():
+        thread.join()
 
 
 # --- processes --------------------------------------------------------------------------------------------------
