@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import Context
 from threading import RLock, Thread, get_ident
 from typing import Protocol, TypeVar
 
@@ -111,11 +110,9 @@ class LoopThread:
 
     def _started(self) -> BlockingPortal:
         # Not by anyio's ``start_blocking_portal``: its generator, which a forked child inherits, would wait there for
-        # a thread that does not exist. The context of the thread that happens to come first is none of the others'.
+        # a thread that does not exist.
         started: Future[BlockingPortal] = Future()
-        self._thread = Thread(
-            target=Context().run, args=(_run, started, self._kept), name="chartmogul_async", daemon=True
-        )
+        self._thread = Thread(target=_run, args=(started, self._kept), name="chartmogul_async", daemon=True)
         self._thread.start()
         return started.result()
 

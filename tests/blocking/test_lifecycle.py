@@ -60,7 +60,8 @@ def test_closing_ends_the_calls_of_other_threads() -> None:
         raise AssertionError
 
     client = blocking_client(respond)
-    with ThreadPoolExecutor(3) as pool:
+    with blocking_client(in_turn(200)) as other, ThreadPoolExecutor(3) as pool:
+        other.metrics.mrr(*RANGE)
         calls = [pool.submit(client.metrics.mrr, *RANGE) for _ in range(3)]
         while len(arrived) < 3:
             time.sleep(0)
@@ -68,6 +69,7 @@ def test_closing_ends_the_calls_of_other_threads() -> None:
         for call in calls:
             with pytest.raises(errors.StateError, match="this client was closed while the call was in progress"):
                 call.result()
+        assert other.metrics.mrr(*RANGE)[0].mrr == 363819722
     assert threads_of_the_loop() == []
     assert client.throttle.statistics().in_flight == 0
 
@@ -142,7 +144,7 @@ def sandbox() -> Iterator[str]:
 
 
 BEGIN = """
-import os, signal, sys, threading
+import atexit, os, signal, sys, threading
 from chartmogul_async import RetryPolicy, Throttle, errors
 from chartmogul_async.blocking import Client
 client = Client("sandbox", base_url=sys.argv[1], throttle=Throttle())
@@ -151,17 +153,21 @@ client = Client("sandbox", base_url=sys.argv[1], throttle=Throttle())
 
 @pytest.mark.sockets
 def test_an_open_client_is_closed_at_exit(sandbox: str) -> None:
+    before = """
+import atexit, threading
+atexit.register(lambda: print(threading.active_count(), "thread"))  # called last
+"""
     code = """
-import atexit
 print(client.ping())
 client.metrics.mrr("2025-01-01", "2025-12-31")
 atexit.register(print, "later functions of atexit can use it", flush=True)
 atexit.register(lambda: print(client.ping()))
 """
-    assert in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines() == [
+    assert in_a_fresh_interpreter(before + BEGIN + code, sandbox).splitlines() == [
         "pong!",
         "pong!",
         "later functions of atexit can use it",
+        "1 thread",
     ]
 
 
@@ -171,6 +177,7 @@ silent = socket.create_server(("127.0.0.1", 0))
 client = Client("sandbox", base_url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
 def interrupt():
     connection, _ = silent.accept()
+    connection.settimeout(10)  # the client itself would give up after 30 seconds
     connection.recv(1)
     os.kill(os.getpid(), NUMBER)
     while connection.recv(65536):
