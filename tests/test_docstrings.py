@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chartmogul_async import AsyncClient, RetryPolicy, Throttle, cfl, errors
+from chartmogul_async import AsyncClient, RetryPolicy, Throttle, blocking, cfl, errors
 from chartmogul_async.metrics.resource import Metrics
 from chartmogul_async.resources.customers import Customers
 
@@ -28,6 +28,9 @@ CALLABLES: list[Callable[..., Any]] = [
     Throttle,
     cfl.where,
     *(method for cls in OWNERS for method in public_methods(cls)),
+    # The others of the blocking client have those of the async one.
+    blocking.Client.close,
+    blocking.Metrics.stream,
 ]
 SENDING = [method for cls in OWNERS for method in public_methods(cls) if inspect.iscoroutinefunction(method)]
 

@@ -10,53 +10,43 @@ from benchmarks.server import Serving
 CALLS = 1_000
 ASYNC, BLOCKING = "async client", "blocking client"
 IN_TURN, IN_FLIGHT = "one after the other", "20 in flight"
-_FUNCTIONS = {IN_TURN: "in_turn", IN_FLIGHT: "in_flight"}
+LIMIT = 250  # µs
 
 
 def comparisons() -> list[Comparison]:
+    workers = [
+        Side(ASYNC, "calls.in_flight", {"client": "ours", "calls": CALLS}),
+        Side(BLOCKING, "blocking.in_flight", {"calls": CALLS}),
+    ]
     return [
-        Comparison(
-            name,
-            [
-                Side(ASYNC, f"calls.{function}", {"client": "ours", "calls": CALLS}),
-                Side(BLOCKING, f"blocking.{function}", {"calls": CALLS}),
-            ],
-            Serving(),
-        )
-        for name, function in _FUNCTIONS.items()
+        Comparison(IN_TURN, [Side(BLOCKING, "blocking.alternating", {"calls": CALLS})], Serving()),
+        Comparison(IN_FLIGHT, workers, Serving()),
     ]
 
 
 def goals(results: Results) -> list[Goal]:
-    return [
-        Goal(f"{name}, {measured} time beyond the async call", 1e6 * _beyond(results, name, key), 250, "µs")
-        for name in results
-        for key, measured in (("cpu", "CPU"), ("seconds", "wall"))
-    ]
+    in_turn, in_flight = results[IN_TURN], results[IN_FLIGHT]
+    beyond = {
+        f"{IN_TURN}, CPU": in_turn.median(BLOCKING, "cpu") - in_turn.median(BLOCKING, "async_cpu"),
+        f"{IN_TURN}, wall": in_turn.median(BLOCKING) - in_turn.median(BLOCKING, "async_seconds"),
+        f"{IN_FLIGHT}, CPU": in_flight.median(BLOCKING, "cpu") - in_flight.median(ASYNC, "cpu"),
+    }
+    return [Goal(f"{what} time beyond the async call", 1e6 * value, LIMIT, "µs") for what, value in beyond.items()]
 
 
 def table(results: Results) -> Table:
+    in_turn, in_flight = results[IN_TURN], results[IN_FLIGHT]
     rows = [
         [
-            name,
-            side,
-            *(
-                cell
-                for key in ("cpu", "seconds")
-                for cell in (
-                    spread(result.values(side, key)),
-                    f"**{1e6 * _beyond(results, name, key):.0f} µs**" if side == BLOCKING else "",
-                )
-            ),
-        ]
-        for name, result in results.items()
-        for side in (ASYNC, BLOCKING)
+            IN_TURN,
+            ASYNC,
+            spread(in_turn.values(BLOCKING, "async_cpu")),
+            spread(in_turn.values(BLOCKING, "async_seconds")),
+        ],
+        [IN_TURN, BLOCKING, spread(in_turn.values(BLOCKING, "cpu")), spread(in_turn.values(BLOCKING))],
+        *([IN_FLIGHT, side, spread(in_flight.values(side, "cpu")), ""] for side in (ASYNC, BLOCKING)),
     ]
-    return Table(["calls", "side", "CPU a call", "beyond async", "wall a call", "beyond async"], rows)
-
-
-def _beyond(results: Results, name: str, key: str) -> float:
-    return results[name].median(BLOCKING, key) - results[name].median(ASYNC, key)
+    return Table(["calls", "side", "CPU a call", "wall a call"], rows)
 
 
 QUESTION = Question("blocking", f"{CALLS:,} calls for the MRR of 24 months, no latency", comparisons, goals, table)
