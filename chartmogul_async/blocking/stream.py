@@ -90,6 +90,10 @@ class Outcomes(Generic[T]):
             future = self._start(query)
             self._in_progress.add(future)
             future.add_done_callback(self._complete.put)
+            if self._state == "left":
+                # Another thread left the block in that moment, and may not have seen this one.
+                future.cancel()
+                self._check_open()
 
     def _check_open(self) -> None:
         if self._state == "new":

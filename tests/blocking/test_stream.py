@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import anyio
@@ -136,6 +136,23 @@ def test_a_stream_is_read_inside_its_block() -> None:
                 read(stream)
 
 
+def test_what_starts_while_another_thread_leaves_is_cancelled() -> None:
+    async def respond(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    def leaving() -> Iterator[MetricQuery]:
+        stream.__exit__(None, None, None)
+        yield MetricQuery("mrr", *RANGE)
+        raise AssertionError
+
+    with blocking_client(respond) as client:
+        stream = client.metrics.stream(leaving())
+        with pytest.raises(errors.StateError, match="the block of the stream was left"):
+            next(stream.__enter__())
+        assert [future.cancelled() for future in stream._in_progress] == [True]
+
+
 def waiting_stream(leave: str) -> type[BaseException]:
     """What a thread meets that waits for an outcome while another one leaves the block or closes the client."""
     in_progress = threading.Event()
@@ -152,6 +169,7 @@ def waiting_stream(leave: str) -> type[BaseException]:
             assert in_progress.wait(10)
             if leave == "client":
                 client.close()
+                wait([reader])
         error = reader.exception()
     assert error is not None
     raise error
