@@ -1,86 +1,154 @@
-"""Every check of the project. ``nox`` runs all but ``bench``, ``soak`` and ``fuzz``; ``nox -s tests`` one of them."""
+"""Every check of the project. ``nox`` runs those of ``nox.options.sessions``; ``nox -s tests`` one of them."""
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
-import tomllib
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "coverage"]
+nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "missing"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
+# The files of this run, once they are built.
+BUILT: list[str] = []
+
+
+def interpreter(version: str) -> str | None:
+    """Where this machine has a Python: on the PATH, among pyenv's, or among those that uv knows."""
+    for found in candidates(version):
+        # A shim of pyenv exists for versions that are not active, and fails.
+        if output_of(found, "-c", "import sys; print(*sys.version_info[:2], sep='.')") == version:
+            return found
+    return None
+
+
+def candidates(version: str) -> Iterator[str]:
+    name = f"python{version}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    if found := shutil.which(name):
+        yield found
+    yield from map(str, pyenv.glob(f"versions/{version}.*/bin/{name}"))
+    if (uv := shutil.which("uv")) and (found := output_of(uv, "python", "find", "--no-project", version)):
+        yield found
+
+
+def output_of(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+
+INTERPRETERS = {version: found for version in PYTHONS if (found := interpreter(version))}
+# There nox looks for them: first those of the PATH itself.
+folders = sorted(
+    {str(Path(found).parent) for found in INTERPRETERS.values() if found != shutil.which(Path(found).name)}
+)
+os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
 
 
 def group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-def built_wheel(session: nox.Session) -> str:
-    """Build the wheel, so that what is tested is what is installed, and not the checkout."""
-    folder = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(folder, ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
-    (wheel,) = folder.glob("*.whl")
-    return str(wheel)
+def built(session: nox.Session) -> tuple[str, str]:
+    """The source distribution and the wheel that is built from it, once for all sessions of a run."""
+    if not BUILT:
+        folder = Path(session.create_tmp()) / "dist"
+        shutil.rmtree(folder, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+        BUILT.extend(str(path.resolve()) for pattern in ("*.tar.gz", "*.whl") for path in folder.glob(pattern))
+    sdist, wheel = BUILT
+    return sdist, wheel
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Run the suite in a folder without the package's source, so that only an installed one can be imported."""
+    """Run the suite of the source distribution, without its package, so that only an installed one can be imported."""
+    sdist, _ = built(session)
     place = Path(session.create_tmp()) / "suite"
     shutil.rmtree(place, ignore_errors=True)
-    for name in ("tests", "benchmarks", "docs"):
-        shutil.copytree(name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "noxfile.py", "CHANGELOG.md", "CONTRIBUTING.md"):
-        shutil.copy(name, place)
-    with session.chdir(place):
-        session.run("python", "-m", "pytest", *options, *session.posargs)
+    shutil.unpack_archive(sdist, place)
+    (suite,) = place.iterdir()
+    shutil.rmtree(suite / "chartmogul_async")
+    with session.chdir(suite):
+        session.run("python", "-m", "pytest", "-n", "auto", *options, *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and style."""
+    """Format and style; what is published is complete and well-formed."""
     session.install(*group("lint"))
     session.run("ruff", "format", "--check", "--diff", ".")
     session.run("ruff", "check", ".")
+    session.run("validate-pyproject", "pyproject.toml")
+    sdist, wheel = built(session)
+    session.run("twine", "check", "--strict", sdist, wheel)
+    session.run("check-wheel-contents", wheel)
+    # Nothing is published, so the project has no address of any kind.
+    session.run("pyroma", "--min", "10", "--skip-tests", "Url,AuthorEmail", sdist)
+    if Path(".git").exists():
+        session.run("check-sdist")
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """mypy (strict) and pyright, on package and tests."""
+    """mypy (strict) and pyright on package and tests; four checkers on a user's program; no public type is unknown.
+
+    mypy also checks the code of the README and of docs/.
+    """
     session.install("-e", ".[cli,fast]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
+    session.run("python", "-m", "tests.typing")
+    session.run("pyright", "--verifytypes", "chartmogul_async", "--ignoreexternal")
+    session.run("python", "-m", "pytest", "tests/test_readme.py", "-k", "mypy")
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the built wheel, on every Python of the classifiers."""
-    session.install(f"{built_wheel(session)}[cli,fast]", *group("test"))
-    run_tests(session)
+    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
+    session.install(f"{built(session)[1]}[cli,fast]", *group("test"))
+    is_whole = session.python == PYTHONS[0] and not session.posargs
+    run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """The suite, with the lowest version of everything that the package asks for."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [*project["dependencies"], *(item for extra in project["optional-dependencies"].values() for item in extra)]
-    pins = [re.sub(r">=([^,]+).*", r"==\1", item) for item in asked if ">=" in item]
-    session.install(f"{built_wheel(session)}[cli]", *pins, *group("test"))
+    """The suite, with the lowest version of everything that the package asks for, directly or not."""
+    session.install("uv")
+    lowest_versions = Path(session.create_tmp()) / "lowest.txt"
+    lowest_versions.write_text("\n".join(resolve_lowest(session)), encoding="utf-8")
+    session.install(f"{built(session)[1]}[cli,fast]", *group("test"), "-c", str(lowest_versions))
+    session.log(lowest_versions.read_text(encoding="utf-8"))
     run_tests(session)
+
+
+def resolve_lowest(session: nox.Session) -> list[str]:
+    """The lowest version of everything that the package needs, directly or not, which today's test tools accept."""
+
+    def resolve(*options: str) -> dict[str, str]:
+        extras = ("--extra", "cli", "--extra", "fast", "--no-annotate", "--no-header")
+        pins = session.run("uv", "pip", "compile", "-q", "pyproject.toml", *extras, *options, silent=True)
+        return dict(line.split("==") for line in str(pins).split())
+
+    own = resolve()
+    tools = {name: version for name, version in resolve("--group", "test").items() if name not in own}
+    constraints = Path(session.create_tmp()) / "tools.txt"
+    constraints.write_text("\n".join(f"{name}=={version}" for name, version in tools.items()), encoding="utf-8")
+    lowest_of_all = resolve("--group", "test", "--resolution", "lowest", "-c", str(constraints))
+    return [f"{name}=={version}" for name, version in lowest_of_all.items() if name in own]
 
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
     """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
-    session.install(f"{built_wheel(session)}[cli]", *group("test"), "httpx2")
+    session.install(f"{built(session)[1]}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
@@ -89,13 +157,20 @@ def httpx2(session: nox.Session) -> None:
     run_tests(session, "-p", "alias_httpx2")
 
 
-@nox.session(python=PYTHONS[0])
-def coverage(session: nox.Session) -> None:
-    """Branch coverage of the package: 100 %, what runs in subprocesses included."""
-    session.install("-e", ".[cli,fast]", *group("coverage"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "report")
+@nox.session(venv_backend="none")
+def missing(session: nox.Session) -> None:
+    """Say in the last line of all on which Python the suite did not run."""
+    for version, found in INTERPRETERS.items():
+        session.log(f"Python {version}: {found}")
+    if left_out := [version for version in PYTHONS if version not in INTERPRETERS]:
+        session.skip(f"NOT TESTED on Python {', '.join(left_out)}: this machine has none")
+
+
+@nox.session(python=PYTHONS[-1])
+def prereleases(session: nox.Session) -> None:
+    """The suite, with pre-releases of everything."""
+    session.install("--pre", f"{built(session)[1]}[cli,fast]", *group("test"))
+    run_tests(session)
 
 
 @nox.session(python=PYTHONS[0])
@@ -110,6 +185,13 @@ def soak(session: nox.Session) -> None:
     """Half an hour of mixed load, faults and cancellations: memory, sockets and tasks stay flat."""
     session.install("-e", ".[cli,fast]", *group("test"))
     session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def mutation(session: nox.Session) -> None:
+    """Small changes of the code: a test fails for each one, or it is listed with an argument."""
+    session.install("-e", ".[cli,fast]", *group("mutation"))
+    session.run("python", "-m", "tests.mutation", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chartmogul_async import cfl, errors
     from chartmogul_async._version import __version__
+    from chartmogul_async.cfl import Filter
     from chartmogul_async.client import AsyncClient
     from chartmogul_async.errors import ChartMogulError
     from chartmogul_async.events import Attempt, ConcurrencyLowered, Event, Pacing, Pause, SlicesDisagreed
     from chartmogul_async.intervals import Interval
+    from chartmogul_async.metrics.outcome import Failure, Outcome, Success
     from chartmogul_async.metrics.query import MetricName, MetricQuery
     from chartmogul_async.metrics.records import (
         ARPAEntry,
@@ -23,14 +25,23 @@ if TYPE_CHECKING:
         KeyMetricsEntry,
         KeyMetricsSummary,
         LTVEntry,
+        MetricEntry,
         MRRChurnRateEntry,
         MRREntry,
-        Series,
         Summary,
     )
-    from chartmogul_async.metrics.stream import Outcome, Outcomes
+    from chartmogul_async.metrics.resource import Metrics
+    from chartmogul_async.metrics.series import Series
+    from chartmogul_async.metrics.stream import Outcomes
     from chartmogul_async.resources.account import Account
-    from chartmogul_async.resources.customers import Customer
+    from chartmogul_async.resources.customers import (
+        Address,
+        BetaActivity,
+        BetaSubscription,
+        Customer,
+        CustomerAttributes,
+        Customers,
+    )
     from chartmogul_async.transport.retry import RetryPolicy
     from chartmogul_async.transport.throttle import Throttle, ThrottleStatistics
 
@@ -39,22 +50,31 @@ __all__ = [
     "ARREntry",
     "ASPEntry",
     "Account",
+    "Address",
     "AsyncClient",
     "Attempt",
+    "BetaActivity",
+    "BetaSubscription",
     "ChartMogulError",
     "ConcurrencyLowered",
     "Customer",
+    "CustomerAttributes",
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
+    "Customers",
     "Event",
+    "Failure",
+    "Filter",
     "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
     "LTVEntry",
     "MRRChurnRateEntry",
     "MRREntry",
+    "MetricEntry",
     "MetricName",
     "MetricQuery",
+    "Metrics",
     "Outcome",
     "Outcomes",
     "Pacing",
@@ -62,6 +82,7 @@ __all__ = [
     "RetryPolicy",
     "Series",
     "SlicesDisagreed",
+    "Success",
     "Summary",
     "Throttle",
     "ThrottleStatistics",
@@ -73,10 +94,12 @@ __all__ = [
 # Where each name lives.
 _HOMES = {
     "_version": ("__version__",),
+    "cfl": ("Filter",),
     "client": ("AsyncClient",),
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "SlicesDisagreed"),
     "intervals": ("Interval",),
+    "metrics.outcome": ("Failure", "Outcome", "Success"),
     "metrics.query": ("MetricName", "MetricQuery"),
     "metrics.records": (
         "ARPAEntry",
@@ -89,12 +112,21 @@ _HOMES = {
         "LTVEntry",
         "MRRChurnRateEntry",
         "MRREntry",
-        "Series",
+        "MetricEntry",
         "Summary",
     ),
-    "metrics.stream": ("Outcome", "Outcomes"),
+    "metrics.resource": ("Metrics",),
+    "metrics.series": ("Series",),
+    "metrics.stream": ("Outcomes",),
     "resources.account": ("Account",),
-    "resources.customers": ("Customer",),
+    "resources.customers": (
+        "Address",
+        "BetaActivity",
+        "BetaSubscription",
+        "Customer",
+        "CustomerAttributes",
+        "Customers",
+    ),
     "transport.retry": ("RetryPolicy",),
     "transport.throttle": ("Throttle", "ThrottleStatistics"),
 }

@@ -17,7 +17,8 @@ passed as a plain string.
 AND is the only conjunction; a plan filter combined with a plan-group filter counts as *or*. ``and``, ``or``, ``not``,
 ``|`` and ``~`` raise ``ArgumentError``: Python would keep one of two filters and drop the other.
 
-Strings are quoted; numbers and UUIDs with a prefix (``pl_…``, ``plg_…``, ``ds_…``) are not.
+Strings are quoted; numbers and UUIDs with a prefix (``pl_…``, ``plg_…``, ``ds_…``) are not. A text that merely begins
+with such a prefix, as ``pl_basic`` does, is quoted.
 
 The null tests ``IS`` and ``IS_NOT`` have no method here, because it is not documented how their value is written.
 
@@ -29,15 +30,15 @@ import re
 from decimal import Decimal
 from typing import Never, NoReturn
 
-from attrs import frozen
+from attrs import field, frozen
 
-from chartmogul_async.checks import encodable, shown
+from chartmogul_async.checks import encodable, instance_of, shown
 from chartmogul_async.errors import ArgumentError
 
 Value = str | int | float
 
 _NAME = r"[a-z_]+(\.[^~]+)?"
-_UUID = r"(pl|plg|ds)_[0-9A-Za-z-]+"
+_UUID = r"(pl|plg|ds)_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _NO_TRUTH_VALUE = (
     "a filter has no truth value: join conditions with &, because `and`, `or`, `not`, `if` and chained comparisons "
@@ -59,9 +60,17 @@ def where(name: str) -> "Field":
     Raises:
         ArgumentError: The name cannot be that of a filter.
     """
+    return Field(name)
+
+
+def _filter_name(name: str) -> str:
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise ArgumentError(f"name must be a filter name such as 'region' or 'custom.channel', not {shown(name)}")
-    return Field(encodable("name", name))
+    return encodable("name", name)
+
+
+def _text(text: str) -> str:
+    return encodable("text", instance_of("text", text, str))
 
 
 class _OnlyAnd:
@@ -94,7 +103,7 @@ class Filter(_OnlyAnd):
         text: The CFL string.
     """
 
-    text: str
+    text: str = field(converter=_text)
 
     def __str__(self) -> str:
         return self.text
@@ -136,7 +145,7 @@ class Field(_OnlyAnd):
         name: The filter's name.
     """
 
-    name: str
+    name: str = field(converter=_filter_name)
 
     # Python and its type checkers expect a bool of == and !=.
     def __eq__(self, value: Value) -> Filter:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -157,7 +166,8 @@ class Field(_OnlyAnd):
     def __le__(self, value: Value) -> Filter:
         return self.lte(value)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __and__(self, other: Never) -> NoReturn:
         raise ArgumentError(
@@ -209,11 +219,11 @@ class Field(_OnlyAnd):
 
     def contains(self, text: str) -> Filter:
         """Match texts that contain this one."""
-        return self._filter("CONTAINS", (text,))
+        return self._filter("CONTAINS", (instance_of("text", text, str),))
 
     def not_contains(self, text: str) -> Filter:
         """Match texts that do not contain this one."""
-        return self._filter("NOT_CONTAINS", (text,))
+        return self._filter("NOT_CONTAINS", (instance_of("text", text, str),))
 
     def _filter(self, operator: str, values: tuple[Value, ...]) -> Filter:
         if not values:
@@ -244,4 +254,4 @@ def _quoted(value: str) -> str:
         raise ArgumentError(f"value must not contain ~ or ', which CFL reserves, but {shown(value)} does")
     # The plain string, also of an enum's member.
     text = encodable("value", str.__str__(value))
-    return text if re.fullmatch(_UUID, text) else f"'{text}'"
+    return text if re.fullmatch(_UUID, text, re.IGNORECASE) else f"'{text}'"

@@ -1,11 +1,12 @@
 """Checks of arguments, each written once: a message names the argument, what it must be, and what was given."""
 
+import math
 import re
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 from urllib.parse import quote
 
 from chartmogul_async.errors import ArgumentError
@@ -13,6 +14,9 @@ from chartmogul_async.errors import ArgumentError
 T = TypeVar("T")
 
 _SHOWN_CHARACTERS = 200
+# More make no sense anywhere, and Python fails later, when it prints such an integer or makes a float of it.
+_INTEGER_BITS = 63
+_NUMBER_BITS = 1000
 _PRINTED_DIGITS_BITS = 2048
 # httpx refuses URLs of more than 65,536 characters; the rest is for the base URL and the path.
 _MAX_QUERY = 60_000
@@ -53,8 +57,18 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:half]}...{text[-half:]}"
 
 
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _INTEGER_BITS
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value.bit_length() <= _NUMBER_BITS
+    return isinstance(value, float)
+
+
 def positive_integer(name: str, value: object, or_else: str = "") -> int:
-    """Check that a value is an integer of at least 1 and not a bool.
+    """Check that a value is an integer of at least 1, of at most 63 bits, and not a bool.
 
     Args:
         name: The argument, as the caller wrote it.
@@ -67,13 +81,13 @@ def positive_integer(name: str, value: object, or_else: str = "") -> int:
     Raises:
         ArgumentError: ``parallel must be a positive integer, not 0``.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ArgumentError(f"{name} must be a positive integer{or_else}, not {shown(value)}")
     return value
 
 
 def positive_number(name: str, value: object, of: str = "", or_else: str = "") -> float:
-    """Check that a value is a number above 0 and not a bool.
+    """Check that a value is a number above 0, which fits into a float, and not a bool.
 
     Args:
         name: The argument, as the caller wrote it.
@@ -87,8 +101,26 @@ def positive_number(name: str, value: object, of: str = "", or_else: str = "") -
     Raises:
         ArgumentError: ``base must be a positive number of seconds, not 0``.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if not _is_number(value) or not value > 0:
         raise ArgumentError(f"{name} must be a positive number{of}{or_else}, not {shown(value)}")
+    return value
+
+
+def finite_number(name: str, value: object) -> float:
+    """Check that a value is a number, not a bool, neither infinite nor NaN.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ArgumentError: ``parameter x must be a finite number, not nan``.
+    """
+    if not _is_number(value) or not -math.inf < value < math.inf:
+        raise ArgumentError(f"{name} must be a finite number, not {shown(value)}")
     return value
 
 
@@ -253,8 +285,26 @@ def non_negative_number(name: str, value: object, of: str = "") -> float:
     Raises:
         ArgumentError: ``latency must be a non-negative number of seconds, not -1``.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+    if not _is_number(value) or not value >= 0:
         raise ArgumentError(f"{name} must be a non-negative number{of}, not {shown(value)}")
+    return value
+
+
+def integer(name: str, value: object) -> int:
+    """Check that a value is an integer, of at most 63 bits, and not a bool.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ArgumentError: ``seed must be an integer, not 1.5``.
+    """
+    if not _is_integer(value):
+        raise ArgumentError(f"{name} must be an integer, not {shown(value)}")
     return value
 
 
@@ -272,7 +322,7 @@ def non_negative_integer(name: str, value: object, or_else: str = "") -> int:
     Raises:
         ArgumentError: ``after must be a non-negative integer or None, not -1``.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not _is_integer(value) or value < 0:
         raise ArgumentError(f"{name} must be a non-negative integer{or_else}, not {shown(value)}")
     return value
 
@@ -292,6 +342,6 @@ def integer_between(name: str, value: object, least: int, most: int) -> int:
     Raises:
         ArgumentError: ``port must be an integer from 0 to 65535, not 70000``.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not _is_integer(value) or not least <= value <= most:
         raise ArgumentError(f"{name} must be an integer from {least} to {most}, not {shown(value)}")
     return value

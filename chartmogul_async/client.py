@@ -1,7 +1,5 @@
 """The client: its arguments, its lifecycle, and the names of what can be read. Requests are the session's matter."""
 
-from __future__ import annotations
-
 import os
 import re
 from base64 import b64encode
@@ -10,24 +8,22 @@ from datetime import date
 from functools import cached_property, partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import httpx
 
 from chartmogul_async._version import __version__
-from chartmogul_async.checks import encodable, instance_of, positive_number
+from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
 from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.events import OnEvent
-from chartmogul_async.structuring.error_bodies import forms_of
+from chartmogul_async.metrics.resource import Metrics
+from chartmogul_async.resources.account import Account, Pong, account_params
+from chartmogul_async.resources.customers import Customers
+from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
-
-if TYPE_CHECKING:
-    from chartmogul_async.metrics.resource import Metrics
-    from chartmogul_async.resources.account import Account
-    from chartmogul_async.resources.customers import Customers
 
 Param = str | int | float | date | None
 
@@ -37,12 +33,11 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
 # Printable ASCII without space and colon, which ends the user name in basic auth.
 _KEY = r"[!-9;-~]+"
-# Characters; shorter keys are those of sandboxes, and words that may stand in any message.
-_SECRET = 16
 # Labels of 1 to 63 characters with no hyphen at either end; what has a colon is an IPv6 address.
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
 _REAL_HOST = "api.chartmogul.com"
+_PARAM = r"[\w.\[\]-]{1,100}"
 _PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
@@ -88,8 +83,10 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(_from_environment("CHARTMOGUL_BASE_URL", base_url) or BASE_URL)
-        key = _checked_key(_from_environment("CHARTMOGUL_API_KEY", api_key))
+        self._base_url = _checked_base_url(
+            (os.environ.get("CHARTMOGUL_BASE_URL") or BASE_URL) if base_url is None else base_url
+        )
+        key = _checked_key(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key)
         authorization = b64encode(f"{key}:".encode()).decode()
         if transport is not None:
             transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
@@ -102,7 +99,7 @@ class AsyncClient:
                 "user-agent": f"chartmogul_async/{__version__}",
             },
             timeout=_checked_timeout(timeout).as_dict(),
-            secrets=forms_of(key) if len(key) >= _SECRET else (),
+            secrets=forms_of(key),
             policy=instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
             connections=transport or connections_to(httpx.URL(self._base_url)),
@@ -113,16 +110,11 @@ class AsyncClient:
     @cached_property
     def metrics(self) -> Metrics:
         """The nine metrics."""
-        # The records are made when they are first asked for, here and below.
-        from chartmogul_async.metrics.resource import Metrics
-
         return Metrics(self._session)
 
     @cached_property
     def customers(self) -> Customers:
         """Find customers by e-mail address."""
-        from chartmogul_async.resources.customers import Customers
-
         return Customers(self._session)
 
     @property
@@ -169,8 +161,6 @@ class AsyncClient:
             ArgumentError: ``include`` contains another name; nothing was sent.
             ChartMogulError: What the request met.
         """
-        from chartmogul_async.resources.account import Account, account_params
-
         return await self._session.fetch("/account", account_params(include), Account)
 
     async def ping(self) -> str:
@@ -183,8 +173,6 @@ class AsyncClient:
             AuthenticationError: The key is not valid.
             ChartMogulError: What the request met.
         """
-        from chartmogul_async.resources.account import Pong
-
         return (await self._session.fetch("/ping", {}, Pong)).data
 
     async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:
@@ -204,13 +192,11 @@ class AsyncClient:
             ChartMogulError: What the request met.
         """
         if not isinstance(path, str) or not re.fullmatch(_PATH, path) or ".." in path:
-            raise ArgumentError(f"path must be one below the base URL without a query, such as '/plans', not {path!r}")
-        texts = {name: _text(name, value) for name, value in (params or {}).items() if value is not None}
+            raise ArgumentError(
+                f"path must be one below the base URL without a query, such as '/plans', not {shown(path)}"
+            )
+        texts = {} if params is None else _texts(params)
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)
-
-
-def _from_environment(name: str, given: str | None) -> str | None:
-    return os.environ.get(name) if given is None else given
 
 
 def _checked_key(key: str | None) -> str:
@@ -240,12 +226,14 @@ def _checked_base_url(base_url: str) -> str:
     return str(url).rstrip("/")
 
 
-def _parsed(base_url: str) -> httpx.URL | None:
+def _parsed(base_url: object) -> httpx.URL | None:
     """The URL, None if it is not one, or if its host cannot be the name of any host."""
+    if not isinstance(base_url, (str, httpx.URL)):
+        return None
     try:
         url = httpx.URL(base_url)
         is_usable = re.fullmatch(_HOST, url.raw_host.decode()) and url.host
-    except (TypeError, ValueError, httpx.InvalidURL):
+    except (ValueError, httpx.InvalidURL):
         # The ValueErrors are those of idna, which decodes the host, and of a lone surrogate.
         return None
     return url if is_usable else None
@@ -260,7 +248,7 @@ def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
 def _checked_on_event(on_event: OnEvent | None) -> OnEvent | None:
     if on_event is not None and (not callable(on_event) or _does_nothing_when_called(on_event)):
         raise ArgumentError(
-            f"on_event must be a plain function of one event, neither async nor a generator, not {on_event!r}"
+            f"on_event must be a plain function of one event, neither async nor a generator, not {shown(on_event)}"
         )
     return on_event
 
@@ -273,9 +261,22 @@ def _does_nothing_when_called(function: object) -> bool:
     return any(check(each) for check in checks for each in (function, type(function).__call__))
 
 
+def _texts(params: object) -> dict[str, str]:
+    if not isinstance(params, Mapping):
+        raise ArgumentError(f"params must be a mapping such as {{'page': 2}}, not {shown(params)}")
+    for name in params:
+        if not isinstance(name, str) or not re.fullmatch(_PARAM, name):
+            raise ArgumentError(f"params must have names such as 'start-date', not {shown(name)}")
+    texts = {name: _text(f"parameter {name}", value) for name, value in params.items() if value is not None}
+    short_enough(texts)
+    return texts
+
+
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, (str, int, float, date)):
-        raise ArgumentError(f"parameter {name} must be a string, a number, a date or a bool, not {value!r}")
-    return encodable(f"parameter {name}", str(value))
+    if isinstance(value, (int, float)):
+        return str(finite_number(name, value))
+    if not isinstance(value, (str, date)):
+        raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
+    return encodable(name, str(value))

@@ -31,8 +31,6 @@ Every error can be pickled, so it can travel between the processes of a task que
 Source of the statuses: https://dev.chartmogul.com/docs/response-codes
 """
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 from attrs import define, frozen
@@ -69,7 +67,7 @@ class ChartMogulError(Exception):
         message: What went wrong; the server's own words where it sent some.
         status: The HTTP status, None if no response was received.
         param: The parameter that the server complains about.
-        details: Every single complaint of an error response.
+        details: Every single complaint of an error response, the first 100 of them.
         request_id: The server's id of the request, for its support.
         attempts: How often the request was sent.
         waited: Seconds spent between the attempts and in pauses that the server asked for.
@@ -141,7 +139,7 @@ class DecodeError(ChartMogulError):
     """The response is not valid JSON or does not match the documented shape.
 
     Attributes:
-        problems: Each mismatch with its place: ``$.entries[1].mrr: expected int or float, got str``.
+        problems: The first 100 mismatches, each with its place: ``$.entries[1].mrr: expected int or float, got str``.
     """
 
     problems: tuple[str, ...] = ()

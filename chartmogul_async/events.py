@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-logger = logging.getLogger("chartmogul_async")
+logger: logging.Logger = logging.getLogger("chartmogul_async")
 
 
 @frozen

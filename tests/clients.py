@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import httpx
+import respx
 
 from chartmogul_async import AsyncClient, Attempt, Event
 
@@ -33,8 +34,10 @@ Handler = Callable[[httpx.Request], httpx.Response]
 AsyncHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
-def client_of(handler: Handler | AsyncHandler, **options: Any) -> AsyncClient:
-    """A client whose own connections are replaced by a function; retry and throttle are the real ones."""
+def client_of(handler: Handler | AsyncHandler | respx.Router, **options: Any) -> AsyncClient:
+    """A client whose own connections are replaced by a function or by routes; retry and throttle are the real ones."""
+    if isinstance(handler, respx.Router):
+        handler = handler.async_handler
     return AsyncClient(KEY, transport=httpx.MockTransport(handler), **options)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import respx
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -41,6 +43,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.clock
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Every coroutine function is a test for anyio; the setting ``anyio_mode`` would need anyio 4.11."""
+    session.add_marker("anyio")
+
+
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
     if name == "trio":
         from trio.testing import MockClock
@@ -60,3 +67,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("sockets"):
         return request.param, {}
     return virtual_backend(request.param)
+
+
+@pytest.fixture
+def api() -> Iterator[respx.Router]:
+    """Routes below the base URL. A request without a route fails the test, and so does a route without a request."""
+    router = respx.Router(base_url="https://api.chartmogul.com/v1")
+    yield router
+    router.assert_all_called()

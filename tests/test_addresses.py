@@ -10,7 +10,7 @@ import typing
 import pytest
 
 import chartmogul_async
-from chartmogul_async import errors
+from chartmogul_async import cfl, errors
 
 CLASSES = [value for name in chartmogul_async.__all__ if inspect.isclass(value := getattr(chartmogul_async, name))]
 ERRORS = [value for value in vars(errors).values() if inspect.isclass(value)]
@@ -19,7 +19,10 @@ every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name
 
 
 def expected_module(cls: type) -> str:
-    return "chartmogul_async.errors" if issubclass(cls, BaseException) else "chartmogul_async"
+    if issubclass(cls, BaseException):
+        return "chartmogul_async.errors"
+    # Both modules are public.
+    return "chartmogul_async.cfl" if cls is cfl.Filter else "chartmogul_async"
 
 
 def addresses_in(content: bytes) -> set[str]:
@@ -62,13 +65,24 @@ def test_errors_have_the_address_of_their_module(cls: type) -> None:
 
 def test_pickled_values_name_public_addresses_only() -> None:
     """Also the classes of the fields: a pickled outcome may hold all of them."""
-    from chartmogul_async import Attempt, MetricQuery, MRREntry, Outcome, Pause, RetryPolicy, Series, Summary, Throttle
+    from chartmogul_async import (
+        Attempt,
+        Failure,
+        MetricQuery,
+        MRREntry,
+        Pause,
+        RetryPolicy,
+        Series,
+        Success,
+        Summary,
+        Throttle,
+    )
 
     query = MetricQuery("mrr", "2023-07-01", "2023-08-31")
     entries = (MRREntry(query.start_date, 12),)
     values = [
-        Outcome(query, series=Series(entries, Summary(1, 2, 0.5), query)),
-        Outcome(query, error=errors.RateLimitError("too fast", 429, details=(errors.ErrorDetail("x"),))),
+        Success(query, Series(entries, Summary(1, 2, 0.5), query)),
+        Failure(query, errors.RateLimitError("too fast", 429, details=(errors.ErrorDetail("x"),))),
         Attempt("GET", "/v1/ping", 1, 200, None, 0.0, 0.1, None, None, gave_up=False),
         Pause(1.0),
         RetryPolicy(attempts=2),

@@ -12,9 +12,11 @@ import pytest
 
 from chartmogul_async import errors
 from chartmogul_async.events import Attempt, Event
+from chartmogul_async.structuring.error_bodies import LARGEST_ERROR_BODY
 from chartmogul_async.transport import bodies
 from chartmogul_async.transport.bodies import LARGEST_BODY, with_whole_body
 from tests.clients import client_of
+from tests.kept import longest_kept_by
 
 BODY = b'{"data": "pong!"}'
 BIG = 1000
@@ -118,7 +120,14 @@ async def test_gzip_of_several_members_is_read_whole(chunks: int, monkeypatch: p
 
 @pytest.mark.parametrize(
     "behind",
-    [b"garbage", b"\0garbage", b"\x1f", gzip.compress(BODY)[:-9], zlib.compress(BODY), bytes(600) + b"\x1f\x8b"],
+    [
+        pytest.param(b"garbage", id="garbage"),
+        pytest.param(b"\0garbage", id="zero, then garbage"),
+        pytest.param(b"\x1f", id="half of a magic number"),
+        pytest.param(gzip.compress(BODY)[:-9], id="half of a member"),
+        pytest.param(zlib.compress(BODY), id="deflate"),
+        pytest.param(bytes(600) + b"\x1f\x8b", id="zeros, then a magic number"),
+    ],
 )
 @pytest.mark.parametrize("chunks", [1, 7, 1000])
 async def test_only_another_member_may_follow_a_member(
@@ -136,7 +145,14 @@ async def test_the_number_of_members_is_bounded() -> None:
         await body_of(gzip.compress(b"") * 20_000, encoding="gzip")
 
 
-@pytest.mark.parametrize("body", [b"no gzip at all", gzip.compress(BODY)[:-9], gzip.compress(BODY)[:20] + b"garbage"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"no gzip at all", id="no gzip"),
+        pytest.param(gzip.compress(BODY)[:-9], id="half of it"),
+        pytest.param(gzip.compress(BODY)[:20] + b"garbage", id="garbage in the middle"),
+    ],
+)
 async def test_a_body_that_cannot_be_decompressed_is_an_error(body: bytes) -> None:
     with pytest.raises(httpx.DecodingError, match=r"the body cannot be decompressed: .") as caught:
         await body_of(body, encoding="gzip")
@@ -238,3 +254,67 @@ async def test_a_body_that_is_too_large_is_one_error_and_no_retry() -> None:
 
 def test_a_hundred_thousand_days_of_all_metrics_fit() -> None:
     assert LARGEST_BODY > 100_000 * 450
+
+
+# --- error responses -----------------------------------------------------------------------------------------------
+
+
+async def error_body_of(*chunks: bytes, encoding: str | None = None) -> bytes:
+    headers = {"content-encoding": encoding} if encoding else {}
+    stream = Stream(*chunks)
+    response = await with_whole_body(httpx.Response(422, headers=headers, stream=stream))
+    assert stream.closed
+    return response.content
+
+
+async def test_of_an_error_body_64_kb_are_read_and_one_byte() -> None:
+    whole = b"a" * LARGEST_ERROR_BODY
+    assert await error_body_of(whole) == whole
+    assert await error_body_of(whole, b"bc", b"d") == whole + b"b"
+    assert await error_body_of(b"a" * 10 * LARGEST_ERROR_BODY) == whole + b"a"
+
+
+async def test_an_error_body_is_decompressed_to_64_kb() -> None:
+    whole = b"a" * LARGEST_ERROR_BODY
+    assert await error_body_of(gzip.compress(whole), encoding="gzip") == whole
+    assert await error_body_of(gzip.compress(whole * 100), encoding="gzip") == whole + b"a"
+
+
+async def test_the_beginning_of_a_compressed_error_body_stays_so() -> None:
+    compressed = gzip.compress(b"".join(number.to_bytes(4, "big") for number in range(100_000)))
+    assert await error_body_of(compressed, encoding="gzip") == compressed[: LARGEST_ERROR_BODY + 1]
+
+
+async def test_an_error_stream_is_closed_as_soon_as_it_is_too_long() -> None:
+    stream = Endless(b"a" * LARGEST_ERROR_BODY)
+    response = await with_whole_body(httpx.Response(503, stream=stream))
+    assert stream.read == 3
+    assert len(response.content) == LARGEST_ERROR_BODY + 1
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_body_in_very_many_small_chunks_is_not_read_on(status: int) -> None:
+    stream = Endless(b"a")
+    with pytest.raises(errors.DecodeError, match="in more than 10000 chunks of less than 16 bytes") as e:
+        await with_whole_body(httpx.Response(status, stream=stream))
+    assert stream.read == 20_001
+    assert e.value.status == status
+    assert len(await body_of(*[b"a"] * 10_000)) == 10_000
+    assert len(await body_of(*[b"a" * 16] * 20_000)) == 320_000
+
+
+@pytest.mark.parametrize(
+    ("chunks", "encoding"),
+    [
+        ([b"a" * BIG] * 10 + [httpx.ReadError("reset")], None),
+        ([gzip.compress(bytes(BIG * 1000))[:-9]], "gzip"),
+        ([gzip.compress(bytes(BIG * 1000)) + b"garbage"], "gzip"),
+    ],
+    ids=["reset", "incomplete", "garbage"],
+)
+async def test_an_error_keeps_no_body(chunks: list[bytes | Exception], encoding: str | None) -> None:
+    """It may be kept for long, and with its traceback the variables of every function that it passed."""
+    with pytest.raises(httpx.RequestError) as caught:
+        await body_of(*chunks, encoding=encoding)
+    # The last chunk.
+    assert longest_kept_by(caught.value, "chartmogul_async") <= BIG

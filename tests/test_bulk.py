@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
+from collections.abc import Callable
 from datetime import date
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import attrs
@@ -14,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chartmogul_async.errors import DecodeError
-from chartmogul_async.metrics.records import KeyMetricsEntry, MRREntry
-from chartmogul_async.structuring.bulk import EXACT_BELOW, bulk_structurer
+from chartmogul_async.metrics.records import KeyMetricsEntry, MetricResponse, MRREntry, Summary
+from chartmogul_async.structuring.bulk import EXACT_BELOW, Structurer, bulk_structurer
 from chartmogul_async.structuring.converter import structure
 
 MRR: dict[str, Any] = {
@@ -30,13 +34,20 @@ MRR: dict[str, Any] = {
 }
 
 
+def loop_of_mrr() -> Structurer:
+    attrs.resolve_types(MRREntry)
+    structure = bulk_structurer(MRREntry, list(MRR))
+    assert structure is not None
+    return structure
+
+
 def structurer_of_mrr(unusual: list[Any]) -> Any:
     def exact(value: Any, _: Any) -> Any:
         unusual.append(value)
         return "unusual"
 
-    attrs.resolve_types(MRREntry)
-    return bulk_structurer(MRREntry, list(MRR), exact)
+    structure = loop_of_mrr()
+    return lambda objects: structure(objects, exact)
 
 
 def test_usual_values_are_structured_by_the_loop() -> None:
@@ -94,7 +105,7 @@ def test_errors_of_the_exact_structurer_propagate() -> None:
         raise TypeError("expected object")
 
     with pytest.raises(TypeError, match="expected object"):
-        bulk_structurer(MRREntry, list(MRR), refuse)([None])  # type: ignore[misc]  # a function
+        loop_of_mrr()([None], refuse)
 
 
 def test_a_traceback_shows_the_line_of_the_loop() -> None:
@@ -102,10 +113,10 @@ def test_a_traceback_shows_the_line_of_the_loop() -> None:
         raise TypeError("expected object")
 
     with pytest.raises(TypeError) as refused:
-        bulk_structurer(MRREntry, list(MRR), refuse)([MRR, None])  # type: ignore[misc]  # a function
+        loop_of_mrr()([MRR, None], refuse)
     text = "".join(traceback.format_exception(refused.value))
     assert 'File "<chartmogul_async bulk structurer of MRREntry>", line ' in text
-    assert "    record = exact(each, cls)\n" in text
+    assert "    record = exact(each, len(records))\n" in text
     # The value that the loop did not accept is in the chained exception.
     assert "    value = each['date']\n" in text
 
@@ -124,7 +135,7 @@ def test_the_loop_and_the_general_structurer_agree(entry: dict[str, Any]) -> Non
         except DecodeError as error:
             return error.problems
 
-    (record,) = bulk_structurer(MRREntry, list(MRR), general)([entry])  # type: ignore[misc]  # a function
+    (record,) = loop_of_mrr()([entry], general)
     assert repr(record) == repr(general(entry, None))
 
 
@@ -179,7 +190,12 @@ class Open:
 
 def structurer_of(cls: type) -> Any:
     attrs.resolve_types(cls, globals())
-    return bulk_structurer(cls, [field.name for field in attrs.fields(cls)], lambda value, _: "unusual")
+    structure = bulk_structurer(cls, [field.name for field in attrs.fields(cls)])
+    return structure and partial(_with_unusual, structure)
+
+
+def _with_unusual(structure: Structurer, objects: list[Any]) -> list[Any]:
+    return structure(objects, lambda value, _: "unusual")
 
 
 @pytest.mark.parametrize("cls", [Nested, Converted, Validated, Derived, Completed])
@@ -201,3 +217,28 @@ def test_every_layout_is_structured_in_bulk(cls: Any) -> None:
 
 def test_key_metrics_are_structured_in_bulk() -> None:
     assert structurer_of(KeyMetricsEntry) is not None
+
+
+def calls_in(function: Callable[[], object]) -> int:
+    """How many functions written in Python a call of one calls."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_more_entries_take_no_more_calls() -> None:
+    """A response is structured by the loop, which calls nothing for an entry; cattrs calls several functions."""
+    summary = {"current": 1, "previous": 1, "percentage-change": 0.5}
+    few, many = ({"entries": [MRR] * number, "summary": summary} for number in (10, 500))
+    into = MetricResponse[MRREntry, Summary]
+    assert len(structure(many, into).entries) == 500
+    assert calls_in(lambda: structure(many, into)) == calls_in(lambda: structure(few, into)) > 0

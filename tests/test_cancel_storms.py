@@ -209,11 +209,10 @@ class World:
         assert len(await self.client.metrics.mrr(*YEAR)) == 12
         while self.throttle.statistics().max_in_flight < self.parallel:
             await self.client.ping()
-        paced_until = self.throttle.statistics().paced_until or 0.0
-        await anyio.sleep_until(max(anyio.current_time(), paced_until) + WINDOW_EMPTY)
+        await anyio.sleep(self.throttle.statistics().paced_for + WINDOW_EMPTY)
         # While the rate is below the limit, starts of half a second are planned at once.
         planned = self.throttle.statistics().per_second / 2
-        assert self.throttle.free_slots() == min(self.parallel, int(planned)) or planned >= self.parallel
+        assert self.throttle._free_slots() == min(self.parallel, int(planned)) or planned >= self.parallel
         assert self.throttle.statistics().in_flight == 0
         self.check_that_nothing_is_in_progress()
         await self.client.aclose()

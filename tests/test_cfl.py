@@ -170,14 +170,30 @@ def test_conditions_are_joined_in_their_order() -> None:
 
 @pytest.mark.parametrize(
     "bare",
-    ["pl_5ee8bf93-b0b4-4722-8a17-6b624a3af072", "plg_7bde5dae-fdad-4b9e-a7a0-2ba6dc9d0cd5", "ds_c148"],
+    [
+        "pl_5ee8bf93-b0b4-4722-8a17-6b624a3af072",
+        "plg_7bde5dae-fdad-4b9e-a7a0-2ba6dc9d0cd5",
+        "ds_C148f7a2-0e5c-4b0a-9a54-6a9b2c1d3e4f",
+    ],
 )
 def test_an_identifier_with_a_prefix_is_not_quoted(bare: str) -> None:
     assert str(where("plan").any(bare)) == f"plan~ANY~{bare}"
 
 
 @pytest.mark.parametrize(
-    "quoted", ["Gold, yearly", "pl_ with blanks", "100% Pure", "Ünïcödé 日本", "plan_5", "7", "a=b&c"]
+    "quoted",
+    [
+        "Gold, yearly",
+        "pl_ with blanks",
+        "100% Pure",
+        "pl_basic",
+        "ds_c148",
+        "pl_5ee8bf93-b0b4-4722-8a17-6b624a3af072-old",
+        "Ünïcödé 日本",
+        "plan_5",
+        "7",
+        "a=b&c",
+    ],
 )
 def test_any_other_string_is_quoted_unchanged(quoted: str) -> None:
     assert str(where("plan").any(quoted)) == f"plan~ANY~'{quoted}'"

@@ -14,12 +14,12 @@ import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
-from chartmogul_async.transport import connections
+from chartmogul_async.transport import connections, network
 from chartmogul_async.transport.connections import Borrowed, Connections, connections_to
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.network import SocketKeepingBackend
 from chartmogul_async.transport.permits import Permit
-from chartmogul_async.transport.unsolicited import has_unsolicited_data
+from chartmogul_async.transport.unsolicited import has_unsolicited_data, layers_of, parser_of
 from tests.faults.loops import LOOPS
 from tests.faults.routes import ROUTES, port_of
 from tests.faults.targets import environment
@@ -311,16 +311,19 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    async def connect_tcp(self, *args: object, **options: object) -> FakeStream:
-        self.calls.append(("tcp", args, options))
-        return FakeStream()
-
-    async def connect_unix_socket(self, *args: object, **options: object) -> FakeStream:
-        self.calls.append(("unix", args, options))
+    async def connect_tcp(self, host: str, port: int, timeout: float | None) -> FakeStream:  # noqa: ASYNC109
+        self.calls.append(("tcp", host, port, timeout))
         return FakeStream()
 
     async def sleep(self, seconds: float) -> None:
         self.calls.append(("sleep", seconds))
+
+
+def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
+    """One that connects on every event loop."""
+    fake = FakeNetwork()
+    monkeypatch.setattr(network, "_connect_on_asyncio", fake.connect_tcp)
+    return fake
 
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
@@ -334,37 +337,34 @@ async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None
     assert hasattr(backend._backend, "connect_tcp")
 
 
-async def test_a_network_that_keeps_its_socket_passes_everything_on() -> None:
-    inner = FakeNetwork()
-    network = SocketKeepingBackend(inner)
-    await network.connect_tcp("x.example", 443, timeout=5.0)
-    await network.connect_unix_socket("/run/x", timeout=5.0)
-    await network.sleep(2.5)
-    assert inner.calls == [
-        ("tcp", ("x.example", 443), {"timeout": 5.0}),
-        ("unix", ("/run/x",), {"timeout": 5.0}),
-        ("sleep", 2.5),
-    ]
+async def test_a_network_that_keeps_its_socket_opens_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = network_of(monkeypatch)
+    backend = SocketKeepingBackend(inner)
+    await backend.connect_tcp("x.example", 443, timeout=5.0)
+    await backend.sleep(2.5)
+    assert inner.calls == [("tcp", "x.example", 443, 5.0), ("sleep", 2.5)]
 
 
-async def test_only_the_latest_socket_is_kept_and_closed_once() -> None:
-    network = SocketKeepingBackend(FakeNetwork())
-    await network.aclose()
-    first, second = [await network.connect_tcp("x.example", 443) for _ in range(2)]
+async def test_only_the_latest_socket_is_kept_and_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SocketKeepingBackend(network_of(monkeypatch))
+    await backend.aclose()
+    first, second = [await backend.connect_tcp("x.example", 443) for _ in range(2)]
     assert (first.closed, second.closed) == (1, 0)
     for _ in range(2):
-        await network.aclose()
+        await backend.aclose()
     assert (first.closed, second.closed) == (1, 1)
 
 
 @pytest.mark.parametrize("error", [None, OSError("already gone")])
-async def test_the_socket_is_closed_with_its_connection(error: Exception | None) -> None:
+async def test_the_socket_is_closed_with_its_connection(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also if closing the connection fails."""
 
     class Kept(Fake):
         def __init__(self) -> None:
             super().__init__()
-            self._pool: Any = Layer(_network_backend=SocketKeepingBackend(FakeNetwork()))
+            self._pool: Any = Layer(_network_backend=SocketKeepingBackend(network_of(monkeypatch)))
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             streams.append(await self._pool._network_backend.connect_tcp("x.example", 443))
@@ -436,6 +436,44 @@ def test_data_left_in_the_parser_is_unsolicited(connection: Layer, expected: boo
 def test_data_left_in_any_layer_of_a_stream_is_unsolicited(stream: Layer | None, expected: bool) -> None:
     response = httpx.Response(200, extensions={"network_stream": stream})
     assert has_unsolicited_data(Fake(), response) is expected
+
+
+# The layers of TLS between the client and the server's response.
+TLS_LAYERS = {"directly": 0, "over TLS": 1, "through a proxy": 1, "through a proxy over TLS": 2}
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in LOOPS])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_private_names_that_are_read_still_exist(
+    route: str, url: str, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without them no data would be found: see transport/unsolicited.py for who has renamed what."""
+    seen: list[tuple[Any, httpx.Response]] = []
+
+    def look(transport: Any, response: httpx.Response) -> bool:
+        seen.append((transport, response))
+        return has_unsolicited_data(transport, response)
+
+    monkeypatch.setattr(connections, "has_unsolicited_data", look)
+    with ROUTES[route](url) as reached_by:
+        async with AsyncClient("sandbox", base_url=reached_by) as client:
+            await client.ping()
+            ((transport, response),) = seen
+            (connection,) = transport._pool.connections
+            parser = parser_of(connection)
+            layers = list(layers_of(response.extensions["network_stream"]))
+    assert parser is not None, "httpcore: _connection, _h11_state"
+    assert parser.trailing_data[0] == b"", "h11: trailing_data"
+    encrypted = [layer for layer in layers if hasattr(layer, "_ssl_object")]
+    assert len(encrypted) == TLS_LAYERS[route], (
+        "httpcore: _stream; anyio: _ssl_object, transport_stream; trio: the same"
+    )
+    bios = "_incoming" if anyio_backend_name == "trio" else "_read_bio"
+    assert all(getattr(layer, bios).pending == 0 for layer in encrypted), "anyio: _read_bio; trio: _incoming"
+    if anyio_backend_name == "trio":
+        assert hasattr(layers[-1], "socket"), "trio keeps no data beside the socket"
+    else:
+        assert not layers[-1]._protocol.read_queue, "anyio: _protocol, read_queue"
 
 
 async def test_a_connection_with_unsolicited_data_is_not_reused() -> None:

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import anyio
 import httpx
 import pytest
+import respx
 
 from chartmogul_async import Account, AsyncClient, Customer, RetryPolicy
 from chartmogul_async.errors import (
@@ -26,24 +27,25 @@ from chartmogul_async.sandbox import customers as sandbox_customers
 from tests.clients import ACCOUNT, KEY, client_of
 
 
-class Pages:
-    """Responds to each request with the next page or status, and records the queries of the requests."""
-
-    def __init__(self, *responses: dict[str, Any] | int) -> None:
-        self._responses = list(responses)
-        self.requested: list[dict[str, str]] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        assert request.url.path == "/v1/customers/search"
-        self.requested.append(dict(request.url.params))
-        response = self._responses.pop(0)
-        if isinstance(response, int):
-            return httpx.Response(response, json={"error": f"message of {response}"})
-        return httpx.Response(200, json=response)
+def search_route(api: respx.Router, *responses: dict[str, Any] | int) -> respx.Route:
+    """Responds to each search with the next page or status."""
+    return api.get("/customers/search").mock(
+        side_effect=[
+            httpx.Response(response, json={"error": f"message of {response}"})
+            if isinstance(response, int)
+            else httpx.Response(200, json=response)
+            for response in responses
+        ]
+    )
 
 
-async def search(pages: Pages, email: Any = "anna@example.com", **more: Any) -> tuple[Customer, ...]:
-    async with client_of(pages, retry=RetryPolicy(attempts=1)) as client:
+def queries(route: respx.Route) -> list[dict[str, str]]:
+    """The queries that were sent."""
+    return [dict(call.request.url.params) for call in route.calls]
+
+
+async def search(api: respx.Router, email: Any = "anna@example.com", **more: Any) -> tuple[Customer, ...]:
+    async with client_of(api, retry=RetryPolicy(attempts=1)) as client:
         return await client.customers.search(email, **more)
 
 
@@ -51,84 +53,111 @@ def page(*uuids: str, has_more: bool = False, cursor: str | None = None) -> dict
     return {"entries": [{"uuid": uuid} for uuid in uuids], "has_more": has_more, "cursor": cursor}
 
 
-async def test_one_page_is_the_result_although_it_has_a_cursor() -> None:
+async def test_one_page_is_the_result_although_it_has_a_cursor(api: respx.Router) -> None:
     """The last page has a cursor as well, so ``has_more`` decides."""
-    pages = Pages(page("cus_1", "cus_2", cursor="on"))
-    assert await search(pages) == (Customer(uuid="cus_1"), Customer(uuid="cus_2"))
-    assert pages.requested == [{"email": "anna@example.com"}]
+    route = search_route(api, page("cus_1", "cus_2", cursor="on"))
+    assert await search(api) == (Customer(uuid="cus_1"), Customer(uuid="cus_2"))
+    assert queries(route) == [{"email": "anna@example.com"}]
 
 
-async def test_all_pages_are_read_in_order_and_repeat_the_address() -> None:
-    pages = Pages(
+async def test_all_pages_are_read_in_order_and_repeat_the_address(api: respx.Router) -> None:
+    route = search_route(
+        api,
         page("cus_1", has_more=True, cursor="one"),
         page("cus_2", "cus_3", has_more=True, cursor="two"),
         page("cus_4", cursor="three"),
     )
-    assert [customer.uuid for customer in await search(pages)] == ["cus_1", "cus_2", "cus_3", "cus_4"]
-    assert pages.requested == [
+    assert [customer.uuid for customer in await search(api)] == ["cus_1", "cus_2", "cus_3", "cus_4"]
+    assert queries(route) == [
         {"email": "anna@example.com"},
         {"email": "anna@example.com", "cursor": "one"},
         {"email": "anna@example.com", "cursor": "two"},
     ]
 
 
-async def test_a_response_of_the_closed_beta_is_one_page() -> None:
-    (customer,) = await search(Pages({"entries": [{"company": "Healthy Foodboxes inc.", "mrr": "269"}]}))
+async def test_a_response_of_the_closed_beta_is_one_page(api: respx.Router) -> None:
+    search_route(api, {"entries": [{"company": "Healthy Foodboxes inc.", "mrr": "269"}]})
+    (customer,) = await search(api)
     assert (customer.company, customer.mrr) == ("Healthy Foodboxes inc.", 269)
 
 
-async def test_the_deprecated_fields_of_a_page_are_accepted() -> None:
+async def test_the_deprecated_fields_of_a_page_are_accepted(api: respx.Router) -> None:
     envelope = {"current_page": 1, "total_pages": None, "has_more": False, "per_page": 200, "page": 1, "cursor": "c"}
-    assert await search(Pages({"entries": [], **envelope})) == ()
+    search_route(api, {"entries": [], **envelope})
+    assert await search(api) == ()
 
 
-async def test_404_on_the_first_page_is_an_empty_result() -> None:
-    pages = Pages(404)
-    assert await search(pages, "nobody@example.com") == ()
-    assert len(pages.requested) == 1
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 404, "message": 'Can\'t find any customers with email: "nobody@example.com"', "param": "email"},
+        {"code": 404, "message": "Not found", "param": "email"},
+        {"error": "No customer has that Email"},
+    ],
+)
+async def test_404_about_the_address_is_an_empty_result(api: respx.Router, body: dict[str, Any]) -> None:
+    route = api.get("/customers/search").respond(404, json=body)
+    assert await search(api, "nobody@example.com") == ()
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"404 page not found", b"<h1>Not Found</h1>", b'{"error": "Not found"}', b"Cannot GET /customers/search"],
+)
+async def test_404_of_another_server_is_an_error(api: respx.Router, content: bytes) -> None:
+    """As with a ``base_url`` that has another path."""
+    api.get("/customers/search").respond(404, content=content)
+    with pytest.raises(NotFoundError):
+        await search(api, "nobody@example.com")
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (503, ServerError), (404, NotFoundError)])
-async def test_any_error_on_a_later_page_is_raised(status: int, error: type[ChartMogulError]) -> None:
-    pages = Pages(page("cus_1", has_more=True, cursor="one"), status)
+async def test_any_error_on_a_later_page_is_raised(
+    api: respx.Router, status: int, error: type[ChartMogulError]
+) -> None:
+    route = search_route(api, page("cus_1", has_more=True, cursor="one"), status)
     with pytest.raises(error, match=f"message of {status}"):
-        await search(pages)
-    assert len(pages.requested) == 2
+        await search(api)
+    assert route.call_count == 2
 
 
-async def test_cursors_that_go_in_a_circle_end_with_an_error() -> None:
+async def test_cursors_that_go_in_a_circle_end_with_an_error(api: respx.Router) -> None:
     circle = [page("cus_1", has_more=True, cursor="one"), page("cus_2", has_more=True, cursor="two")]
-    pages = Pages(*circle, *circle, *circle)
+    route = search_route(api, *circle, *circle, *circle)
     with pytest.raises(DecodeError, match="has_more is true, but the cursor is missing or repeats"):
-        await search(pages)
-    assert len(pages.requested) == 3
+        await search(api)
+    assert route.call_count == 3
 
 
-async def test_has_more_without_a_cursor_is_an_error() -> None:
+async def test_has_more_without_a_cursor_is_an_error(api: respx.Router) -> None:
+    search_route(api, {"entries": [], "has_more": True, "cursor": None})
     with pytest.raises(DecodeError, match="has_more is true, but the cursor is missing or repeats"):
-        await search(Pages({"entries": [], "has_more": True, "cursor": None}))
+        await search(api)
 
 
-async def test_null_stands_for_the_default_of_an_optional_field() -> None:
+async def test_null_stands_for_the_default_of_an_optional_field(api: respx.Router) -> None:
     entry = {"external_ids": None, "subscriptions": None, "attributes": {"tags": None, "custom": None, "stripe": None}}
-    (customer,) = await search(Pages({"entries": [entry], "has_more": None}))
+    search_route(api, {"entries": [entry], "has_more": None})
+    (customer,) = await search(api)
     assert (customer.external_ids, customer.subscriptions, customer.name) == ((), (), None)
     assert customer.attributes == CustomerAttributes()
 
 
-async def test_a_response_of_another_shape_is_a_decode_error() -> None:
+async def test_a_response_of_another_shape_is_a_decode_error(api: respx.Router) -> None:
+    search_route(api, {"entries": None})
     with pytest.raises(DecodeError) as raised:
-        await search(Pages({"entries": None}))
+        await search(api)
     assert raised.value.problems == ("$.entries: expected list, got null",)
 
 
 @pytest.mark.parametrize(
     "email", ["anna@example.com", " anna@example.com\n", "anna+tag@example.com", "ünï@exämple.com", "o'x@example.com"]
 )
-async def test_an_address_is_sent_without_surrounding_spaces(email: str) -> None:
-    pages = Pages(page())
-    await search(pages, email)
-    assert pages.requested == [{"email": email.strip()}]
+async def test_an_address_is_sent_without_surrounding_spaces(api: respx.Router, email: str) -> None:
+    route = search_route(api, page())
+    await search(api, email)
+    assert queries(route) == [{"email": email.strip()}]
 
 
 @pytest.mark.parametrize(
@@ -136,49 +165,45 @@ async def test_an_address_is_sent_without_surrounding_spaces(email: str) -> None
     ["", " ", "anna", "@", "@example.com", "anna@", " @ ", "@@", None, 5, b"a@b", ["a@b"], 10**5000, "x" * 1_000_000],
     ids=range(14),
 )
-async def test_a_malformed_address_is_refused_before_any_request(email: Any) -> None:
-    pages = Pages()
+async def test_a_malformed_address_is_refused_before_any_request(api: respx.Router, email: Any) -> None:
     with pytest.raises(ArgumentError, match=r"^email must be an address such as 'anna@example\.com', not ") as raised:
-        await search(pages, email)
+        await search(api, email)
     assert len(str(raised.value)) < 300
-    assert pages.requested == []
+    assert not api.calls
 
 
 @pytest.mark.parametrize("email", ["\ud800@example.com", "anna@\udfff"], ids=ascii)
-async def test_an_address_with_a_lone_surrogate_is_refused(email: str) -> None:
-    pages = Pages()
+async def test_an_address_with_a_lone_surrogate_is_refused(api: respx.Router, email: str) -> None:
     with pytest.raises(ArgumentError, match=r"^email must be valid Unicode, without lone surrogates, not '"):
-        await search(pages, email)
-    assert pages.requested == []
+        await search(api, email)
+    assert not api.calls
 
 
-async def test_an_address_too_long_for_a_url_is_refused() -> None:
-    pages = Pages()
+async def test_an_address_too_long_for_a_url_is_refused(api: respx.Router) -> None:
     with pytest.raises(ArgumentError, match=r"^email must be shorter: 70\d{3} characters of the URL are too many, "):
-        await search(pages, "anna@" + "x" * 70_000)
-    assert pages.requested == []
+        await search(api, "anna@" + "x" * 70_000)
+    assert not api.calls
 
 
-async def test_associated_addresses_are_searched_on_every_page() -> None:
-    pages = Pages(page("cus_1", has_more=True, cursor="one"), page("cus_2"))
-    assert len(await search(pages, with_associated_emails=True)) == 2
+async def test_associated_addresses_are_searched_on_every_page(api: respx.Router) -> None:
+    route = search_route(api, page("cus_1", has_more=True, cursor="one"), page("cus_2"))
+    assert len(await search(api, with_associated_emails=True)) == 2
     first = {"email": "anna@example.com", "with_associated_emails": "true"}
-    assert pages.requested == [first, first | {"cursor": "one"}]
+    assert queries(route) == [first, first | {"cursor": "one"}]
 
 
-async def test_associated_addresses_are_not_searched_by_default() -> None:
-    pages = Pages(page(), page())
-    await search(pages)
-    await search(pages, with_associated_emails=False)
-    assert pages.requested == [{"email": "anna@example.com"}] * 2
+async def test_associated_addresses_are_not_searched_by_default(api: respx.Router) -> None:
+    route = search_route(api, page(), page())
+    await search(api)
+    await search(api, with_associated_emails=False)
+    assert queries(route) == [{"email": "anna@example.com"}] * 2
 
 
 @pytest.mark.parametrize("value", ["true", 1, None])
-async def test_with_associated_emails_must_be_a_bool(value: object) -> None:
-    pages = Pages()
+async def test_with_associated_emails_must_be_a_bool(api: respx.Router, value: object) -> None:
     with pytest.raises(ArgumentError, match=rf"^with_associated_emails must be a bool, not {value!r}$"):
-        await search(pages, with_associated_emails=value)
-    assert pages.requested == []
+        await search(api, with_associated_emails=value)
+    assert not api.calls
 
 
 async def test_the_sandbox_finds_associated_addresses() -> None:
@@ -206,16 +231,13 @@ async def test_the_sandbox_finds_associated_addresses() -> None:
     ],
     ids=str,
 )
-async def test_settings_of_the_account_are_included_on_request(include: Any, sent: dict[str, str]) -> None:
-    requested: list[dict[str, str]] = []
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        requested.append(dict(request.url.params))
-        return httpx.Response(200, json=ACCOUNT | {"refund_handling": "refund_ignore"})
-
-    async with client_of(respond) as client:
+async def test_settings_of_the_account_are_included_on_request(
+    api: respx.Router, include: Any, sent: dict[str, str]
+) -> None:
+    route = api.get("/account").respond(json=ACCOUNT | {"refund_handling": "refund_ignore"})
+    async with client_of(api) as client:
         assert (await client.account(include=include)).refund_handling == "refund_ignore"
-    assert requested == [sent]
+    assert queries(route) == [sent]
 
 
 @pytest.mark.parametrize(
@@ -229,11 +251,12 @@ async def test_settings_of_the_account_are_included_on_request(include: Any, sen
     ],
     ids=repr,
 )
-async def test_an_unknown_setting_is_refused_before_any_request(include: Any, message: str) -> None:
-    async with client_of(Pages()) as client:
+async def test_an_unknown_setting_is_refused_before_any_request(api: respx.Router, include: Any, message: str) -> None:
+    async with client_of(api) as client:
         with pytest.raises(ArgumentError) as raised:
             await client.account(include=include)
     assert str(raised.value) == message
+    assert not api.calls
 
 
 async def test_the_sandbox_includes_the_settings() -> None:

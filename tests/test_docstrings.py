@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from chartmogul_async import AsyncClient, RetryPolicy, Throttle, blocking, cfl, errors
-from chartmogul_async.metrics.resource import Metrics
-from chartmogul_async.resources.customers import Customers
+from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, blocking, cfl, errors
 
 OWNERS = [AsyncClient, Metrics, Customers, Throttle]
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from chartmogul_async.errors import ErrorDetail
 from chartmogul_async.structuring.error_bodies import (
+    LARGEST_ERROR_BODY,
     ErrorBody,
     error_in_success,
-    forms_of,
-    masked,
     read_error_body,
 )
+from chartmogul_async.structuring.secrets import forms_of, masked
 
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
@@ -184,7 +184,7 @@ def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
         (b"<html><body>502</body></html>", "text/html; charset=utf-8", "text/html"),
         (b"<!DOCTYPE html>", "", "no content type"),
         (b'{"message": "cut o', "application/json", "application/json"),
-        (b"[" * 100_000, "application/json", "application/json"),
+        (b"[" * 60_000, "application/json", "application/json"),
         (b"first line\nsecond line", "text/plain", "text/plain"),
         (b"9" * 5_000, " ", "no content type"),
     ],
@@ -193,6 +193,38 @@ def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
 def test_a_page_is_reported_by_size_and_type_and_not_quoted(body: bytes, content_type: str, kind: str) -> None:
     expected = f"Bad Gateway (a body of {len(body)} characters, {kind}, that is not JSON)"
     assert read_error_body(502, body, content_type) == ErrorBody(expected)
+
+
+def test_a_body_beyond_the_limit_is_not_parsed() -> None:
+    body = json.dumps({"message": "m"}).encode()
+    assert read_error_body(502, body.ljust(LARGEST_ERROR_BODY), JSON) == ErrorBody("m")
+    expected = "Bad Gateway (a body of more than 65536 bytes, application/json, that was not read)"
+    longer = body.ljust(LARGEST_ERROR_BODY + 1)
+    assert read_error_body(502, longer, JSON) == ErrorBody(expected)
+    assert error_in_success(body.ljust(LARGEST_ERROR_BODY)) == "m"
+    assert error_in_success(longer) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"errors": ["a"] * 1000},
+        {"error_details": [{"message": "a"}] * 1000},
+        {"errors": {f"field{number}": "a" for number in range(1000)}},
+        {f"field{number}": ["a"] * 2 for number in range(1000)},
+    ],
+    ids=["errors", "error_details", "by field", "field names"],
+)
+def test_a_hundred_details_are_kept(body: Any) -> None:
+    read = read_error_body(422, json.dumps(body).encode(), JSON)
+    assert len(read.details) == 100
+    assert read.message.startswith("a; a; a")
+    assert len(read.message) <= 500
+
+
+def test_a_content_type_is_cut() -> None:
+    message = read_error_body(502, b"<", "a" * 90_000).message
+    assert message == f"Bad Gateway (a body of 1 characters, {'a' * 100}, that is not JSON)"
 
 
 def assert_is_an_error_body(body: ErrorBody) -> None:
@@ -317,3 +349,21 @@ def test_masking_changes_nothing_else(before: str, after: str) -> None:
     # Padding of base64 is part of the secret.
     assert re.fullmatch(rf"{re.escape(before)}\*\*\*", shown[: len(before) + 3])
     assert shown[len(before) + 3 :] == re.sub("^(=|%(25)*3d)+", "", after, flags=re.IGNORECASE)
+
+
+def test_a_secret_behind_the_beginning_of_an_escape_is_masked() -> None:
+    key = KEYS[0]
+    for before in ("%", "%2", "\\u00", "\\"):
+        assert masked(f"{before}{key}", forms_of(key)) == f"{before}***"
+
+
+def test_no_pattern_is_made_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``re`` would keep it for as long as the process lives."""
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a pattern is made")
+
+    for name in ("compile", "sub", "search", "match", "fullmatch", "finditer"):
+        monkeypatch.setattr(re, name, refuse)
+    key = "another-key-of-25-letters"
+    assert masked(f"{key} %{ord('a'):02x}{key[1:]}", forms_of(key)) == "*** ***"

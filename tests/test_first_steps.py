@@ -8,29 +8,30 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import respx
 
 from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async.errors import ArgumentError
-from tests.clients import client_of, in_turn, ok
+from tests.clients import client_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md"]
-PAGES += ["docs/blocking.md", "docs/limits.md", "docs/sandbox.md"]
-# ChartMogul's own pages, the only ones on the web that the project refers to.
-HOSTS = {"chartmogul.com", "dev.chartmogul.com"}
+PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
+PAGES += [f"docs/{page}.md" for page in ("blocking", "faults", "limits", "sandbox", "streaming")]
+# ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
+HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
 
 
 @pytest.fixture
-def client() -> AsyncClient:
-    return client_of(in_turn(ok()))
+def client(api: respx.Router) -> AsyncClient:
+    return client_of(api)
 
 
 def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
     with pytest.raises(TypeError, match=r"mrr\(\) missing 1 required positional argument: 'end_date'$"):
         client.metrics.mrr("2024-01-01")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'end_date'$"):
-        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 def test_a_forgotten_await_reads_as_the_readme_shows(client: AsyncClient) -> None:

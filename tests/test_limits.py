@@ -99,9 +99,18 @@ def test_free_slots_are_what_could_start_immediately() -> None:
     for status in (200, 200, 200, 200, 429):
         exchange(limits, 2.0, status, retry_after=10.0)
     assert limits.free_slots(5.0, taken=0) == 0, "while paused"
+    assert limits.free_slots(12.0, taken=0) == 2, "as soon as the pause is over"
     probe = admit(limits, 12.0)
     assert limits.free_slots(20.0, taken=0) == 0, "while one goes ahead"
     limits.release(probe, 20.0, 200)
+
+
+def test_planned_requests_take_starts_from_the_window_too() -> None:
+    limits = limits_of(per_second=5)
+    assert [limits.free_slots(0.0, taken=taken) for taken in (0, 3, 5)] == [5, 2, 0]
+    exchange(limits, 0.0)
+    admit(limits, 0.0)
+    assert [limits.free_slots(0.0, taken=taken) for taken in (1, 3)] == [3, 1]
 
 
 def test_free_slots_are_half_a_second_of_spaced_starts() -> None:
@@ -149,6 +158,13 @@ def test_only_requests_that_were_given_up_linger() -> None:
     assert (limits.lingering, limits.next_start(23.06)) == ([], 23.06)
 
 
+def test_a_transport_that_reports_nothing_sends_at_once() -> None:
+    limits = limits_of(parallel=1)
+    exchange(limits, 0.0, takes=3.0)
+    limits.release(admit(limits, 10.0), 11.0, given_up=True)
+    assert limits.next_start(11.0) == pytest.approx(13.05)
+
+
 def test_the_first_slot_to_be_free_is_taken() -> None:
     limits = limits_of(parallel=3)
     exchange(limits, 0.0, takes=3.0)
@@ -180,7 +196,8 @@ def test_slots_that_lingered_are_free_although_nothing_asked() -> None:
     for _ in range(10):
         given_up(limits, 10.0, 11.0)
     assert limits.free_slots(12.0, taken=0) == 10
-    assert limits.free_slots(100.0, taken=0) == 20
+    (end, *_) = limits.lingering
+    assert limits.free_slots(end, taken=0) == 20
     assert limits.lingering == []
 
 
@@ -233,7 +250,9 @@ def test_a_duration_of_zero_is_honoured_but_counts_as_a_pause() -> None:
     limits = limits_of()
     assert exchange(limits, 0.0, 429, retry_after=0.0) == (Pacing(60.0, 1, 38.0),)
     assert limits.next_start(2.0) == 2.0
-    assert exchange(limits, 2.0, 429)[1:] == (Pause(1.0),)
+    # Where it did not help, it is not believed.
+    assert exchange(limits, 2.0, 429, retry_after=0.0)[1:] == (Pause(1.0),)
+    assert exchange(limits, 4.0, 429, retry_after=9.0)[1:] == (Pause(9.0),)
 
 
 def test_refusals_after_a_pause_of_zero_are_one_event() -> None:
@@ -314,8 +333,8 @@ def test_a_response_under_way_does_not_end_a_pause() -> None:
 @pytest.mark.parametrize(("refused_after", "late_after"), [(0.1, 1.0), (0.5, 1.5), (20.0, 60.0)])
 def test_a_probe_out_longer_than_a_refusal_takes_holds_nobody_up(refused_after: float, late_after: float) -> None:
     limits = limits_of()
-    exchange(limits, 0.0, 429, takes=refused_after)
-    now = refused_after + 1
+    exchange(limits, 100.0, 429, takes=refused_after)
+    now = 100 + refused_after + 1
     probe = admit(limits, now)
     assert limits.next_start(now + 0.5) == now + late_after
     assert limits.admit(now + late_after - MICROSECOND) is None
@@ -570,7 +589,9 @@ def test_a_503_at_the_same_moment_lowers_once() -> None:
     """A coarse clock shows the same time for an admission and for a response."""
     limits = limits_of(parallel=8)
     numbers = [admit(limits, 1.0) for _ in range(8)]
-    assert [limits.release(number, 1.0, 503) for number in numbers[:3]] == [(ConcurrencyLowered(4),), (), ()]
+    first, second, *_, last = numbers
+    assert limits.release(first, 1.0, 503) == (ConcurrencyLowered(4),)
+    assert limits.release(second, 1.0, 503) == limits.release(last, 1.0, 503) == ()
 
 
 def test_a_503_halves_what_was_allowed_last() -> None:
@@ -595,6 +616,19 @@ def test_a_503_of_a_lonely_request_changes_nothing() -> None:
     limits = limits_of()
     assert exchange(limits, 0.0, 503) == ()
     assert limits.max_in_flight == 20
+
+
+def test_a_503_counts_what_the_server_may_still_be_busy_with() -> None:
+    limits = limits_of()
+    for _ in range(9):
+        exchange(limits, 0.0, takes=3.0)
+    for _ in range(5):
+        given_up(limits, 10.0, 11.0)
+    # Five that were given up, and the refused one itself.
+    assert exchange(limits, 12.0, 503, takes=1.0) == (ConcurrencyLowered(3),)
+    given_up(limits, 20.0, 21.0)
+    lonely = admit(limits, 22.0)
+    assert limits.release(lonely, 24.0, 503) == (), "what was given up has ended by then"
 
 
 def test_concurrency_is_at_least_one() -> None:

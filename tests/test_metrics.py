@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_args
 
 import pytest
+import respx
 
 from chartmogul_async import MetricQuery, Series, errors
 from chartmogul_async.metrics.query import MetricName
-from tests.clients import KEY, client_of, in_turn
+from tests.clients import KEY, client_of
 from tests.test_slices import client_to, sandbox_of
 
 
@@ -44,9 +45,10 @@ async def test_every_method_takes_slices(metric: MetricName) -> None:
     assert sandbox.counters.requests == 3
 
 
-async def test_only_a_query_can_be_fetched() -> None:
-    async with client_of(in_turn(200)) as client:
+async def test_only_a_query_can_be_fetched(api: respx.Router) -> None:
+    async with client_of(api) as client:
         with pytest.raises(errors.ArgumentError) as caught:
             await client.metrics.fetch("mrr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     expected = "query must be a MetricQuery, such as MetricQuery('mrr', start_date, end_date), not 'mrr'"
     assert str(caught.value) == expected
+    assert not api.calls

@@ -45,6 +45,7 @@ async def test_every_number_of_every_metric_is_the_same(sandbox: tuple[Sandbox, 
     assert len(ours) == len(theirs.entries) == 24
     for our_entry, their_entry in zip(ours, theirs.entries, strict=True):
         assert attrs.asdict(our_entry) == numbers_of(their_entry, our_entry)
+    assert ours.summary is not None
     assert attrs.asdict(ours.summary) == numbers_of(theirs.summary, ours.summary)
 
 

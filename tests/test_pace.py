@@ -66,6 +66,14 @@ def test_what_was_accepted_lowers_the_rate_further() -> None:
     assert pace.rate == pytest.approx(20.0)
 
 
+def test_what_was_accepted_is_counted_per_second() -> None:
+    pace = refused()
+    accept(pace, 0.1, 30)
+    pace.rate = 30.0
+    pace.refuse(1.6, 20)
+    assert pace.rate == pytest.approx(30 / 1.6)
+
+
 def test_a_refusal_takes_half_of_the_rate_at_most() -> None:
     pace = refused()
     accept(pace, 0.1)
@@ -211,6 +219,16 @@ def test_another_clock_changes_moments_only() -> None:
     pace.shift(100.0)
     assert (pace.refused_at, pace.even_until, pace.next_start) == (105.0, 165.0, next_start + 100)
     assert (pace.rate, pace.accepted, pace.even_for) == (rate, 1, 60.0)
+
+
+def test_the_rate_grows_the_same_on_any_clock() -> None:
+    early, late, moved = refused(), refused(1000.0), refused()
+    moved.shift(1000.0)
+    for now in (0.1, 0.25, 3.0, 3.1):
+        early.accept(now)
+        late.accept(1000 + now)
+        moved.accept(1000 + now)
+        assert early.rate == pytest.approx(late.rate) == pytest.approx(moved.rate)
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 100), st.booleans()), max_size=60), st.integers(1, 100))

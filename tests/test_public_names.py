@@ -10,31 +10,49 @@ import httpx
 import pytest
 
 import chartmogul_async
-from chartmogul_async import AsyncClient, MetricQuery, Outcome, RetryPolicy, Throttle, cfl, errors
-from chartmogul_async.metrics.resource import Metrics
-from chartmogul_async.resources.customers import Customers
+from chartmogul_async import (
+    AsyncClient,
+    Customers,
+    Failure,
+    MetricQuery,
+    Metrics,
+    RetryPolicy,
+    Success,
+    Throttle,
+    cfl,
+    errors,
+)
 
 PUBLIC = [
     "ARPAEntry",
     "ARREntry",
     "ASPEntry",
     "Account",
+    "Address",
     "AsyncClient",
     "Attempt",
+    "BetaActivity",
+    "BetaSubscription",
     "ChartMogulError",
     "ConcurrencyLowered",
     "Customer",
+    "CustomerAttributes",
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
+    "Customers",
     "Event",
+    "Failure",
+    "Filter",
     "Interval",
     "KeyMetricsEntry",
     "KeyMetricsSummary",
     "LTVEntry",
     "MRRChurnRateEntry",
     "MRREntry",
+    "MetricEntry",
     "MetricName",
     "MetricQuery",
+    "Metrics",
     "Outcome",
     "Outcomes",
     "Pacing",
@@ -42,6 +60,7 @@ PUBLIC = [
     "RetryPolicy",
     "Series",
     "SlicesDisagreed",
+    "Success",
     "Summary",
     "Throttle",
     "ThrottleStatistics",
@@ -72,16 +91,15 @@ def test_the_version_is_valid() -> None:
     assert all(part.isdigit() for part in chartmogul_async.__version__.split(".")[:2])
 
 
-# A text, two sets of texts and a union, which have no docstrings.
-WITHOUT_DOCSTRING = {"__version__", "Event", "Interval", "MetricName"}
+# A text, two sets of texts and two unions, which have no docstrings.
+WITHOUT_DOCSTRING = {"__version__", "Event", "Interval", "MetricName", "Outcome"}
 
 
 def documented() -> list[Any]:
     """Every public name but the version, and every public method of the public classes."""
     names = [(name, getattr(chartmogul_async, name)) for name in PUBLIC if name not in WITHOUT_DOCSTRING]
     names += [(f"errors.{name}", getattr(errors, name)) for name in vars(errors) if name.endswith(("Error", "Detail"))]
-    names += [("metrics", Metrics), ("customers", Customers), ("cfl.where", cfl.where)]
-    names += [("cfl.Field", cfl.Field), ("cfl.Filter", cfl.Filter)]
+    names += [("cfl.where", cfl.where), ("cfl.Field", cfl.Field)]
     methods = [
         (f"{owner}.{name}", method)
         for owner, cls in names
@@ -101,12 +119,12 @@ def test_every_public_name_has_a_docstring(value: Any) -> None:
 
 def test_methods_are_among_the_documented_names() -> None:
     names = {param.id for param in documented()}
-    assert {f"metrics.{name}" for name in METRICS} <= names
-    assert {"AsyncClient.aclose", "Throttle.resize", "MetricQuery.params", "cfl.Field.any", "customers.search"} <= names
+    assert {f"Metrics.{name}" for name in METRICS} <= names
+    assert {"AsyncClient.aclose", "Throttle.resize", "MetricQuery.params", "cfl.Field.any", "Customers.search"} <= names
 
 
 def signature_of(callable_: Callable[..., Any]) -> str:
-    """Names, kinds and defaults; what the types are is held by ``typing_examples.py``."""
+    """Names, kinds and defaults; what the types are is held by ``tests.typing``."""
     signature = inspect.signature(callable_)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
     return str(inspect.Signature(bare))
@@ -123,6 +141,10 @@ def test_every_metric_is_called_in_the_same_way(name: str) -> None:
 def test_the_metrics_have_no_other_public_method() -> None:
     public = [name for name in vars(Metrics) if not name.startswith("_")]
     assert sorted(public) == sorted([*METRICS, "fetch", "fetch_all", "stream"])
+
+
+def test_a_throttle_shows_its_users_what_is_for_them() -> None:
+    assert [name for name in dir(Throttle()) if not name.startswith("_")] == ["parallel", "resize", "statistics"]
 
 
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
@@ -149,8 +171,10 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Metrics.fetch_all, "(self, queries)"),
         (Metrics.stream, "(self, queries)"),
         (Customers.search, "(self, email, *, with_associated_emails=False)"),
-        (Outcome, "(query, series=None, error=None)"),
-        (Outcome.result, "(self)"),
+        (Success, "(query, series)"),
+        (Success.result, "(self)"),
+        (Failure, "(query, error)"),
+        (Failure.result, "(self)"),
         (cfl.where, "(name)"),
         (
             errors.ChartMogulError,
@@ -174,7 +198,8 @@ def test_every_call_of_the_client_is_awaited(name: str) -> None:
     assert inspect.iscoroutinefunction(getattr(AsyncClient, name))
 
 
-def test_the_typing_examples_can_be_imported() -> None:
-    from tests import typing_examples
+def test_the_program_of_the_type_checkers_can_be_imported() -> None:
+    from tests.typing import right, wrong
 
-    assert inspect.iscoroutinefunction(typing_examples.each_metric_has_its_own_entry)
+    assert inspect.iscoroutinefunction(right.each_metric_has_its_own_entry)
+    assert inspect.iscoroutinefunction(wrong.a_misspelt_name)

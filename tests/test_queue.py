@@ -8,6 +8,7 @@ import logging
 import math
 import sys
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -59,7 +60,7 @@ class Callers:
     ) -> None:
         with scope or anyio.CancelScope():
             try:
-                permit = await self.throttle.acquire(max_pause, is_retry)
+                permit = await self.throttle._acquire(max_pause, is_retry)
             except RateLimitError as error:
                 self.refused.append((name, anyio.current_time() - self.start, error))
                 return
@@ -68,7 +69,7 @@ class Callers:
             try:
                 await anyio.sleep(self.takes)
             finally:
-                self.throttle.release(permit, 200)
+                self.throttle._release(permit, 200)
 
     @property
     def names(self) -> list[Any]:
@@ -101,7 +102,7 @@ async def test_a_later_call_does_not_pass_a_waiting_one() -> None:
     """The window is open again, but the timer of the head has not fired yet."""
     throttle = Throttle(per_second=2)
     for _ in range(2):
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "first")
@@ -113,51 +114,51 @@ async def test_a_later_call_does_not_pass_a_waiting_one() -> None:
 
 async def test_free_slots_are_left_for_those_that_wait() -> None:
     throttle = Throttle(per_second=1, parallel=1)
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "waiting")
         await come_to_rest()
         stall(5.0)
-        assert throttle.free_slots() == 0
+        assert throttle._free_slots() == 0
     assert callers.names == ["waiting"]
 
 
 async def test_the_permit_reports_the_time_in_the_queue_and_in_pauses() -> None:
     throttle = Throttle(parallel=2)
-    first, second = await throttle.acquire(), await throttle.acquire()
+    first, second = await throttle._acquire(), await throttle._acquire()
     assert (first.queued, first.paused) == (0.0, 0.0)
 
     async def release() -> None:
         await anyio.sleep(1)
-        throttle.release(first, 429, retry_after=3.0)
+        throttle._release(first, 429, retry_after=3.0)
         await anyio.sleep(5)
-        throttle.release(second, 200)
+        throttle._release(second, 200)
 
     async with anyio.create_task_group() as group:
         group.start_soon(release)
-        waited = await throttle.acquire()
+        waited = await throttle._acquire()
         assert (waited.queued, waited.paused) == pytest.approx((4, 3))
-        throttle.release(waited, 200)
+        throttle._release(waited, 200)
         assert waited.pause_left == 0.0
-    assert throttle.statistics().waited == 1
+    assert throttle.statistics().delayed == 1
 
 
 async def test_retries_go_first_in_their_own_order() -> None:
     """They wait for less already; among themselves, first come first served."""
     throttle = Throttle(UNLIMITED, parallel=1)
-    permit, callers = await throttle.acquire(), Callers(throttle)
+    permit, callers = await throttle._acquire(), Callers(throttle)
     async with anyio.create_task_group() as group:
         for name in ("new 1", "again 1", "new 2", "again 2", "again 3"):
             group.start_soon(callers.call, name, math.inf, None, name.startswith("again"))
             await come_to_rest()
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
     assert callers.names == ["again 1", "again 2", "again 3", "new 1", "new 2"]
 
 
 async def test_a_retry_takes_over_the_deadline_of_the_head() -> None:
     throttle = Throttle(per_second=1)
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
@@ -193,7 +194,7 @@ async def test_retries_do_not_keep_others_waiting_forever() -> None:
 
 async def paused_throttle(seconds: float, parallel: int = 20) -> Throttle:
     throttle = Throttle(parallel=parallel)
-    throttle.release(await throttle.acquire(), 429, retry_after=seconds)
+    throttle._release(await throttle._acquire(), 429, retry_after=seconds)
     return throttle
 
 
@@ -228,7 +229,7 @@ def test_thousands_of_waiters_take_one_timer_of_the_loop() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         throttle = await paused_throttle(30.0)
-        tasks = [asyncio.create_task(throttle.acquire()) for _ in range(2000)]
+        tasks = [asyncio.create_task(throttle._acquire()) for _ in range(2000)]
         await come_to_rest()
         assert throttle.statistics().waiting == 2000
         assert sum(not timer.cancelled() for timer in loop._scheduled) == 1  # type: ignore[attr-defined]
@@ -261,7 +262,7 @@ async def test_waiting_does_not_ask_again_and_again(waiters: int, monkeypatch: p
 async def test_the_head_is_not_woken_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """All slots are taken; that a request is sent changes nothing for those that wait."""
     throttle = Throttle(parallel=2)
-    permits = [await throttle.acquire(), await throttle.acquire()]
+    permits = [await throttle._acquire(), await throttle._acquire()]
     callers, looks = Callers(throttle), count_looks(monkeypatch)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
@@ -272,19 +273,19 @@ async def test_the_head_is_not_woken_for_nothing(monkeypatch: pytest.MonkeyPatch
             await come_to_rest()
         assert len(looks) == before + 2
         for permit in permits:
-            throttle.release(permit, 200)
+            throttle._release(permit, 200)
 
 
 async def test_a_deadline_moves_forward_when_a_pause_ends_early() -> None:
     throttle = Throttle(per_second=1)
-    throttle.release(await throttle.acquire(), 429, retry_after=3600.0)
+    throttle._release(await throttle._acquire(), 429, retry_after=3600.0)
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
         await anyio.sleep(60)
-        test = await throttle.acquire(max_pause=1.0)
+        test = await throttle._acquire(max_pause=1.0)
         await test.trace(*SENT)
-        throttle.release(test, 200)
+        throttle._release(test, 200)
     assert callers.admitted == [("head", pytest.approx(60 + 1 / 0.95))]
 
 
@@ -295,11 +296,11 @@ async def test_the_head_waits_for_the_test_of_a_pause() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
         await anyio.sleep(99.5)
-        test = await throttle.acquire(max_pause=0.5)
+        test = await throttle._acquire(max_pause=0.5)
         await anyio.sleep(0.7)
         # The test would be late then.
         assert deadlines(throttle) == [pytest.approx(callers.start + 100.5)]
-        throttle.release(test, 429, retry_after=5.0)
+        throttle._release(test, 429, retry_after=5.0)
         await come_to_rest()
         assert deadlines(throttle) == [pytest.approx(callers.start + 105.2)]
     assert callers.admitted == [("head", pytest.approx(105.2))]
@@ -307,7 +308,7 @@ async def test_the_head_waits_for_the_test_of_a_pause() -> None:
 
 async def test_a_timer_that_fires_early_only_looks_again() -> None:
     throttle = Throttle(per_second=1)
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
@@ -342,28 +343,28 @@ async def test_the_head_looks_again_when_the_probe_is_late() -> None:
 
 async def test_the_head_looks_again_when_a_slot_has_lingered() -> None:
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     await anyio.sleep(3)
-    throttle.release(permit, 200)
-    permit = await throttle.acquire()
+    throttle._release(permit, 200)
+    permit = await throttle._acquire()
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
         await anyio.sleep(1)
-        throttle.release(permit, given_up=True)
+        throttle._release(permit, given_up=True)
     assert callers.admitted == [("head", pytest.approx(3.05))]
 
 
 async def test_the_head_looks_again_when_the_last_unanswered_request_ends() -> None:
     throttle = Throttle(per_second=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head")
         await permit.trace(*SENT)
         await anyio.sleep(100)
         assert deadlines(throttle) == []
-        throttle.release(permit)
+        throttle._release(permit)
     assert callers.admitted == [("head", pytest.approx(101.001))]
 
 
@@ -373,36 +374,36 @@ async def test_the_head_looks_again_when_the_last_unanswered_request_ends() -> N
 async def throttle_of_slow_responses(parallel: int = 1) -> Throttle:
     """Each response takes two seconds."""
     throttle = Throttle(UNLIMITED, parallel)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     await anyio.sleep(2)
-    throttle.release(permit, 200)
+    throttle._release(permit, 200)
     return throttle
 
 
 async def test_a_waiter_without_time_for_a_response_is_passed_over() -> None:
     throttle = await throttle_of_slow_responses()
-    permit, callers = await throttle.acquire(), Callers(throttle, takes=2.0)
+    permit, callers = await throttle._acquire(), Callers(throttle, takes=2.0)
     async with anyio.create_task_group() as group:
         for name, seconds in (("hurried", 2.9), ("patient", 3.0), ("free", math.inf)):
             scope = anyio.CancelScope(deadline=callers.start + seconds)
             group.start_soon(callers.call, name, math.inf, scope)
             await come_to_rest()
         await anyio.sleep(1)
-        throttle.release(permit)
+        throttle._release(permit)
     assert callers.admitted == [("patient", pytest.approx(1)), ("free", pytest.approx(3))]
     assert in_use(throttle) == (0, 0)
 
 
 async def test_a_waiter_is_passed_over_that_comes_too_late() -> None:
     throttle = await throttle_of_slow_responses()
-    permit, callers = await throttle.acquire(), Callers(throttle)
+    permit, callers = await throttle._acquire(), Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "late", math.inf, anyio.CancelScope(deadline=callers.start + 1))
         await come_to_rest()
         group.start_soon(callers.call, "next")
         await anyio.sleep(0.5)
         assert in_use(throttle) == (1, 2)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
     # The slot is not wasted as long as anybody else can use it.
     assert callers.names == ["next", "late"]
 
@@ -411,7 +412,7 @@ async def test_a_deadline_that_is_extended_counts() -> None:
     """A caller that was passed over returns to the front when its first deadline comes."""
     throttle = await throttle_of_slow_responses()
     callers, scope = Callers(throttle, takes=2.0), anyio.CancelScope(deadline=anyio.current_time() + 3.5)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "extended", math.inf, scope)
         await come_to_rest()
@@ -419,7 +420,7 @@ async def test_a_deadline_that_is_extended_counts() -> None:
             group.start_soon(callers.call, number)
             await come_to_rest()
         await anyio.sleep(1.8)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         await come_to_rest()
         assert callers.names == [0]
         scope.deadline = math.inf
@@ -442,12 +443,12 @@ async def test_looking_again_changes_no_place() -> None:
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:
     throttle = await throttle_of_slow_responses()
     callers, scope = Callers(throttle, takes=2.0), anyio.CancelScope(deadline=anyio.current_time() + 3.5)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "extended", math.inf, scope, True)
         group.start_soon(callers.call, "new")
         await anyio.sleep(1.8)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         await come_to_rest()
         scope.deadline = math.inf
         await anyio.sleep(0.1)
@@ -458,29 +459,29 @@ async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:
 async def test_those_passed_over_are_refused_too() -> None:
     throttle = await throttle_of_slow_responses()
     callers, scope = Callers(throttle), anyio.CancelScope(deadline=anyio.current_time() + 3)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "passed over", 90.0, scope)
         await anyio.sleep(1.5)
-        throttle.release(permit, 429, retry_after=100)
+        throttle._release(permit, 429, retry_after=100)
     assert [name for name, _, _ in callers.refused] == ["passed over"]
 
 
 def test_a_native_timeout_is_not_known_and_does_no_harm() -> None:
     async def main() -> None:
         throttle = await throttle_of_slow_responses()
-        permit, callers = await throttle.acquire(), Callers(throttle)
+        permit, callers = await throttle._acquire(), Callers(throttle)
         native = asyncio.create_task(asyncio.wait_for(callers.call("native"), 1.5))
         await come_to_rest()
         following = asyncio.create_task(callers.call("next"))
         await asyncio.sleep(1.4)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         await asyncio.wait([native, following])
         assert callers.names == ["native", "next"]
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(callers.call("gone"), 1.5)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         assert in_use(throttle) == (0, 0)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
@@ -527,12 +528,12 @@ async def test_a_cancelled_waiter_is_forgotten() -> None:
         assert in_use(throttle) == (1, 0)
         group.start_soon(callers.call, 2)
     assert callers.names == [0, 2]
-    assert throttle.statistics().waited == 1
+    assert throttle.statistics().delayed == 1
 
 
 async def test_the_next_takes_over_the_deadline_of_a_cancelled_head() -> None:
     throttle = Throttle(per_second=1)
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     callers, scope = Callers(throttle), anyio.CancelScope()
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "head", math.inf, scope)
@@ -548,7 +549,7 @@ def test_a_native_cancellation_at_the_deadline_is_not_lost(moment: str) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         throttle = Throttle(per_second=1)
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
         callers = Callers(throttle)
         deadline = throttle._limits.next_start(loop.time())
 
@@ -578,7 +579,7 @@ def test_a_native_cancellation_at_the_deadline_is_not_lost(moment: str) -> None:
 @pytest.mark.parametrize("natively", [False, True])
 async def test_a_whole_queue_is_cancelled_as_a_slot_is_freed(natively: bool) -> None:
     throttle = Throttle(UNLIMITED, parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     callers, scopes, tasks = Callers(throttle), [anyio.CancelScope() for _ in range(200)], set[object]()
 
     async def call(number: int) -> None:
@@ -593,7 +594,7 @@ async def test_a_whole_queue_is_cancelled_as_a_slot_is_freed(natively: bool) -> 
         for number in range(200):
             group.start_soon(call, number)
         await come_to_rest()
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         for scope in scopes:
             scope.cancel()
         for task in tasks if natively else ():
@@ -602,10 +603,10 @@ async def test_a_whole_queue_is_cancelled_as_a_slot_is_freed(natively: bool) -> 
     # On trio and with scopes, the one that was admitted at this moment has its permit, and gives it back.
     assert len(callers.admitted) <= 1
     statistics = throttle.statistics()
-    assert (statistics.admitted, statistics.waited) == (1 + len(callers.admitted), len(callers.admitted))
+    assert (statistics.admitted, statistics.delayed) == (1 + len(callers.admitted), len(callers.admitted))
     assert in_use(throttle) == (0, 0)
     with anyio.fail_after(0.1):
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
 
 
 def current_task() -> object:
@@ -624,41 +625,41 @@ def uncancel() -> None:
 
 async def test_a_refusal_at_the_moment_of_cancellation() -> None:
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     callers, scope = Callers(throttle), anyio.CancelScope()
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "refused", 90.0, scope)
         await come_to_rest()
         group.start_soon(callers.call, "staying")
         await come_to_rest()
-        throttle.release(permit, 429, retry_after=100.0)
+        throttle._release(permit, 429, retry_after=100.0)
         scope.cancel()
         await come_to_rest()
         assert in_use(throttle) == (0, 1)
     assert callers.admitted == [("staying", pytest.approx(100))]
     assert [name for name, _, _ in callers.refused] == ["refused"]
-    assert throttle.statistics().waited == 1
+    assert throttle.statistics().delayed == 1
 
 
 @pytest.mark.parametrize("order", ["refused, then cancelled", "cancelled, then refused"])
 def test_a_refusal_at_the_moment_of_a_native_cancellation(order: str) -> None:
     async def main() -> None:
         throttle = Throttle(parallel=1)
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         callers = Callers(throttle)
         leaving = asyncio.create_task(callers.call("leaving", 90.0))
         staying = asyncio.create_task(callers.call("staying"))
         await asyncio.sleep(0.1)
         if order == "cancelled, then refused":
             leaving.cancel()
-        throttle.release(permit, 429, retry_after=100.0)
+        throttle._release(permit, 429, retry_after=100.0)
         leaving.cancel()
         await asyncio.wait([leaving])
         assert leaving.cancelled()
         assert in_use(throttle) == (0, 1)
         await staying
         assert (callers.admitted, callers.refused) == ([("staying", pytest.approx(100.1))], [])
-        assert throttle.statistics().waited == 1
+        assert throttle.statistics().delayed == 1
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         runner.run(main())
@@ -670,7 +671,7 @@ def test_a_refusal_at_the_moment_of_a_native_cancellation(order: str) -> None:
 async def test_a_waiter_whose_pauses_exceed_its_limit_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "chartmogul_async")
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(release_probe, throttle)
@@ -679,7 +680,7 @@ async def test_a_waiter_whose_pauses_exceed_its_limit_is_refused(caplog: pytest.
         await come_to_rest()
         group.start_soon(callers.call, "just", 98.1)
         await anyio.sleep(5)
-        assert throttle.release(permit, 429, retry_after=3.0)[-1] == Pause(3.0)
+        assert throttle._release(permit, 429, retry_after=3.0)[-1] == Pause(3.0)
     ((_, when, error),) = callers.refused
     assert when == pytest.approx(8)
     said = "not sent: rate limited for 93 s in all, which exceeds RetryPolicy.total; the key may be in use elsewhere"
@@ -690,21 +691,21 @@ async def test_a_waiter_whose_pauses_exceed_its_limit_is_refused(caplog: pytest.
 
 
 async def release_probe(throttle: Throttle) -> None:
-    probe = await throttle.acquire()
-    throttle.release(probe, 429, retry_after=90.0)
+    probe = await throttle._acquire()
+    throttle._release(probe, 429, retry_after=90.0)
     assert probe.pause_left == 90.0
 
 
 async def test_pauses_before_a_call_came_do_not_count_for_it() -> None:
     throttle = await paused_throttle(100.0, parallel=1)
     await anyio.sleep(100)
-    throttle.release(await throttle.acquire(), 200)
-    permit = await throttle.acquire()
+    throttle._release(await throttle._acquire(), 200)
+    permit = await throttle._acquire()
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "waiting", 5.0)
         await come_to_rest()
-        throttle.release(permit, 429, retry_after=4.0)
+        throttle._release(permit, 429, retry_after=4.0)
     assert callers.admitted == [("waiting", pytest.approx(4))]
     assert callers.permits[0].paused == pytest.approx(4)
 
@@ -713,35 +714,35 @@ async def test_a_caller_that_meets_a_long_pause_is_refused_at_once() -> None:
     throttle = await paused_throttle(100.0)
     await anyio.sleep(4)
     with pytest.raises(RateLimitError, match=r"^429: not sent: rate limited for another 96 s, which") as caught:
-        await throttle.acquire(95.0)
+        await throttle._acquire(95.0)
     assert (caught.value.retry_after, caught.value.waited) == pytest.approx((96, 0))
-    permit = await throttle.acquire(96.1)
+    permit = await throttle._acquire(96.1)
     assert (permit.queued, permit.paused) == pytest.approx((96, 96))
-    throttle.release(permit, 200)
-    assert anyio.current_time() == pytest.approx(throttle.statistics().paused_until)
+    throttle._release(permit, 200)
+    assert anyio.current_time() == pytest.approx(throttle._limits.paused_until)
 
 
 async def test_a_caller_whose_pause_leaves_no_time_for_a_response_is_refused() -> None:
     throttle = await throttle_of_slow_responses()
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     await anyio.sleep(2)
-    throttle.release(permit, 429, retry_after=10)
+    throttle._release(permit, 429, retry_after=10)
     with pytest.raises(RateLimitError, match="rate limited for another 10 s"):
-        await throttle.acquire(12.0)
-    permit = await throttle.acquire(12.1)
+        await throttle._acquire(12.0)
+    permit = await throttle._acquire(12.1)
     assert permit.paused == pytest.approx(10)
 
 
 async def test_the_next_takes_over_the_deadline_of_a_refused_head() -> None:
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     callers = Callers(throttle)
     async with anyio.create_task_group() as group:
         group.start_soon(callers.call, "refused", 5.0)
         await come_to_rest()
         group.start_soon(callers.call, "staying")
         await come_to_rest()
-        throttle.release(permit, 429, retry_after=10.0)
+        throttle._release(permit, 429, retry_after=10.0)
     assert callers.admitted == [("staying", pytest.approx(10))]
     assert [(name, when) for name, when, _ in callers.refused] == [("refused", 0)]
 
@@ -900,7 +901,7 @@ async def test_five_thousand_calls_are_cancelled_together() -> None:
             group.cancel_scope.cancel()
         assert in_use(throttle) == (0, 0)
         await anyio.sleep(1.2)
-        assert throttle.free_slots() == 20
+        assert throttle._free_slots() == 20
         assert await client.metrics.mrr(*RANGE)
 
 
@@ -1102,24 +1103,43 @@ def test_what_is_known_is_carried_over_to_another_event_loop() -> None:
     throttle, user = Throttle(), object()
 
     async def be_refused() -> None:
-        throttle.attach(user)
+        throttle._attach(user)
         await anyio.sleep(50)
-        throttle.release(await throttle.acquire(), 429, retry_after=30)
+        throttle._release(await throttle._acquire(), 429, retry_after=30)
         await anyio.sleep(10)
-        throttle.detach(user)
+        throttle._detach(user)
 
     async def look() -> None:
-        throttle.attach(user)
+        throttle._attach(user)
         # On a clock that all loops share, no time has passed between the loops or in them.
-        assert throttle.statistics().paused_until == pytest.approx(anyio.current_time() + 30, abs=5)
-        assert throttle.statistics().paced_until == pytest.approx(anyio.current_time() + 60, abs=5)
-        await throttle.acquire()
-        throttle.detach(user)
+        assert throttle.statistics().paused_for == pytest.approx(30, abs=5)
+        assert throttle.statistics().paced_for == pytest.approx(60, abs=5)
+        await throttle._acquire()
+        throttle._detach(user)
 
     for run, clock in ((be_refused, 0.0), (look, 1e6), (look, 5.0)):
         with asyncio.Runner(loop_factory=partial(loop_at, clock)) as runner:
             runner.run(run())
         assert throttle.statistics().waiting == 0
+
+
+def test_time_between_two_event_loops_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttle, user, shared_clock = Throttle(), object(), SimpleNamespace()
+    monkeypatch.setattr("chartmogul_async.transport.throttle.time", shared_clock)
+
+    async def be_refused() -> None:
+        throttle._attach(user)
+        throttle._release(await throttle._acquire(), 429, retry_after=30)
+        throttle._detach(user)
+
+    async def look() -> None:
+        throttle._attach(user)
+        assert throttle.statistics().paused_for == pytest.approx(18)
+
+    for run, moment in ((be_refused, 100.0), (look, 112.0)):
+        shared_clock.monotonic = partial(float, moment)
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(run())
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["tasks are collected", "tasks are kept"])
@@ -1143,7 +1163,7 @@ def test_a_loop_closed_with_calls_pending_does_not_hang_the_next(is_closed: bool
                 let_go(kept)
                 assert in_use(throttle) == (0, 0)
                 assert await client.metrics.mrr(*RANGE)
-        assert throttle.free_slots() == 2
+        assert throttle._free_slots() == 2
 
     loop = VirtualTimeLoop()
     loop.run_until_complete(leave_pending())
@@ -1170,34 +1190,34 @@ def test_what_a_closed_loop_left_does_no_harm_when_collected(moment: str, during
 
     async def call() -> None:
         try:
-            permit = await throttle.acquire()
+            permit = await throttle._acquire()
             try:
                 await asyncio.Event().wait()
             finally:
-                throttle.release(permit, 200)
+                throttle._release(permit, 200)
         finally:
             ended.append(moment)
 
     async def leave_pending() -> Permit:
-        throttle.attach(object())
-        permit = await throttle.acquire()
+        throttle._attach(object())
+        permit = await throttle._acquire()
         kept.append(asyncio.create_task(call()))
         await asyncio.sleep(1)
         return permit
 
     async def release_and_stop(permit: Permit) -> None:
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         if moment == "in flight":
             await asyncio.sleep(1)
         loop.stop()
 
     async def go_on() -> None:
-        throttle.attach(object())
-        first = await throttle.acquire()
+        throttle._attach(object())
+        first = await throttle._acquire()
         let_go(kept)
         assert ended == [moment]
         assert in_use(throttle) == (1, 0)
-        throttle.release(first, 200)
+        throttle._release(first, 200)
         # One from each loop, and the one that was pending if it was admitted.
         assert throttle.statistics().admitted == 2 + (moment != "waiting")
 
@@ -1222,14 +1242,14 @@ def test_a_throttle_is_collected_with_what_waits_for_it() -> None:
 
     async def call(throttle: Throttle) -> None:
         try:
-            await throttle.acquire()
+            await throttle._acquire()
         finally:
             ended.append("waiting")
 
     async def leave_pending() -> None:
         throttle = Throttle(parallel=1)
-        throttle.attach(object())
-        await throttle.acquire()
+        throttle._attach(object())
+        await throttle._acquire()
         kept.extend(asyncio.create_task(call(throttle)) for _ in range(2))
         await asyncio.sleep(1)
 
@@ -1249,15 +1269,15 @@ def test_a_withdrawal_from_before_another_loop_is_ignored() -> None:
     throttle = Throttle()
 
     async def leave_pending() -> Permit:
-        throttle.attach(object())
-        return await throttle.acquire()
+        throttle._attach(object())
+        return await throttle._acquire()
 
     async def go_on(old: Permit) -> None:
-        throttle.attach(object())
-        throttle.withdraw(old)
-        assert throttle.release(old, 429) == ()
+        throttle._attach(object())
+        throttle._withdraw(old)
+        assert throttle._release(old, 429) == ()
         statistics = throttle.statistics()
-        assert (statistics.admitted, statistics.in_flight, statistics.paused_until) == (1, 0, None)
+        assert (statistics.admitted, statistics.in_flight, statistics.paused_for) == (1, 0, 0)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         old = runner.run(leave_pending())

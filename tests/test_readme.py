@@ -6,16 +6,19 @@ import ast
 import inspect
 import json
 import re
+import textwrap
 import warnings
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
-from chartmogul_async import MetricQuery, client
+from chartmogul_async import MetricQuery, Series, client
 from chartmogul_async.errors import RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
@@ -49,7 +52,7 @@ def run(code: CodeType) -> dict[str, Any]:
 
 
 def test_the_first_example_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    run(block_with("churned"))
+    run(block_with("% lost"))
     assert capsys.readouterr().out == OUTPUTS[0]
 
 
@@ -67,7 +70,25 @@ def test_the_web_app_answers() -> None:
         warnings.simplefilter("ignore")
         from starlette.testclient import TestClient
     with TestClient(run(block_with("FastAPI"))["app"]) as web:
-        assert web.get("/mrr").json()["mrr"] > 0
+        answer = web.get("/mrr").json()
+    assert list(answer) == ["entries", "summary", "query"]
+    assert [entry["date"][:7] for entry in answer["entries"]] == [f"2025-{month:02}" for month in range(1, 13)]
+    assert all(entry["mrr"] > 0 for entry in answer["entries"])
+    assert answer["summary"]["current"] > 0
+
+
+def test_a_series_is_written_as_json_as_the_readme_says() -> None:
+    (expression,) = set(re.findall(r"`(json\.dumps\(attrs\.asdict\(series\)[^`]+)`", README))
+
+    async def fetch() -> Series[Any, Any]:
+        async with client.AsyncClient() as its:
+            return await its.metrics.all("2025-01-01", "2025-12-31")
+
+    series = anyio.run(fetch)
+    written = json.loads(eval(expression, {"json": json, "attrs": attrs, "series": series}))
+    assert written["entries"][0]["date"] == "2025-01-31"
+    assert written["query"]["interval"] == "month"
+    assert expression in (Series.__doc__ or "")
 
 
 def test_the_batch_fetches_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +106,7 @@ async def test_the_worker_fetches_a_query() -> None:
 
 
 def test_the_notebook_makes_rows() -> None:
-    code, names = block_with("asdict"), dict[str, Any]()
+    code, names = block_with("pandas.DataFrame"), dict[str, Any]()
 
     async def cell() -> None:
         result = eval(code, names)
@@ -124,6 +145,28 @@ def test_outcomes_are_streamed_from_a_web_handler() -> None:
     assert [line["geo"] for line in lines] == [[country] for country in names["COUNTRIES"]]
     assert all(line["mrr"] >= 0 for line in lines)
     assert sorted(unordered.text.splitlines()) == sorted(ordered.text.splitlines())
+
+
+def checked_programs() -> dict[str, str]:
+    """Every block of the README and the code of each other page, each as a module of its own."""
+    programs = {}
+    for number, (kind, block) in enumerate(BLOCKS):
+        lines = textwrap.indent(block, "    ")
+        programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
+    for page in ("limits", "sandbox", "streaming"):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    return programs
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="the group `typing` is not installed")
+def test_the_code_of_all_pages_passes_mypy_strict(tmp_path: Path) -> None:
+    from mypy import api
+
+    for name, program in checked_programs().items():
+        (tmp_path / f"{name}.py").write_text(program, encoding="utf-8")
+    report, errors, status = api.run(["--strict", "--cache-dir", str(tmp_path / "cache"), str(tmp_path)])
+    assert (status, errors) == (0, ""), report
 
 
 def test_every_block_is_tested() -> None:

@@ -27,9 +27,9 @@ from chartmogul_async.metrics.records import (
     MetricResponse,
     MRRChurnRateEntry,
     MRREntry,
-    Series,
     Summary,
 )
+from chartmogul_async.metrics.series import Series
 from chartmogul_async.resources.account import Account
 from chartmogul_async.resources.customers import Address, BetaActivity, BetaSubscription, Customer, CustomerAttributes
 
@@ -190,7 +190,7 @@ def test_annotations_are_types(cls: type) -> None:
 
 def test_annotations_by_hand() -> None:
     assert get_type_hints(ARREntry) == {"date": date, "arr": int | float, "percentage_change": float | None}
-    assert get_type_hints(Series)["query"] is MetricQuery
+    assert get_origin(get_type_hints(Series)["query"]) is MetricQuery
     assert get_type_hints(KeyMetricsResponse)["summary"] == KeyMetricsSummary | None
 
 

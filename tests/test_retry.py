@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chartmogul_async import Attempt, Event, MRREntry, RetryPolicy, Series, Summary, Throttle, errors
-from chartmogul_async.transport.retry import Attempts, Outcome
+from chartmogul_async.transport.retry import AttemptOutcome, Attempts
 from tests.clients import MRR, AsyncHandler, Handler, attempts_in, client_of, in_turn, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -149,14 +149,14 @@ async def test_other_exceptions_of_a_transport_are_raised_as_they_are() -> None:
         await fetch(in_turn(500, ZeroDivisionError()))
 
 
-async def retries(method: str, outcome: Outcome) -> bool:
+async def retries(method: str, outcome: AttemptOutcome) -> bool:
     """Whether an outcome is followed by another attempt."""
     throttle, attempts = Throttle(), Attempts(DEFAULT, method, "/v1/plans", None)
     async for _ in attempts:
         if attempts.number:
             return True
-        permit = await throttle.acquire()
-        throttle.release(permit)
+        permit = await throttle._acquire()
+        throttle._release(permit)
         attempts.end(permit, outcome)
     return False
 
@@ -175,13 +175,13 @@ async def retries(method: str, outcome: Outcome) -> bool:
     ],
     ids=lambda value: repr(value),
 )
-async def test_unsafe_method_is_retried_only_if_it_never_arrived(outcome: Outcome, is_retried: bool) -> None:
+async def test_unsafe_method_is_retried_only_if_it_never_arrived(outcome: AttemptOutcome, is_retried: bool) -> None:
     assert await retries("POST", outcome) is is_retried
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("outcome", [httpx.Response(500), httpx.ReadError("reset")], ids=repr)
-async def test_safe_methods_are_retried(method: str, outcome: Outcome) -> None:
+async def test_safe_methods_are_retried(method: str, outcome: AttemptOutcome) -> None:
     assert await retries(method, outcome)
 
 

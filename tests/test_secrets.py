@@ -1,15 +1,19 @@
-"""A key that the server puts into a header is masked in errors, events and the log."""
+"""Neither the client nor its errors, events and log show the key, even if the server puts it into a header."""
 
 from __future__ import annotations
 
 import base64
+import copy
+import pickle
 import traceback
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+import respx
 
-from chartmogul_async import Attempt, Event, RetryPolicy, errors
+from chartmogul_async import AsyncClient, Attempt, Event, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
 from tests.clients import KEY, client_of, in_turn
 
@@ -23,16 +27,13 @@ CREDENTIALS = base64.b64encode(f"{KEY}:".encode()).decode()
     ids=["retried", "page", "not JSON", "another shape", "too large"],
 )
 async def test_a_key_in_a_header_is_masked(
-    caplog: pytest.LogCaptureFixture, status: int, content: bytes, form: str
+    api: respx.Router, caplog: pytest.LogCaptureFixture, status: int, content: bytes, form: str
 ) -> None:
     caplog.set_level("DEBUG", "chartmogul_async")
     events: list[Event] = []
     headers = {"x-request-id": f"for {form}", "content-type": f"text/{form}"}
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, headers=headers, content=content)
-
-    async with client_of(handler, retry=RetryPolicy(attempts=2), on_event=events.append) as client:
+    api.get("/ping").respond(status, headers=headers, content=content)
+    async with client_of(api, retry=RetryPolicy(attempts=2), on_event=events.append) as client:
         with pytest.raises(errors.ChartMogulError) as caught:
             await client.ping()
     error = caught.value
@@ -44,11 +45,49 @@ async def test_a_key_in_a_header_is_masked(
     assert form not in shown
 
 
-async def test_the_request_id_of_a_success_is_masked() -> None:
+async def test_the_request_id_of_a_success_is_masked(api: respx.Router) -> None:
     events: list[Event] = []
-    answer = httpx.Response(200, headers={"x-request-id": KEY}, json={"data": "pong!"})
-    async with client_of(in_turn(answer), on_event=events.append) as client:
+    api.get("/ping").respond(headers={"x-request-id": KEY}, json={"data": "pong!"})
+    async with client_of(api, on_event=events.append) as client:
         await client.ping()
     (attempt,) = events
     assert isinstance(attempt, Attempt)
     assert attempt.request_id == "***"
+
+
+# --- the client itself --------------------------------------------------------------------------------------------
+
+
+def shown_by(value: object, depth: int) -> str:
+    """What a debugger or an error tracker shows: the repr, and that of all attributes, some levels deep."""
+    attributes = getattr(value, "__dict__", {}).values() if depth else ()
+    return repr(value) + "".join(shown_by(attribute, depth - 1) for attribute in attributes)
+
+
+def a_client() -> AsyncClient:
+    """One whose resources have been used."""
+    client = AsyncClient(KEY, transport=httpx.MockTransport(in_turn()))
+    assert all([client.metrics, client.customers, client.throttle])
+    return client
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_no_attribute_of_the_client_shows_the_key(depth: int) -> None:
+    shown = shown_by(a_client(), depth)
+    assert KEY not in shown
+    assert CREDENTIALS.rstrip("=") not in shown
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_the_key_is_not_pickled(duplicate: Any) -> None:
+    secret = vars(vars(a_client())["_session"])["_headers"]
+    with pytest.raises(TypeError, match="an API key cannot be copied or pickled"):
+        duplicate(secret)
+    assert secret.revealed["authorization"] == f"Basic {CREDENTIALS}"
+
+
+def test_a_client_cannot_be_pickled() -> None:
+    """With the client's own connections their TLS context prevents it; others may well be picklable."""
+    transport = httpx.AsyncBaseTransport()
+    with pytest.raises(TypeError, match="an API key cannot be copied or pickled"):
+        pickle.dumps(AsyncClient(KEY, transport=transport))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -13,12 +14,14 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+import respx
 
-from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
+from chartmogul_async import RetryPolicy, Throttle, errors
 from chartmogul_async.events import OnEvent
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.session import Session
-from tests.clients import KEY, MRR, AsyncHandler, Handler, client_of, in_turn, ok
+from tests.clients import MRR, AsyncHandler, Handler, client_of, in_turn, ok
+from tests.kept import longest_kept_by
 
 RANGE = ("2023-07-01", "2023-07-31")
 ONCE = RetryPolicy(attempts=1)
@@ -116,7 +119,24 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
         await other.metrics.mrr(*RANGE)
         assert anyio.current_time() - start == pytest.approx(1, abs=0.1)
     statistics = throttle.statistics()
-    assert (statistics.admitted, statistics.waited, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
+    assert (statistics.admitted, statistics.delayed, statistics.in_flight, statistics.waiting) == (2, 0, 0, 0)
+
+
+async def test_a_retry_goes_ahead_of_calls_that_were_never_sent() -> None:
+    sent: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path.removeprefix("/v1/plans/"))
+        await anyio.sleep(1)
+        return httpx.Response(500 if len(sent) == 1 else 200, json={})
+
+    options: dict[str, Any] = {"throttle": Throttle(parallel=1), "retry": RetryPolicy(base=1e-6)}
+    async with client_of(handler, **options) as client, anyio.create_task_group() as group:
+        for number in range(9):
+            group.start_soon(client.get, f"/plans/{number}")
+            await anyio.wait_all_tasks_blocked()
+    # The second one takes the slot while the first one waits to be sent again.
+    assert sent == ["0", "1", "0", "2", "3", "4", "5", "6", "7", "8"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +235,9 @@ async def test_cancelled_call_lets_the_next_one_start(seconds: float) -> None:
 # --- the context of an error ------------------------------------------------------------------------------------
 
 
-async def error_of(handler: Handler | AsyncHandler, policy: RetryPolicy = ONCE) -> errors.ChartMogulError:
+async def error_of(
+    handler: Handler | AsyncHandler | respx.Router, policy: RetryPolicy = ONCE
+) -> errors.ChartMogulError:
     """The error of one call, also after pickling, with what every error has in common."""
     async with client_of(handler, retry=policy) as client:
         with pytest.raises(errors.ChartMogulError) as caught:
@@ -252,8 +274,11 @@ IDENTIFIED = {"x-request-id": "abc"}
         (524, errors.ServerError, True),
     ],
 )
-async def test_context_of_a_status_error(status: int, kind: type[errors.StatusError], is_transient: bool) -> None:
-    error = await error_of(in_turn(httpx.Response(status, json={"message": "No."}, headers=IDENTIFIED)))
+async def test_context_of_a_status_error(
+    api: respx.Router, status: int, kind: type[errors.StatusError], is_transient: bool
+) -> None:
+    api.get("/metrics/mrr").respond(status, json={"message": "No."}, headers=IDENTIFIED)
+    error = await error_of(api)
     assert type(error) is kind
     assert (error.status, error.request_id, error.attempts, error.waited) == (status, "abc", 1, 0.0)
     assert str(error) == f"{PREFIX}{status}: No. (request id abc)"
@@ -289,8 +314,9 @@ async def test_context_of_a_transport_error(
     assert error.__cause__ is failure
 
 
-async def test_context_of_a_response_that_does_not_match() -> None:
-    error = await error_of(in_turn(httpx.Response(200, json={**MRR, "summary": None}, headers=IDENTIFIED)))
+async def test_context_of_a_response_that_does_not_match(api: respx.Router) -> None:
+    api.get("/metrics/mrr").respond(json={**MRR, "summary": None}, headers=IDENTIFIED)
+    error = await error_of(api)
     assert type(error) is errors.DecodeError
     assert (error.status, error.request_id, error.attempts, error.waited) == (200, "abc", 1, 0.0)
     assert str(error) == f"{PREFIX}$.summary: expected object, got null (request id abc)"
@@ -310,8 +336,9 @@ async def test_context_of_a_body_that_is_too_large(monkeypatch: pytest.MonkeyPat
     assert (error.status, error.request_id, error.attempts, error.is_transient) == (200, "abc", 1, False)
 
 
-async def test_context_of_an_error_in_a_success() -> None:
-    error = await error_of(in_turn(httpx.Response(200, json={"error": "Off."}, headers=IDENTIFIED)))
+async def test_context_of_an_error_in_a_success(api: respx.Router) -> None:
+    api.get("/metrics/mrr").respond(json={"error": "Off."}, headers=IDENTIFIED)
+    error = await error_of(api)
     assert error.message.startswith("the response contains an error, 'Off.'; $.entries: missing")
     assert (error.status, error.request_id) == (200, "abc")
 
@@ -351,8 +378,9 @@ async def test_context_of_a_call_that_was_not_sent() -> None:
     assert error.is_transient
 
 
-async def test_context_of_get() -> None:
-    async with client_of(in_turn(httpx.Response(200, text="<html>", headers=IDENTIFIED))) as client:
+async def test_context_of_get(api: respx.Router) -> None:
+    api.get("/plans/pl_1").respond(text="<html>", headers=IDENTIFIED)
+    async with client_of(api) as client:
         with pytest.raises(errors.DecodeError) as caught:
             await client.get("plans/pl_1", {"a": "secret"})
     error = caught.value
@@ -363,10 +391,9 @@ async def test_context_of_get() -> None:
 
 async def test_context_with_another_base_url() -> None:
     events: list[Any] = []
-    transport = httpx.MockTransport(in_turn(404))
-    async with AsyncClient(
-        KEY, base_url="http://127.0.0.1:80/sub/v1/", transport=transport, on_event=events.append
-    ) as client:
+    router = respx.Router()
+    router.get("http://127.0.0.1/sub/v1/ping").respond(404)
+    async with client_of(router, base_url="http://127.0.0.1:80/sub/v1/", on_event=events.append) as client:
         with pytest.raises(errors.NotFoundError) as caught:
             await client.ping()
     assert caught.value.path == events[0].path == "/sub/v1/ping"
@@ -395,9 +422,10 @@ async def test_concurrent_errors_have_their_own_context() -> None:
         assert (error.path, error.attempts, error.__cause__) == (f"/v1{path}", 2, shared)
 
 
-async def test_details_of_an_error_response() -> None:
+async def test_details_of_an_error_response(api: respx.Router) -> None:
     details = [{"param": "geo", "code": "invalid", "message": "no such country"}, {"message": "and more"}]
-    error = await error_of(in_turn(httpx.Response(422, json={"message": "Invalid.", "error_details": details})))
+    api.get("/metrics/mrr").respond(422, json={"message": "Invalid.", "error_details": details})
+    error = await error_of(api)
     assert error.details == (
         errors.ErrorDetail("no such country", "geo", "invalid"),
         errors.ErrorDetail("and more"),
@@ -405,8 +433,9 @@ async def test_details_of_an_error_response() -> None:
     assert error.param == "geo"
 
 
-async def test_error_page_is_described_by_its_type() -> None:
-    error = await error_of(in_turn(httpx.Response(502, html="<html>Bad gateway</html>")))
+async def test_error_page_is_described_by_its_type(api: respx.Router) -> None:
+    api.get("/metrics/mrr").respond(502, html="<html>Bad gateway</html>")
+    error = await error_of(api)
     assert "text/html" in str(error)
 
 
@@ -484,8 +513,8 @@ def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = 
 async def test_session_attaches_its_throttle_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     throttle = Throttle()
-    monkeypatch.setattr(throttle, "attach", lambda _: calls.append("attach"))
-    monkeypatch.setattr(throttle, "detach", lambda _: calls.append("detach"))
+    monkeypatch.setattr(throttle, "_attach", lambda _: calls.append("attach"))
+    monkeypatch.setattr(throttle, "_detach", lambda _: calls.append("detach"))
     unused = session_of(never, throttle)
     await unused.aclose()
     assert calls == []
@@ -497,31 +526,80 @@ async def test_session_attaches_its_throttle_once(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_session_works_at_the_root_of_a_host() -> None:
-    paths: list[str] = []
-
-    def handler(request: httpx.Request) -> httpx.Response:
-        paths.append(request.url.raw_path.decode())
-        return httpx.Response(200, json={"a": 1})
-
+    router = respx.Router()
+    route = router.get("https://x.example/plans").respond(json={"a": 1})
     events: list[Any] = []
-    session = session_of(handler, Throttle(), events.append)
+    session = session_of(router.handler, Throttle(), events.append)
     assert await session.fetch_json("/plans", {"q": "a b~c&d"}) == {"a": 1}
-    assert paths == ["/plans?q=a%20b~c%26d"]
+    assert [call.request.url.raw_path for call in route.calls] == [b"/plans?q=a%20b~c%26d"]
     assert [event.path for event in events] == ["/plans"]
 
 
 async def test_permit_is_released_before_the_next_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each permit is given back exactly once, with the status of its response."""
     released: list[tuple[Any, ...]] = []
-    release = Throttle.release
+    release = Throttle._release
 
     def noted(self: Throttle, permit: Permit, *news: Any) -> Any:
         released.append((permit.number, *news))
         return release(self, permit, *news)
 
-    monkeypatch.setattr(Throttle, "release", noted)
+    monkeypatch.setattr(Throttle, "_release", noted)
     limited = httpx.Response(429, headers={"retry-after": "2"})
     odd = httpx.Response(200, json=MRR, headers={"retry-after": "50"})
     async with client_of(in_turn(limited, httpx.ReadError("reset"), odd)) as client:
         await client.metrics.mrr(*RANGE)
     assert released == [(1, 429, 2.0, False), (2, None, None, False), (3, 200, None, False)]
+
+
+# --- what errors contain, and what they keep -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"[" + b"1," * 9_000, b'{"data": [' + b"1," * 9_000 + b"1]}"], ids=range(2))
+@pytest.mark.parametrize("call", ["ping", "get"])
+async def test_an_error_keeps_neither_body_nor_parsed_value(content: bytes, call: str) -> None:
+    content = content if call == "ping" else content[:-1]
+    async with client_of(in_turn(httpx.Response(200, content=content))) as client:
+        with pytest.raises(errors.DecodeError) as caught:
+            await (client.ping() if call == "ping" else client.get("/x"))
+    assert caught.value.status == 200
+    assert longest_kept_by(caught.value, "chartmogul_async") < 100
+
+
+async def test_the_reason_of_a_failure_is_one_short_line() -> None:
+    reason = f"403 {' ' * 100}b'{'x' * 20_000}'"
+    for failure, expected in [
+        (httpx.ProxyError("403 No\tway" + " " * 20_000 + "!"), "ProxyError: 403 No way"),
+        (httpx.ProxyError(reason), "ProxyError: 403"),
+        (httpx.ReadTimeout("x" * 20_000), f"ReadTimeout: {'x' * 500}"),
+        (httpx.ConnectError("x" * 20_000), f"ConnectError: {'x' * 500}"),
+    ]:
+        async with client_of(in_turn(failure), retry=RetryPolicy(attempts=1)) as client:
+            with pytest.raises(errors.TransportError) as caught:
+                await client.ping()
+        assert caught.value.message == expected
+
+
+async def test_only_short_texts_are_searched_for_quotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern may need a time that grows with the square of the length."""
+    lengths: list[int] = []
+    search = re.search
+
+    def measured(pattern: str, text: str) -> Any:
+        lengths.append(len(text))
+        return search(pattern, text)
+
+    monkeypatch.setattr("chartmogul_async.transport.failures.re.search", measured)
+    async with client_of(in_turn(httpx.ProxyError(" " * 20_000)), retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(errors.NetworkError):
+            await client.ping()
+    assert lengths
+    assert max(lengths) <= 500
+
+
+async def test_a_request_id_is_cut() -> None:
+    answer = httpx.Response(422, headers={"x-request-id": "a\tb" + "c" * 90_000})
+    async with client_of(in_turn(answer)) as client:
+        with pytest.raises(errors.ValidationError) as caught:
+            await client.ping()
+    assert caught.value.request_id == "a b" + "c" * 197

@@ -313,7 +313,7 @@ async def test_a_paused_throttle_means_one_request() -> None:
     throttle = Throttle()
     async with client_to(sandbox_of(), throttle=throttle) as client:
         await client.ping()
-        throttle.release(await throttle.acquire(), 429, retry_after=10.0)
+        throttle._release(await throttle._acquire(), 429, retry_after=10.0)
         start = anyio.current_time()
         await client.metrics.mrr(*TEN_YEARS, interval="day")
         assert anyio.current_time() >= start + 10

@@ -100,6 +100,7 @@ def test_new_limits_can_be_written_and_read() -> None:
     read = loads(dumps(limits))
     assert dumps(read) == dumps(limits)
     assert (read.per_second, read.parallel, read.probe, read.paused_until) == (7, 3, None, -math.inf)
+    assert read.pace is None
 
 
 def test_a_full_second_is_less_than_a_kilobyte() -> None:

@@ -595,6 +595,38 @@ def test_up_to_five_problems_are_all_named(number: int) -> None:
     assert len(refused.value.problems) == number
 
 
+@pytest.mark.parametrize("into", [MRR, _Page], ids=["in bulk", "one by one"])
+@pytest.mark.parametrize("number", [100, 101, 1000])
+def test_a_hundred_problems_are_kept(number: int, into: Any) -> None:
+    with pytest.raises(DecodeError) as refused:
+        structure({"entries": [7] * number, "summary": SUMMARY}, into)
+    expected = [f"$.entries[{index}]: expected object, got int" for index in range(100)]
+    assert refused.value.problems == tuple(expected)
+    assert refused.value.message == "; ".join([*expected[:5], "and 95 more" if number == 100 else "and more"])
+
+
+def test_problems_in_lists_of_lists_are_counted_together() -> None:
+    customer = {"external_ids": [1] * 60, "tags": [2] * 60}
+    with pytest.raises(DecodeError) as refused:
+        structure({"entries": [customer] * 50}, _Page)
+    assert len(refused.value.problems) == 100
+    assert refused.value.problems[60] == "$.entries[1].external_ids[0]: expected str, got int"
+
+
+def test_a_mismatch_behind_many_entries_has_its_place() -> None:
+    good, bad = {"date": "2023-07-31", "mrr": 1}, {"date": "2023-07-31", "mrr": "x"}
+    complete = response_with()["entries"][0]
+    assert problems({"entries": [complete] * 1000 + [bad, good], "summary": SUMMARY}) == (
+        "$.entries[1000].mrr: expected int or float, got str",
+    )
+
+
+def test_a_list_of_objects_other_than_entries_is_limited() -> None:
+    assert problems({"entries": [{}] * 10_001}, _Page) == (
+        "$.entries: expected a list of at most 10000 objects, got 10001",
+    )
+
+
 # --- JSON ----------------------------------------------------------------------------------------------------
 
 
@@ -609,8 +641,9 @@ def test_up_to_five_problems_are_all_named(number: int) -> None:
         (b"NaN", "$: the body of 3 bytes is not JSON"),
         (b"[1, -Infinity]", "$: the body of 14 bytes is not JSON"),
         (b"9" * 5000, "$: the body of 5000 bytes is not JSON"),
-        (b"[" * 100_000, "$: the body of 100000 bytes is not JSON"),
-        (b'{"a":' * 100_000, "$: the body of 500000 bytes is not JSON"),
+        (b"[" * 10_000, "$: the body of 10000 bytes is not JSON"),
+        (b'{"a":' * 10_000, "$: the body of 50000 bytes is not JSON"),
+        (b"[" * 100_000, "$: the body of 100000 bytes has too many objects and lists to be parsed: 100000"),
     ],
     ids=lambda value: repr(value)[:24],
 )
@@ -777,6 +810,12 @@ def test_a_huge_float_is_refused_with_either_parser() -> None:
     content = b'{"entries": [{"date": "2023-07-31", "customers": 1e30}], "summary": %s}' % json.dumps(SUMMARY).encode()
     with pytest.raises(DecodeError, match="customers: expected int, got a number out of range"):
         converter.read(content, COUNT)
+
+
+def test_with_the_extra_fast_orjson_alone_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("orjson")
+    monkeypatch.delattr(converter, "decode")
+    assert converter.read(json.dumps(response_with()).encode(), MRR) == structure(response_with(), MRR)
 
 
 def test_without_the_extra_fast_the_standard_library_parses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from chartmogul_async.metrics.records import ARREntry, MetricResponse, Summary
 from chartmogul_async.resources.customers import _Page
 from chartmogul_async.structuring import converter
 from tests.fuzz.corpus import HEADS, seeds
-from tests.fuzz.mutations import mutated_json
-from tests.fuzz.targets import TARGETS, error_body_of, outcome, retry_after_from, structuring_of
+from tests.fuzz.mutations import mutated_json, with_repetition
+from tests.fuzz.targets import TARGETS, counted, error_body_of, outcome, retry_after_from, structuring_of
 
 RESPONSES = list(seeds("structuring"))
 ERRORS = list(seeds("error-bodies"))
@@ -142,3 +142,29 @@ def test_a_difference_between_the_parsers_is_noticed(monkeypatch: pytest.MonkeyP
 def test_an_outcome_distinguishes_types() -> None:
     integer, fraction = (outcome(b'{"entries":[{"mrr":%b}]}' % mrr, _Page, None) for mrr in (b"1", b"1.0"))
     assert integer != fraction
+
+
+def test_a_slow_input_is_noticed() -> None:
+    """Work is counted in calls, not in seconds."""
+
+    def quadratic(data: bytes) -> None:
+        for _ in data:
+            for each in data:
+                abs(each)
+
+    with pytest.raises(AssertionError, match="calls for 1000 bytes"):
+        counted(quadratic)(b"a" * 1000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(RESPONSES), st.randoms(use_true_random=False), st.sampled_from([1000, 30_000]))
+def test_a_value_repeated_many_times_is_not_slow(response: bytes, random: Random, times: int) -> None:
+    head = HEADS["structuring"]
+    TARGETS["structuring"](response[:head] + with_repetition(response[head:], random, times))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(ERRORS), st.randoms(use_true_random=False), st.sampled_from([1000, 30_000]))
+def test_an_error_repeated_many_times_is_not_slow(response: bytes, random: Random, times: int) -> None:
+    head = HEADS["error-bodies"]
+    TARGETS["error-bodies"](response[:head] + with_repetition(response[head:], random, times))

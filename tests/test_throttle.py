@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import time
 from collections.abc import Callable
 from itertools import count
 from random import Random
@@ -74,7 +75,7 @@ class Server:
         self.refused = self.accepted = self.in_flight = self.peak = 0
 
     async def exchange(self, throttle: Throttle) -> bool:
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         status = None
@@ -85,7 +86,7 @@ class Server:
             await anyio.sleep(self.latency)
         finally:
             self.in_flight -= 1
-            throttle.release(permit, status)
+            throttle._release(permit, status)
         self.accepted += status == 200
         self.refused += status == 429
         return status == 200
@@ -124,12 +125,12 @@ async def test_a_slow_first_connection_does_not_shift_the_window() -> None:
 
     async def connect_slowly(first: float) -> None:
         nonlocal refused
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         await anyio.sleep(first)
         await permit.trace(*SENT)
         refused += not admit(anyio.current_time())
         await anyio.sleep(0.03)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
 
     async with anyio.create_task_group() as group:
         for number in range(200):
@@ -144,12 +145,12 @@ async def test_a_delayed_request_counts_when_it_can_have_arrived() -> None:
 
     async def call() -> None:
         nonlocal refused
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         await permit.trace(*SENT)
         await anyio.sleep(0.25 if next(sent) % 37 == 0 else 0.0)
         refused += not admit(anyio.current_time())
         await anyio.sleep(0.06)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
 
     async with anyio.create_task_group() as group:
         for _ in range(400):
@@ -170,17 +171,15 @@ async def test_a_server_with_a_small_bucket_is_paced_evenly() -> None:
     before = server.refused
     await server.accept_all(throttle, 400)
     assert server.refused == before
-    assert throttle.statistics().paced_until is not None
+    assert throttle.statistics().paced_for > 0
 
 
 async def test_pacing_ends_and_lasts_longer_each_time() -> None:
     throttle = Throttle()
 
     async def refuse_one() -> float:
-        throttle.release(await throttle.acquire(), 429)
-        paced_until = throttle.statistics().paced_until
-        assert paced_until is not None
-        return paced_until - anyio.current_time()
+        throttle._release(await throttle._acquire(), 429)
+        return throttle.statistics().paced_for
 
     assert await refuse_one() == pytest.approx(60)
     lasts = []
@@ -188,7 +187,7 @@ async def test_pacing_ends_and_lasts_longer_each_time() -> None:
         await anyio.sleep(seconds)
         # Each response raises the rate, by the more the longer there was no refusal.
         for _ in range(50):
-            throttle.release(await throttle.acquire(), 200)
+            throttle._release(await throttle._acquire(), 200)
         assert throttle.statistics().per_second == 40
         await anyio.sleep(1.1)
         # Bursts are allowed again.
@@ -199,14 +198,14 @@ async def test_pacing_ends_and_lasts_longer_each_time() -> None:
 
 async def test_late_timers_do_not_add_up_while_pacing() -> None:
     throttle = Throttle()
-    throttle.release(await throttle.acquire(), 429)
+    throttle._release(await throttle._acquire(), 429)
     await anyio.sleep(5)
     # The response to the probe raises the rate a little.
-    throttle.release(await throttle.acquire(), 500)
+    throttle._release(await throttle._acquire(), 500)
     start = anyio.current_time()
     for _ in range(38):
         # Without a response the rate does not rise.
-        throttle.release(await throttle.acquire())
+        throttle._release(await throttle._acquire())
         # As if each timer had fired late.
         await anyio.sleep(0.004)
     rate = throttle.statistics().per_second
@@ -217,15 +216,15 @@ async def test_late_timers_do_not_add_up_while_pacing() -> None:
 async def test_one_429_pauses_all_for_as_long_as_it_asks() -> None:
     throttle = Throttle()
     start = anyio.current_time()
-    first, second, third = [await throttle.acquire() for _ in range(3)]
-    assert throttle.release(first, 429, retry_after=7.0) == (Pacing(60.0, 3, 38.0), Pause(7.0))
+    first, second, third = [await throttle._acquire() for _ in range(3)]
+    assert throttle._release(first, 429, retry_after=7.0) == (Pacing(60.0, 3, 38.0), Pause(7.0))
     assert first.pause_left == 7.0
-    assert throttle.statistics().paused_until == start + 7.0
+    assert throttle.statistics().paused_for == 7.0
     # The longest duration counts.
-    assert throttle.release(second, 429, retry_after=9.0) == (Pause(9.0),)
-    assert throttle.release(third, 429, retry_after=2.0) == ()
+    assert throttle._release(second, 429, retry_after=9.0) == (Pause(9.0),)
+    assert throttle._release(third, 429, retry_after=2.0) == ()
     assert (second.pause_left, third.pause_left) == (9.0, 9.0)
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     assert anyio.current_time() - start == pytest.approx(9.0)
 
 
@@ -233,8 +232,8 @@ async def test_pauses_without_a_duration_grow_until_a_success() -> None:
     throttle = Throttle()
 
     async def pause_after(status: int) -> float:
-        permit = await throttle.acquire()
-        throttle.release(permit, status)
+        permit = await throttle._acquire()
+        throttle._release(permit, status)
         return permit.pause_left
 
     assert [await pause_after(429) for _ in range(600)] == [0.25, 1, 6] + [30] * 597
@@ -243,22 +242,22 @@ async def test_pauses_without_a_duration_grow_until_a_success() -> None:
 
 async def test_refusals_of_requests_under_way_are_one_event() -> None:
     throttle = Throttle()
-    permits = [await throttle.acquire() for _ in range(20)]
+    permits = [await throttle._acquire() for _ in range(20)]
     for permit in permits:
-        throttle.release(permit, 429)
+        throttle._release(permit, 429)
     assert [permit.pause_left for permit in permits] == [0.25] * 20
 
 
 async def test_after_a_pause_one_goes_ahead_until_one_succeeds() -> None:
     throttle, sent = Throttle(), []
-    throttle.release(await throttle.acquire(), 429)
+    throttle._release(await throttle._acquire(), 429)
     statuses = iter([None, 429, 500, *[200] * 7])
 
     async def call() -> None:
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         sent.append((anyio.current_time() - start, throttle.statistics().in_flight))
         await anyio.sleep(0.1)
-        throttle.release(permit, next(statuses))
+        throttle._release(permit, next(statuses))
 
     start = anyio.current_time()
     async with anyio.create_task_group() as group:
@@ -276,14 +275,14 @@ async def test_pauses_in_the_queue_count_and_queueing_does_not() -> None:
 
     async def refuse_everything(calls: int) -> None:
         for _ in range(calls):
-            permit = await throttle.acquire()
+            permit = await throttle._acquire()
             await anyio.sleep(10)
-            throttle.release(permit, 429)
+            throttle._release(permit, 429)
 
     async def wait(max_pause: float) -> None:
         start = anyio.current_time()
         with pytest.raises(RateLimitError):
-            await throttle.acquire(max_pause)
+            await throttle._acquire(max_pause)
         refused_after.append(anyio.current_time() - start)
 
     async with anyio.create_task_group() as group:
@@ -302,15 +301,15 @@ async def test_pauses_in_the_queue_count_and_queueing_does_not() -> None:
 
 async def test_a_pause_too_long_for_all_is_tested_once_a_minute() -> None:
     throttle = Throttle()
-    throttle.release(await throttle.acquire(), 429, retry_after=86_400)
+    throttle._release(await throttle._acquire(), 429, retry_after=86_400)
     for _ in range(3):
         with pytest.raises(RateLimitError):
-            await throttle.acquire(max_pause=90)
+            await throttle._acquire(max_pause=90)
         await anyio.sleep(61)
-        probe = await throttle.acquire(max_pause=90)
+        probe = await throttle._acquire(max_pause=90)
         with pytest.raises(RateLimitError):
-            await throttle.acquire(max_pause=90)
-        throttle.release(probe, 429, retry_after=86_400)
+            await throttle._acquire(max_pause=90)
+        throttle._release(probe, 429, retry_after=86_400)
 
 
 async def test_the_head_moves_up_when_a_start_is_known_to_be_sent() -> None:
@@ -318,12 +317,12 @@ async def test_the_head_moves_up_when_a_start_is_known_to_be_sent() -> None:
     throttle = Throttle(per_second=5, parallel=20)
 
     async def slow(connecting: float = 0.0) -> None:
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         await permit.trace("connection.connect_tcp.started", {})
         await anyio.sleep(connecting)
         await permit.trace(*SENT)
         await anyio.sleep(3)
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
 
     await slow()
     await anyio.sleep(2)
@@ -339,11 +338,11 @@ async def test_each_further_429_lowers_the_rate() -> None:
     throttle, rates = Throttle(), []
     assert throttle.statistics().per_second == 40
     for _ in range(3):
-        throttle.release(await throttle.acquire(), 429)
+        throttle._release(await throttle._acquire(), 429)
         rates.append(throttle.statistics().per_second)
         await anyio.sleep(1)
         for _ in range(40):
-            throttle.release(await throttle.acquire(), 200)
+            throttle._release(await throttle._acquire(), 200)
     assert rates[0] == 38
     assert 38 > rates[1] >= 19
     assert rates[1] > rates[2] >= rates[1] / 2
@@ -351,12 +350,12 @@ async def test_each_further_429_lowers_the_rate() -> None:
 
 async def test_a_pause_beyond_max_pause_is_refused_at_once() -> None:
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     refused: list[float | None] = []
 
     async def wait_in_queue() -> None:
         with pytest.raises(RateLimitError, match="rate limited for 3600 s in all") as caught:
-            await throttle.acquire(max_pause=90)
+            await throttle._acquire(max_pause=90)
         refused.append(caught.value.retry_after)
 
     start = anyio.current_time()
@@ -364,67 +363,67 @@ async def test_a_pause_beyond_max_pause_is_refused_at_once() -> None:
         group.start_soon(wait_in_queue)
         group.start_soon(wait_in_queue)
         await anyio.wait_all_tasks_blocked()
-        throttle.release(permit, 429, retry_after=3600)
+        throttle._release(permit, 429, retry_after=3600)
     assert refused == [3600, 3600]
     with pytest.raises(RateLimitError, match="rate limited for another 3600 s") as caught:
-        await throttle.acquire(max_pause=90)
+        await throttle._acquire(max_pause=90)
     assert caught.value.retry_after == 3600
     assert anyio.current_time() == start
     assert throttle.statistics().waiting == 0
     # Callers without a limit wait until it ends.
-    throttle.release(await throttle.acquire(), 200)
+    throttle._release(await throttle._acquire(), 200)
     assert anyio.current_time() - start == pytest.approx(3600)
 
 
 async def test_a_503_lowers_concurrency_and_successes_restore_it() -> None:
     throttle = Throttle(parallel=8)
-    permits = [await throttle.acquire() for _ in range(8)]
+    permits = [await throttle._acquire() for _ in range(8)]
     await anyio.sleep(0.01)
     # All of them were under way already: concurrency is lowered once.
-    events = [throttle.release(permit, 503) for permit in permits]
+    events = [throttle._release(permit, 503) for permit in permits]
     assert events == [(ConcurrencyLowered(4),)] + [()] * 7
     assert throttle.statistics().max_in_flight == 4
     assert throttle.parallel == 8
     await anyio.sleep(1)
     for slots in (4, 4, 4, 5, 5, 5, 5, 5, 6):
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
         assert throttle.statistics().max_in_flight == slots
     for _ in range(100):
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
     assert throttle.statistics().max_in_flight == 8
 
 
 async def test_a_503_of_a_lonely_request_changes_nothing() -> None:
     throttle = Throttle()
-    throttle.release(await throttle.acquire(), 503)
+    throttle._release(await throttle._acquire(), 503)
     assert throttle.statistics().max_in_flight == 20
 
 
 async def test_first_come_first_served() -> None:
     throttle, order = Throttle(parallel=1), []
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
 
     async def come(number: int) -> None:
-        mine = await throttle.acquire()
+        mine = await throttle._acquire()
         order.append(number)
-        throttle.release(mine, 200)
+        throttle._release(mine, 200)
 
     async with anyio.create_task_group() as group:
         for number in range(10):
             group.start_soon(come, number)
             await anyio.wait_all_tasks_blocked()
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
     assert order == list(range(10))
 
 
 async def test_a_cancelled_waiter_does_not_block_the_next() -> None:
     throttle, admitted = Throttle(parallel=1), []
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
 
     async def come(name: str) -> None:
-        mine = await throttle.acquire()
+        mine = await throttle._acquire()
         admitted.append(name)
-        throttle.release(mine, 200)
+        throttle._release(mine, 200)
 
     leaving = anyio.CancelScope()
 
@@ -440,25 +439,25 @@ async def test_a_cancelled_waiter_does_not_block_the_next() -> None:
         leaving.cancel()
         await anyio.wait_all_tasks_blocked()
         assert throttle.statistics().waiting == 1
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
     assert admitted == ["next"]
     assert throttle.statistics().in_flight == 0
 
 
 async def test_a_waiter_cancelled_at_admission_loses_nothing() -> None:
     throttle = Throttle(parallel=1)
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     scope = anyio.CancelScope()
 
     async def leave() -> None:
         with scope:
-            throttle.release(await throttle.acquire(), 200)
+            throttle._release(await throttle._acquire(), 200)
 
     async with anyio.create_task_group() as group:
         group.start_soon(leave)
         await anyio.wait_all_tasks_blocked()
         # This admits the head of the queue, which has not run yet.
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         scope.cancel()
     statistics = throttle.statistics()
     assert (statistics.in_flight, statistics.waiting) == (0, 0)
@@ -469,22 +468,22 @@ def test_a_native_cancellation_at_admission_loses_nothing() -> None:
 
     async def main() -> None:
         throttle = Throttle(parallel=1)
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
 
         async def come(name: str) -> None:
-            mine = await throttle.acquire()
+            mine = await throttle._acquire()
             admitted.append(name)
-            throttle.release(mine, 200)
+            throttle._release(mine, 200)
 
         leaving = asyncio.create_task(come("leaving"))
         staying = asyncio.create_task(come("staying"))
         await anyio.wait_all_tasks_blocked()
         # This admits the one that is leaving, which has not run yet.
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
         leaving.cancel()
         await asyncio.wait([leaving, staying])
         statistics = throttle.statistics()
-        assert (statistics.admitted, statistics.waited) == (2, 1)
+        assert (statistics.admitted, statistics.delayed) == (2, 1)
         assert (statistics.in_flight, statistics.waiting) == (0, 0)
 
     asyncio.run(main())
@@ -494,17 +493,17 @@ def test_a_native_cancellation_at_admission_loses_nothing() -> None:
 def test_a_probe_cancelled_at_admission_is_replaced() -> None:
     async def main() -> None:
         throttle = Throttle(parallel=1)
-        throttle.release(await throttle.acquire(), 429)
+        throttle._release(await throttle._acquire(), 429)
         # Neither the pause nor the pacing holds any more.
         await anyio.sleep(61)
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
 
         async def come() -> None:
-            throttle.release(await throttle.acquire(), 200)
+            throttle._release(await throttle._acquire(), 200)
 
         leaving, staying = asyncio.create_task(come()), asyncio.create_task(come())
         await anyio.wait_all_tasks_blocked()
-        throttle.release(permit)
+        throttle._release(permit)
         leaving.cancel()
         await asyncio.wait([leaving, staying])
         assert not staying.cancelled()
@@ -515,72 +514,95 @@ def test_a_probe_cancelled_at_admission_is_replaced() -> None:
 
 async def test_statistics_are_the_figures_of_the_moment() -> None:
     throttle = Throttle(parallel=2)
-    permits = [await throttle.acquire(), await throttle.acquire()]
+    permits = [await throttle._acquire(), await throttle._acquire()]
     async with anyio.create_task_group() as group:
-        group.start_soon(throttle.acquire)
+        group.start_soon(throttle._acquire)
         await anyio.wait_all_tasks_blocked()
         statistics = throttle.statistics()
-        assert (statistics.admitted, statistics.waited, statistics.waiting) == (2, 0, 1)
+        assert (statistics.admitted, statistics.delayed, statistics.waiting) == (2, 0, 1)
         assert (statistics.in_flight, statistics.max_in_flight) == (2, 2)
-        assert (statistics.paused_until, statistics.paced_until) == (None, None)
-        throttle.release(permits[0], 200)
-    assert throttle.statistics().waited == 1
+        assert (statistics.paused_for, statistics.paced_for) == (0, 0)
+        throttle._release(permits[0], 200)
+    assert throttle.statistics().delayed == 1
+    throttle._release(permits[1], 429, retry_after=90)
+    assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == (90, 60)
+    await anyio.sleep(20)
+    assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == pytest.approx((70, 40))
+    await anyio.sleep(80)
+    assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == (0, 0)
+
+
+def test_statistics_can_be_asked_for_without_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    throttle = Throttle()
+    assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == (0, 0)
+    moment = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: moment)
+
+    async def refuse_one() -> None:
+        throttle._attach(object())
+        throttle._release(await throttle._acquire(), 429, retry_after=30)
+        assert throttle.statistics().paused_for == 30
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(refuse_one())
+    moment = 1010.0
+    assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == pytest.approx((20, 50))
 
 
 async def test_free_slots_are_what_could_start_immediately() -> None:
     throttle = Throttle(per_second=5, parallel=3)
-    assert throttle.free_slots() == 3
-    assert throttle.free_slots(taken=2) == 1
-    permits = [await throttle.acquire()]
+    assert throttle._free_slots() == 3
+    assert throttle._free_slots(taken=2) == 1
+    permits = [await throttle._acquire()]
     # What is in flight may be among what the caller planned.
-    assert (throttle.free_slots(taken=1), throttle.free_slots(taken=2)) == (2, 1)
-    permits += [await throttle.acquire() for _ in range(2)]
-    assert throttle.free_slots() == 0
+    assert (throttle._free_slots(taken=1), throttle._free_slots(taken=2)) == (2, 1)
+    permits += [await throttle._acquire() for _ in range(2)]
+    assert throttle._free_slots() == 0
     for permit in permits:
-        throttle.release(permit, 200)
+        throttle._release(permit, 200)
     # Three of the five starts of this second are used.
-    assert throttle.free_slots() == 2
+    assert throttle._free_slots() == 2
     await anyio.sleep(1.01)
-    assert throttle.free_slots() == 3
+    assert throttle._free_slots() == 3
 
 
 async def test_resizing_admits_waiters_at_once() -> None:
     throttle = Throttle(per_second=1, parallel=1)
-    first = await throttle.acquire()
+    first = await throttle._acquire()
     async with anyio.create_task_group() as group:
-        group.start_soon(throttle.acquire)
+        group.start_soon(throttle._acquire)
         await anyio.wait_all_tasks_blocked()
         throttle.resize(parallel=2)
         # The only start of this second is used.
         assert throttle.statistics().in_flight == 1
         throttle.resize(per_second=2)
         assert throttle.statistics().in_flight == 2
-    throttle.release(first, 200)
+    throttle._release(first, 200)
     throttle.resize(per_second=1)
-    assert throttle.free_slots() == 0
+    assert throttle._free_slots() == 0
 
 
 async def test_a_lower_rate_holds_for_starts_already_counted() -> None:
     throttle = Throttle(per_second=10)
     for _ in range(10):
-        throttle.release(await throttle.acquire(), 200)
+        throttle._release(await throttle._acquire(), 200)
     throttle.resize(per_second=5)
     start = anyio.current_time()
-    await throttle.acquire()
+    await throttle._acquire()
     assert anyio.current_time() - start == pytest.approx(1.0, abs=0.01)
 
 
 async def test_an_exchange_without_a_response_stays_counted() -> None:
     throttle = Throttle(per_second=1)
     start = anyio.current_time()
-    throttle.release(await throttle.acquire())
-    await throttle.acquire()
+    throttle._release(await throttle._acquire())
+    await throttle._acquire()
     assert anyio.current_time() - start == pytest.approx(1.051, abs=0.0001)
 
 
 async def test_only_the_sending_of_the_request_is_marked() -> None:
     throttle = Throttle()
-    permit = await throttle.acquire()
+    permit = await throttle._acquire()
     start = throttle._limits.in_flight[permit.number]
     await permit.trace("connection.connect_tcp.started", {})
     for method in (b"CONNECT", b"GET"):
@@ -593,7 +615,7 @@ async def test_only_the_sending_of_the_request_is_marked() -> None:
 async def test_the_http_library_logs_a_failure_by_name() -> None:
     """Its text may quote what was received."""
     info: dict[str, Any] = {"exception": ValueError("a customer")}
-    permit = await Throttle().acquire()
+    permit = await Throttle()._acquire()
     await permit.trace("http11.receive_response_body.failed", info)
     assert info == {"exception": "ValueError"}
 
@@ -646,7 +668,7 @@ async def test_in_any_order_limits_hold_and_nothing_is_lost(
         nonlocal in_flight, peak
         await anyio.sleep(at)
         with anyio.move_on_after(math.inf if cancelled_after is None else cancelled_after):
-            permit = await throttle.acquire()
+            permit = await throttle._acquire()
             starts.append(anyio.current_time())
             in_flight += 1
             peak = max(peak, in_flight)
@@ -657,7 +679,7 @@ async def test_in_any_order_limits_hold_and_nothing_is_lost(
                 response = status
             finally:
                 in_flight -= 1
-                throttle.release(permit, response)
+                throttle._release(permit, response)
 
     async with anyio.create_task_group() as group:
         for one in calls:
@@ -669,7 +691,7 @@ async def test_in_any_order_limits_hold_and_nothing_is_lost(
     statistics = throttle.statistics()
     assert (statistics.in_flight, statistics.waiting, statistics.admitted) == (0, 0, len(starts))
     # Another request still gets through.
-    await throttle.acquire()
+    await throttle._acquire()
 
 
 # --- pauses that end early, or late ---------------------------------------------------------------------------
@@ -678,49 +700,49 @@ async def test_in_any_order_limits_hold_and_nothing_is_lost(
 async def test_a_throttle_keeps_its_times_from_client_to_client() -> None:
     throttle = Throttle()
     first, second = object(), object()
-    throttle.attach(first)
-    throttle.release(await throttle.acquire(), 429, retry_after=30)
-    throttle.detach(first)
+    throttle._attach(first)
+    throttle._release(await throttle._acquire(), 429, retry_after=30)
+    throttle._detach(first)
     await anyio.sleep(100)
-    throttle.attach(second)
+    throttle._attach(second)
     start = anyio.current_time()
-    await throttle.acquire()
+    await throttle._acquire()
     assert anyio.current_time() == start
 
 
 async def test_the_latest_response_to_a_test_counts() -> None:
     throttle = Throttle()
-    throttle.release(await throttle.acquire(), 429, retry_after=3600)
+    throttle._release(await throttle._acquire(), 429, retry_after=3600)
     await anyio.sleep(61)
     start = anyio.current_time()
-    throttle.release(await throttle.acquire(max_pause=1), 429, retry_after=5)
-    assert throttle.statistics().paused_until == pytest.approx(start + 5)
-    throttle.release(await throttle.acquire(max_pause=90), 200)
+    throttle._release(await throttle._acquire(max_pause=1), 429, retry_after=5)
+    assert throttle.statistics().paused_for == pytest.approx(5)
+    throttle._release(await throttle._acquire(max_pause=90), 200)
     assert anyio.current_time() - start == pytest.approx(5)
 
 
 async def test_a_success_under_way_does_not_end_a_pause() -> None:
     throttle = Throttle()
-    old, older = await throttle.acquire(), await throttle.acquire()
-    throttle.release(await throttle.acquire(), 429)
-    probe = await throttle.acquire()
-    throttle.release(probe, 200)
-    sent_before = await throttle.acquire()
-    throttle.release(old, 429, retry_after=120)
+    old, older = await throttle._acquire(), await throttle._acquire()
+    throttle._release(await throttle._acquire(), 429)
+    probe = await throttle._acquire()
+    throttle._release(probe, 200)
+    sent_before = await throttle._acquire()
+    throttle._release(old, 429, retry_after=120)
     start = anyio.current_time()
-    throttle.release(sent_before, 200)
-    throttle.release(older, 200)
-    await throttle.acquire()
+    throttle._release(sent_before, 200)
+    throttle._release(older, 200)
+    await throttle._acquire()
     assert anyio.current_time() - start == pytest.approx(120)
 
 
 async def test_no_slots_are_free_while_nothing_would_start() -> None:
     throttle = Throttle()
-    assert throttle.free_slots() == 20
-    throttle.release(await throttle.acquire(), 429)
-    assert throttle.free_slots() == 0, "while paused"
+    assert throttle._free_slots() == 20
+    throttle._release(await throttle._acquire(), 429)
+    assert throttle._free_slots() == 0, "while paused"
     await anyio.sleep(1.1)
-    probe = await throttle.acquire()
-    assert throttle.free_slots() == 0, "while one goes ahead"
-    throttle.release(probe, 200)
-    assert throttle.free_slots() == 19, "half a second of evenly spaced starts"
+    probe = await throttle._acquire()
+    assert throttle._free_slots() == 0, "while one goes ahead"
+    throttle._release(probe, 200)
+    assert throttle._free_slots() == 19, "half a second of evenly spaced starts"

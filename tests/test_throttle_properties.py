@@ -241,7 +241,7 @@ class World:
 
     async def _exchange(self, call: Call) -> None:
         try:
-            call.permit = await self.throttle.acquire(call.max_pause, call.is_retry)
+            call.permit = await self.throttle._acquire(call.max_pause, call.is_retry)
         except RateLimitError:
             self._note_refusal(call)
             return
@@ -273,11 +273,11 @@ class World:
         self._learn(call.permit.number, call.sent or call.admitted, status)
         call.ended = anyio.current_time()
         call.over.set()
-        pause, latest = self.throttle.statistics().paused_until, self.throttle._limits.last_number
+        pause, latest = self.throttle._limits.paused_until, self.throttle._limits.last_number
         if given_up and call.sent is not None:
             call.lingers_until = call.sent + min(self.throttle._limits.window.usual, 5.0) + 0.05
-        self.throttle.release(call.permit, status, retry_after, given_up)
-        if self.throttle.statistics().paused_until != pause and status == 429:
+        self.throttle._release(call.permit, status, retry_after, given_up)
+        if self.throttle._limits.paused_until != pause and status == 429:
             # This holds also where an old request has only made the pause longer.
             self.refused_at, self.is_trusted = anyio.current_time(), False
             self.refused_number = latest
@@ -304,7 +304,7 @@ class World:
 
     def _note_admission(self, call: Call) -> None:
         call.admitted = anyio.current_time()
-        call.is_test = call.admitted < (self.throttle.statistics().paused_until or -math.inf)
+        call.is_test = call.admitted < self.throttle._limits.paused_until
         call.per_second = self.per_second
         taken = self._slots_taken()
         assert taken <= self.slots, f"{taken} of {self.slots} slots are taken"
@@ -332,8 +332,8 @@ class World:
 
     def _note_refusal(self, call: Call) -> None:
         call.refused = True
-        paused_until = self.throttle.statistics().paused_until
-        assert paused_until is not None, "refused without any pause"
+        paused_until = self.throttle._limits.paused_until
+        assert paused_until > -math.inf, "refused without any pause"
         in_vain = paused_until - max(call.came, self.succeeded_at)
         needed = in_vain + self.throttle._limits.window.fastest
         assert needed >= call.max_pause - ROUNDING, "refused although max_pause is not exceeded"
@@ -363,13 +363,14 @@ class World:
         admitted = sum(call.admitted is not None for call in self.calls)
         assert (seen.in_flight, seen.waiting) == (len(self.in_flight), len(self.waiting))
         assert (seen.admitted, seen.max_in_flight) == (admitted, self.slots)
-        assert seen.waited <= seen.admitted
+        assert seen.delayed <= seen.admitted
         self._check_deadlines()
         fastest = self.throttle._limits.window.fastest
         if [call for call in self.waiting if call.gives_up >= anyio.current_time() + fastest]:
             assert self._reasons_to_wait(), "a call waits without a reason"
-        pause = (seen.paused_until or -math.inf) - anyio.current_time()
-        assert not [call for call in self.waiting if call.max_pause < pause - ROUNDING], "waits beyond its max_pause"
+        assert not [call for call in self.waiting if call.max_pause < seen.paused_for - ROUNDING], (
+            "waits beyond its max_pause"
+        )
 
     def _check_deadlines(self) -> None:
         """The head of the queue wakes in time, and nobody is to have woken before."""
@@ -388,7 +389,7 @@ class World:
         reasons = {
             "all slots are taken": self._slots_taken() >= self.slots,
             "the second is full": in_window >= self.per_second,
-            "requests are paused": now < (seen.paused_until or -math.inf),
+            "requests are paused": seen.paused_for > 0,
             "the starts are spaced evenly": pace is not None and pace.is_even(now) and now < pace.next_start,
             "one goes ahead after a pause": self.throttle._limits.probe is not None,
         }
@@ -428,8 +429,7 @@ class World:
 
     async def check_that_nothing_is_lost(self) -> None:
         """After the pauses, all slots and the whole second can be taken at the same moment."""
-        paused_until = self.throttle.statistics().paused_until or 0.0
-        await anyio.sleep(max(0.0, paused_until - anyio.current_time()))
+        await anyio.sleep(self.throttle.statistics().paused_for)
         while self.throttle.statistics().max_in_flight < self.parallel or not self.is_trusted:
             await self.do(Come())
             await come_to_rest()
@@ -439,7 +439,7 @@ class World:
         # Neither limit should hide what the other has lost, nor the rate that was learned.
         self.throttle.resize(per_second=most, parallel=most)
         for _ in range(most):
-            await self.throttle.acquire()
+            await self.throttle._acquire()
         assert anyio.current_time() == now
         assert self.throttle.statistics().in_flight == most
 
@@ -563,7 +563,7 @@ class Server:
         self.counter = kinds[self.counting]
 
     async def exchange(self, throttle: Throttle, travels: Iterator[Travel]) -> None:
-        permit = await throttle.acquire()
+        permit = await throttle._acquire()
         # In the order of admission, since trio starts tasks in any order.
         travel = next(travels)
         response = Response()
@@ -579,7 +579,7 @@ class Server:
                 status = response.status
         finally:
             self.in_flight -= 1
-            throttle.release(permit, status, given_up=status is None)
+            throttle._release(permit, status, given_up=status is None)
 
     async def _respond(self, there: float, response: Response) -> None:
         await anyio.sleep(there)
@@ -615,7 +615,7 @@ async def check_that_nothing_is_refused(
     assert server.peak <= 20
     seen = throttle.statistics()
     assert (seen.in_flight, seen.waiting, seen.admitted) == (0, 0, sum(calls for _, calls in bursts))
-    assert (seen.paused_until, seen.paced_until, seen.max_in_flight) == (None, None, 20)
+    assert (seen.paused_for, seen.paced_for, seen.max_in_flight) == (0, 0, 20)
 
 
 any_counting: st.SearchStrategy[Counting] = st.sampled_from(["sliding", "fixed", "bucket"])

@@ -134,7 +134,7 @@ def test_an_unsent_request_stays_counted() -> None:
 def test_an_unanswered_request_stays_counted_without_experience() -> None:
     window = Window()
     started(window, 0.0)
-    assert window.opens_at(0.1, limit=1) == math.inf
+    assert window.opens_at(0.04, limit=1) == window.opens_at(0.1, limit=1) == math.inf
 
 
 def test_an_unanswered_request_arrives_within_300_ms_at_first() -> None:

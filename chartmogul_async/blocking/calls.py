@@ -28,7 +28,7 @@ _IN_THE_LOOP = (
 
 
 @frozen
-class Failure:
+class Raised:
     """What a call raised, carried to the thread that waits for it."""
 
     error: BaseException
@@ -77,7 +77,7 @@ class Calls:
             # The traceback of an error, which the future holds, knows this frame.
             del future
 
-    def start(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> Future[T | Failure]:
+    def start(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> Future[T | Raised]:
         """Make a call without waiting for it.
 
         Args:
@@ -137,16 +137,16 @@ def _check_thread() -> None:
         raise StateError(_IN_THE_LOOP)
 
 
-async def _attempt(work: Callable[[AsyncClient], Coroutine[Any, Any, T]], client: AsyncClient) -> T | Failure:
+async def _attempt(work: Callable[[AsyncClient], Coroutine[Any, Any, T]], client: AsyncClient) -> T | Raised:
     try:
         return await work(client)
     except anyio.get_cancelled_exc_class():
         raise
     except BaseException as error:  # noqa: BLE001 - what on_event raised is raised by the call and ends no event loop
-        return Failure(error)
+        return Raised(error)
 
 
-def result_of(future: Future[T | Failure]) -> T:
+def result_of(future: Future[T | Raised]) -> T:
     """Wait for a call.
 
     Args:
@@ -164,7 +164,7 @@ def result_of(future: Future[T | Failure]) -> T:
         raise StateError(_CLOSED_MEANWHILE) from None
     finally:
         del future
-    if not isinstance(outcome, Failure):
+    if not isinstance(outcome, Raised):
         return outcome
     error = outcome.error
     try:

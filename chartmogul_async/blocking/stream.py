@@ -11,7 +11,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
-from chartmogul_async.blocking.calls import Blocking, Failure, result_of
+from chartmogul_async.blocking.calls import Blocking, Raised, result_of
 from chartmogul_async.errors import StateError
 
 A = TypeVar("A")
@@ -44,14 +44,14 @@ class Outcomes(Generic[T]):
 
     __module__ = "chartmogul_async.blocking"
 
-    def __init__(self, queries: Iterable[Any], start: Callable[[Any], Future[T | Failure]], limit: int) -> None:
+    def __init__(self, queries: Iterable[Any], start: Callable[[Any], Future[T | Raised]], limit: int) -> None:
         self._pending = iter(queries)
         self._start = start
         self._limit = limit
         self._state: Literal["new", "open", "left"] = "new"
         self._reading = Lock()
-        self._in_progress: set[Future[T | Failure]] = set()
-        self._complete: SimpleQueue[Future[T | Failure]] = SimpleQueue()
+        self._in_progress: set[Future[T | Raised]] = set()
+        self._complete: SimpleQueue[Future[T | Raised]] = SimpleQueue()
 
     def __enter__(self) -> Self:
         if self._state != "new":

@@ -10,12 +10,22 @@ import attrs
 import click
 from click.shell_completion import CompletionItem
 
-from chartmogul_async import Account, AsyncClient, Customer, Interval, MetricQuery, Series, __version__, errors
+from chartmogul_async import (
+    Account,
+    AsyncClient,
+    Customer,
+    Interval,
+    MetricName,
+    MetricQuery,
+    Series,
+    __version__,
+    errors,
+)
 from chartmogul_async.checks import calendar_day, shown
 from chartmogul_async.cli import formats, tables, terminal
-from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError
+from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
-from chartmogul_async.cli.output import Program
+from chartmogul_async.cli.output import Program, reported
 from chartmogul_async.cli.session import call
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.resources.account import SETTINGS
@@ -44,6 +54,12 @@ _format_option = click.option(
     help="By default a table on a terminal and csv elsewhere. Tables show units of the currency, rounded if the "
     "terminal is narrow; csv, json and jsonl contain exact cents, with field names in snake_case.",
 )
+_escape_option = click.option(
+    "--escape-formulas",
+    is_flag=True,
+    help="For a spreadsheet, with csv: put an apostrophe before text that begins with = + - @ or a tab, which it "
+    "would take for a formula. Without this option csv contains the exact text; numbers are never changed.",
+)
 
 
 @click.group(
@@ -58,7 +74,7 @@ def program(context: click.Context) -> None:
     account.
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)
+        print_note(context.get_help())
         context.exit(USAGE)
 
 
@@ -126,7 +142,7 @@ def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | L
     callback=_slices,
     metavar="N|interval",
     help="How many concurrent requests the range is divided into, within the rate limits; by default only long "
-    "ranges are divided. The result is the same.",
+    "ranges are divided. The result is the same, unless the account changes meanwhile where no slices overlap.",
 )
 @_format_option
 def metrics(
@@ -160,7 +176,7 @@ def metrics(
     account's currency, and omits the changes of `all`.
     """  # noqa: D301 - \b makes click keep the lines of a paragraph
     query = MetricQuery(
-        name,
+        cast("MetricName", name),
         start,
         end,
         interval=cast("Interval", interval),
@@ -169,7 +185,7 @@ def metrics(
         filters=filters,
     )
     if query.interval != interval:
-        click.echo(f"note: {name} is always by {query.interval}; --interval {interval} is ignored", err=True)
+        print_note(f"note: {name} is always by {query.interval}; --interval {interval} is ignored")
     chosen = formats.chosen(format_)
 
     async def operation(client: AsyncClient) -> tuple[Series[Any, Any], str]:
@@ -202,14 +218,16 @@ def _show_series(series: Series[Any, Any], currency: str) -> None:
         console.print(tables.BEFORE, style="dim")
 
 
-def _write(chosen: Format, whole: Any, records: Sequence[Any], kind: type[attrs.AttrsInstance]) -> None:
+def _write(
+    chosen: Format, whole: Any, records: Sequence[Any], kind: type[attrs.AttrsInstance], escape_formulas: bool = False
+) -> None:
     if chosen == "csv":
-        text = formats.as_csv(records, kind)
+        text = formats.as_csv(records, kind, escape_formulas)
     elif chosen == "jsonl":
         text = formats.as_jsonl(records)
     else:
         text = formats.as_json(whole)
-    click.echo(text, nl=False)
+    terminal.write(text)
 
 
 # --- the account and its customers -------------------------------------------------------------------------
@@ -218,7 +236,7 @@ def _write(chosen: Format, whole: Any, records: Sequence[Any], kind: type[attrs.
 @program.command()
 def ping() -> None:
     """Check the API key; prints "pong!"."""
-    click.echo(call(AsyncClient.ping))
+    terminal.write(call(AsyncClient.ping) + "\n")
 
 
 @program.command(short_help="Show the account that the key belongs to.")
@@ -230,14 +248,22 @@ def ping() -> None:
     help=f"A setting that decides what churn and MRR mean: {', '.join(SETTINGS)}. May be repeated.",
 )
 @_format_option
-def account(include: tuple[str, ...], format_: Format | None) -> None:
+@_escape_option
+def account(include: tuple[str, ...], format_: Format | None, escape_formulas: bool) -> None:
     """Show the account's name, currency, time zone and first day of the week."""
-    chosen = formats.chosen(format_)
+    chosen = _chosen(format_, escape_formulas)
     found = call(lambda client: client.account(include=include or None))
     if chosen == "table":
         terminal.show(terminal.stdout(), tables.card(found, None))
     else:
-        _write(chosen, found, [found], Account)
+        _write(chosen, found, [found], Account, escape_formulas)
+
+
+def _chosen(format_: Format | None, escape_formulas: bool) -> Format:
+    chosen = formats.chosen(format_)
+    if escape_formulas and chosen != "csv":
+        raise click.UsageError("--escape-formulas requires --format csv", click.get_current_context())
+    return chosen
 
 
 @program.group(invoke_without_command=True)
@@ -254,9 +280,10 @@ def customers(context: click.Context) -> None:
     "--with-associated-emails", "associated", is_flag=True, help="Also search the addresses of the customers' contacts."
 )
 @_format_option
-def search(email: str, associated: bool, format_: Format | None) -> None:
+@_escape_option
+def search(email: str, associated: bool, format_: Format | None, escape_formulas: bool) -> None:
     """Find the customers with an e-mail address. The exit code is 4 if there is none."""
-    chosen = formats.chosen(format_)
+    chosen = _chosen(format_, escape_formulas)
     found = call(lambda client: client.customers.search(email, with_associated_emails=associated))
     if chosen == "table":
         console = terminal.stdout()
@@ -265,7 +292,7 @@ def search(email: str, associated: bool, format_: Format | None) -> None:
                 console.print()
             terminal.show(console, tables.card(customer, customer.currency))
     else:
-        _write(chosen, found, found, Customer)
+        _write(chosen, found, found, Customer, escape_formulas)
     if not found:
         raise CommandError(f"no customer has the e-mail address {email}", NOTHING_FOUND)
 
@@ -284,20 +311,28 @@ def sandbox(host: str, port: int) -> None:
     """Run a local ChartMogul with a fictional company until Ctrl-C.
 
     It responds like the real one, with the same rate limits. The client uses plain HTTP for localhost only.
+
+    Requests must name localhost or an address of loopback as their host, so that no web page can read the figures. With
+    a --host beyond loopback, any IP address and that --host are accepted as well.
     """
     from chartmogul_async.sandbox import Sandbox
+    from chartmogul_async.sandbox.hosts import is_loopback
 
     local = Sandbox()
     company = local.company
 
     def ready(url: str) -> None:
-        click.echo(
+        if not is_loopback(host):
+            print_note(f"warning: other machines can reach the sandbox on {host}; its key is no secret")
+        text = (
             f"{company.profile.name} is served at {url} until Ctrl-C. In another terminal:\n"
             f"  export CHARTMOGUL_BASE_URL={url}\n"
             f"  export CHARTMOGUL_API_KEY={local.api_key}\n"
             f"  chartmogul metrics mrr --start {company.today.year}-01-01 --end {company.today}\n"
-            f"  chartmogul customers search {company.customers[0].email}"
+            f"  chartmogul customers search {company.customers[0].email}\n"
         )
+        with reported():
+            terminal.write(text)
 
     try:
         local.run(host, port, ready=ready)

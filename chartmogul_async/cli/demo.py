@@ -17,14 +17,15 @@ from rich.text import Text
 
 from chartmogul_async import Account, AsyncClient, KeyMetricsEntry, MetricQuery, MRREntry, Series, Throttle
 from chartmogul_async.cli import chart, tables, terminal
+from chartmogul_async.cli.text import one_line
 from chartmogul_async.events import Attempt
+from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Counters, Sandbox
 
-_METRICS = ("all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv")
 _MONTHS = 24
 _DAYS = 731
 _DAY_SLICES = 24
-_REQUESTS = 1 + len(_METRICS) * _MONTHS + _DAY_SLICES
+_REQUESTS = 1 + len(METRICS) * _MONTHS + _DAY_SLICES
 _CHART_HEIGHT = 8
 _WIDTH = 80
 
@@ -70,8 +71,8 @@ async def _fetch(sandbox: Sandbox, url: str, throttle: Throttle | None, advance:
     async with AsyncClient(sandbox.api_key, base_url=url, throttle=throttle, on_event=on_event) as client:
         started = time.perf_counter()
         account = await client.account()
-        months = {}
-        for name in _METRICS:
+        months: dict[str, Series[Any, Any]] = {}
+        for name in METRICS:
             step = f"{_MONTHS} months of {name.replace('_', '-')}"
             months[name] = await client.metrics.fetch(MetricQuery(name, first, today), slices="interval")
         step = "two years of days"
@@ -110,7 +111,7 @@ def _show(console: Console, fetched: Fetched, url: str, counters: Counters) -> N
     console.width = max(console.width, _WIDTH)
     currency = fetched.account.currency
     movements = fetched.months["mrr"]
-    console.print(f"{fetched.account.name}: {_MONTHS} months to {movements[-1].date}", style="bold")
+    console.print(f"{one_line(fetched.account.name)}: {_MONTHS} months to {movements[-1].date}", style="bold")
     console.print(f"read over HTTP from {url}", style="dim")
     _head(console, "Key figures")
     terminal.show(console, tables.summary_table(fetched.months["all"], currency))

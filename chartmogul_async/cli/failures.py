@@ -9,6 +9,7 @@ from contextlib import suppress
 import click
 
 from chartmogul_async import ChartMogulError, errors
+from chartmogul_async.cli.text import one_line
 
 USAGE = 2
 KEY = 3
@@ -21,7 +22,7 @@ INTERRUPTED = 130
 MEANINGS = {
     0: "success",
     1: "internal error",
-    USAGE: "invalid usage, or a parameter that ChartMogul rejects",
+    USAGE: "invalid usage, or a request that the server rejects (400, 404, 422)",
     KEY: "the API key is wrong or lacks a permission",
     NOTHING_FOUND: "nothing found",
     RATE_LIMIT: "rate limited, even after several attempts",
@@ -32,10 +33,11 @@ MEANINGS = {
 
 _CODES: tuple[tuple[type[ChartMogulError], int], ...] = (
     (errors.BadRequestError, USAGE),
+    # A search that finds nothing is not an error, so this is the address of another server, or a wrong parameter.
+    (errors.NotFoundError, USAGE),
     (errors.ValidationError, USAGE),
     (errors.AuthenticationError, KEY),
     (errors.ForbiddenError, KEY),
-    (errors.NotFoundError, NOTHING_FOUND),
     (errors.RateLimitError, RATE_LIMIT),
 )
 
@@ -86,18 +88,6 @@ def code_of(error: ChartMogulError) -> int:
     return next((code for kind, code in _CODES if isinstance(error, kind)), SERVER)
 
 
-def one_line(text: str) -> str:
-    """Make a text from elsewhere safe for a terminal.
-
-    Args:
-        text: Any text; it may contain line breaks and control characters.
-
-    Returns:
-        The text on one line, with ``?`` for each control character.
-    """
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-
-
 def in_options(message: str) -> str:
     """Rewrite a message about an argument of the library for the command line.
 
@@ -125,6 +115,12 @@ def run(program: click.Command, args: Sequence[str] | None) -> int:
     """
     try:
         result = program.main(args, prog_name="chartmogul", standalone_mode=False)
+    except SystemExit as ended:
+        # Click ends like this after a completion, not with 0 if it does not know what to complete.
+        if not ended.code:
+            return 0
+        print_error("_CHARTMOGUL_COMPLETE must be bash_source, zsh_source or fish_source")
+        return USAGE
     except click.UsageError as error:
         help_of = error.ctx.command_path if error.ctx else "chartmogul"
         print_error(f"{error.format_message().rstrip('.')} (see '{help_of} --help')")
@@ -152,6 +148,14 @@ def print_error(message: str) -> None:
     Args:
         message: What went wrong.
     """
-    # Without stderr the exit code is all that can be reported.
+    print_note(f"error: {one_line(message)}")
+
+
+def print_note(text: str) -> None:
+    """Print a text on stderr, if it can be written to: without it the exit code is all that can be reported.
+
+    Args:
+        text: The text.
+    """
     with suppress(OSError):
-        click.echo(f"error: {one_line(message)}", err=True)
+        click.echo(text, err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -32,22 +31,36 @@ def chosen(given: Format | None) -> Format:
     return "table" if sys.stdout.isatty() else "csv"
 
 
-def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance]) -> str:
+# With one of these a cell begins that a spreadsheet takes for a formula; the last four are their full-width forms.
+# Source: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
+class _Lines(list[str]):
+    def write(self, line: str) -> None:
+        """Take a line from the writer of CSV, which quotes all line breaks only where its own is this one."""
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
+def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance], escape_formulas: bool = False) -> str:
     """Write records as CSV, with a header.
 
     Args:
         records: The records, all of one class.
         kind: Their class, which names the columns.
+        escape_formulas: Whether a text that a spreadsheet would take for a formula gets an apostrophe before it.
 
     Returns:
         The text. None is an empty cell; nested values are JSON.
     """
     names = [field.name for field in attrs.fields(kind)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(names)
-    writer.writerows([_cell(getattr(record, name)) for name in names] for record in records)
-    return text.getvalue()
+    for record in records:
+        cells = [_cell(getattr(record, name)) for name in names]
+        writer.writerow(map(_as_text, cells) if escape_formulas else cells)
+    return "".join(lines)
 
 
 def as_json(value: Any) -> str:
@@ -75,6 +88,10 @@ def as_jsonl(records: Sequence[Any]) -> str:
         The text, one line per record.
     """
     return "".join(_compact(record) + "\n" for record in records)
+
+
+def _as_text(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _cell(value: Any) -> Any:

@@ -31,19 +31,27 @@ class Program(click.Group):
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         """Parse the arguments; the help and the version are written here."""
-        with _reported():
+        with reported():
             return super().make_context(*args, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _reported():
+        with reported():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
+    """End the command with one sentence if stdout cannot be written to.
+
+    Raises:
+        CommandError: It is closed or full.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        # Click would write an empty line to stderr first, which may be closed or full.
+        raise click.Abort from None
     except OSError as error:
         reason = _REASONS.get(error.errno or 0)
         if reason is None:

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from chartmogul_async import KeyMetricsSummary, Series, Summary
-from chartmogul_async.cli.failures import one_line
 from chartmogul_async.cli.formats import as_jsonl
 from chartmogul_async.cli.terminal import needed_width
+from chartmogul_async.cli.text import one_line
 
 BEFORE = "Before is 30 days ago; churn rates and LTV compare the last two whole months."
 
@@ -142,7 +142,7 @@ def _label(name: str) -> str:
 
 
 def _unit(field: attrs.Attribute[Any], currency: str) -> str:
-    return {"cents": currency, "percent": "%"}.get(field.metadata.get("unit", ""), "")
+    return {"cents": one_line(currency), "percent": "%"}.get(field.metadata.get("unit", ""), "")
 
 
 def _figure(value: Any, field: attrs.Attribute[Any], decimals: int) -> str:
@@ -193,7 +193,7 @@ def _text(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
     if value is None or value == () or value == {}:
         return ""
     if field.metadata.get("unit") == "cents":
-        return f"{money(value)} {currency or ''}".rstrip()
+        return f"{money(value)} {one_line(currency or '')}".rstrip()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, tuple):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 
+from chartmogul_async.cli.text import visible
 from chartmogul_async.events import Attempt, Event, OnEvent
 
 
@@ -17,6 +18,16 @@ class _Data(Console):
     def on_broken_pipe(self) -> None:
         """Let the error through: rich itself exits with the code of an internal error."""
         raise BrokenPipeError(errno.EPIPE, "stdout was closed")
+
+
+def write(text: str) -> None:
+    """Write data to stdout: exactly, or on a terminal with everything visible that it would obey or hide.
+
+    Args:
+        text: The text. ``click.echo`` would leave out whatever looks like a colour.
+    """
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def stdout() -> Console:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import date
-from typing import Literal, get_args
+from typing import Generic, Literal, get_args, overload
 
 from attrs import field, frozen
 
@@ -12,6 +12,22 @@ from chartmogul_async.cfl import Filter
 from chartmogul_async.countries import COUNTRIES, OTHER_CODES
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.intervals import INTERVALS, Interval
+from chartmogul_async.metrics.records import (
+    ARPAEntry,
+    ARREntry,
+    ASPEntry,
+    CustomerChurnRateEntry,
+    CustomerCountEntry,
+    E,
+    KeyMetricsEntry,
+    KeyMetricsSummary,
+    LTVEntry,
+    MetricEntry,
+    MRRChurnRateEntry,
+    MRREntry,
+    S,
+    Summary,
+)
 
 MetricName = Literal[
     "all",
@@ -25,6 +41,11 @@ MetricName = Literal[
     "ltv",
 ]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
+DashedName = Literal["customer-count", "customer-churn-rate", "mrr-churn-rate"]
+
+Day = str | date
+Texts = str | Iterable[str] | None
+Filters = str | Filter | None
 
 _ASP_INTERVALS: tuple[Interval, ...] = ("month", "quarter", "year")
 _ENCODED = re.compile("%(27|2C|7E)", re.IGNORECASE)
@@ -36,11 +57,11 @@ def _metric(value: str) -> MetricName:
     return checks.one_of("metric", value, METRICS)
 
 
-def _start_date(value: str | date) -> date:
+def _start_date(value: Day) -> date:
     return checks.calendar_day("start_date", value)
 
 
-def _end_date(value: str | date) -> date:
+def _end_date(value: Day) -> date:
     return checks.calendar_day("end_date", value)
 
 
@@ -48,7 +69,7 @@ def _interval(value: Interval) -> Interval:
     return checks.one_of("interval", value, INTERVALS)
 
 
-def _geo(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
+def _geo(value: Texts) -> tuple[str, ...] | None:
     if value is None:
         return None
     codes = checks.strings("geo", value.split(",") if isinstance(value, str) else value, "all countries")
@@ -70,7 +91,7 @@ def _country(value: str) -> str:
     return code
 
 
-def _plans(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
+def _plans(value: Texts) -> tuple[str, ...] | None:
     if value is None:
         return None
     plans = checks.strings("plans", value, "all plans")
@@ -84,7 +105,7 @@ def _plans(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
     return plans
 
 
-def _filters(value: str | Filter | None) -> str | None:
+def _filters(value: Filters) -> str | None:
     if value is None:
         return None
     text = _filter_text(value)
@@ -105,11 +126,13 @@ def _filter_text(value: object) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
-@frozen
-class MetricQuery:
+@frozen(init=False)
+class MetricQuery(Generic[E, S]):
     """One query: which metric, from when to when, in which intervals, for which part of the business.
 
-    Queries are values: frozen, hashable, equal if all their arguments are, and they can be pickled.
+    Queries are values: frozen, hashable, equal if all their arguments are, and they can be pickled. For type checkers
+    a query knows its entry and summary: ``MetricQuery("mrr", ...)`` is a ``MetricQuery[MRREntry, Summary]``, and a bare
+    ``MetricQuery`` is one of any metric.
 
     Args:
         metric: The name of a method of ``client.metrics``; dashes may stand for underscores.
@@ -141,6 +164,143 @@ class MetricQuery:
     geo: tuple[str, ...] | None = field(default=None, converter=_geo, kw_only=True)
     plans: tuple[str, ...] | None = field(default=None, converter=_plans, kw_only=True)
     filters: str | None = field(default=None, converter=_filters, kw_only=True)
+
+    # One signature for each metric, so that type checkers know its entry; the last one is for any of them.
+
+    @overload
+    def __init__(
+        self: "MetricQuery[MRREntry, Summary]",
+        metric: Literal["mrr"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[ARREntry, Summary]",
+        metric: Literal["arr"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[ARPAEntry, Summary]",
+        metric: Literal["arpa"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[ASPEntry, Summary]",
+        metric: Literal["asp"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[CustomerCountEntry, Summary]",
+        metric: Literal["customer_count", "customer-count"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[CustomerChurnRateEntry, Summary]",
+        metric: Literal["customer_churn_rate", "customer-churn-rate"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[MRRChurnRateEntry, Summary]",
+        metric: Literal["mrr_churn_rate", "mrr-churn-rate"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[LTVEntry, Summary]",
+        metric: Literal["ltv"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[KeyMetricsEntry, KeyMetricsSummary | None]",
+        metric: Literal["all"],
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "MetricQuery[MetricEntry, Summary | KeyMetricsSummary | None]",
+        metric: MetricName | DashedName,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        metric: MetricName | DashedName,
+        start_date: Day,
+        end_date: Day,
+        *,
+        interval: Interval = "month",
+        geo: Texts = None,
+        plans: Texts = None,
+        filters: Filters = None,
+    ) -> None:
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue] - made by attrs
+            metric, start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
+        )
 
     def __attrs_post_init__(self) -> None:
         if self.end_date < self.start_date:

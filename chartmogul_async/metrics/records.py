@@ -15,18 +15,13 @@ Source: https://dev.chartmogul.com/reference/metrics/all and the pages of the ot
 # Annotations are evaluated here, not postponed: postponed ones would be looked up in the module that ``__module__``
 # names, and the top of the package does not contain ``date``.
 
-from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic
 
 from attrs import field, frozen
-
-from chartmogul_async.metrics.query import MetricName, MetricQuery
+from typing_extensions import TypeVar
 
 Money = int | float
-
-E = TypeVar("E")
-S = TypeVar("S")
 
 _STOCK_CENTS = {"unit": "cents", "kind": "stock"}
 _FLOW_CENTS = {"unit": "cents", "kind": "flow"}
@@ -35,7 +30,20 @@ _COUNT = {"unit": "count", "kind": "stock"}
 
 
 @frozen(weakref_slot=False)
-class MRREntry:
+class MetricEntry:
+    """What the entries of all metrics have in common.
+
+    Attributes:
+        date: The last day of the interval, or of the part of it that was asked for.
+    """
+
+    __module__ = "chartmogul_async"
+
+    date: date
+
+
+@frozen(weakref_slot=False)
+class MRREntry(MetricEntry):
     """Monthly recurring revenue as at ``date``, and its movements during the interval (losses are negative).
 
     The movements are None in responses of the closed beta.
@@ -43,7 +51,6 @@ class MRREntry:
 
     __module__ = "chartmogul_async"
 
-    date: date
     mrr: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
     mrr_new_business: Money | None = field(default=None, metadata=_FLOW_CENTS)
@@ -54,84 +61,77 @@ class MRREntry:
 
 
 @frozen(weakref_slot=False)
-class ARREntry:
+class ARREntry(MetricEntry):
     """Annual run rate as at ``date``: twelve times the MRR."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     arr: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class ARPAEntry:
+class ARPAEntry(MetricEntry):
     """Average revenue per account and month, as at ``date``."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     arpa: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class ASPEntry:
+class ASPEntry(MetricEntry):
     """Average sale price of the interval that ends at ``date``; 0 if there were no sales."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     asp: Money = field(metadata=_FLOW_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class CustomerCountEntry:
+class CustomerCountEntry(MetricEntry):
     """Active customers as at ``date``. The closed beta called the field ``customer-count``."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     customers: int = field(metadata={**_COUNT, "old_key": "customer-count"})
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class CustomerChurnRateEntry:
+class CustomerChurnRateEntry(MetricEntry):
     """Share of the customers lost in the interval that ends at ``date``, in percent."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     customer_churn_rate: float = field(metadata=_PERCENT)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class MRRChurnRateEntry:
+class MRRChurnRateEntry(MetricEntry):
     """Net share of the MRR lost in the interval that ends at ``date``, in percent; negative when it grew."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     mrr_churn_rate: float = field(metadata=_PERCENT)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class LTVEntry:
+class LTVEntry(MetricEntry):
     """Customer lifetime value as at ``date``; 0 while there is no churn."""
 
     __module__ = "chartmogul_async"
 
-    date: date
     ltv: Money = field(metadata=_STOCK_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
 @frozen(weakref_slot=False)
-class KeyMetricsEntry:
+class KeyMetricsEntry(MetricEntry):
     """All eight key metrics of one interval, each with its change since the previous entry.
 
     Churn rates, ASP and LTV are monthly figures: on daily entries they keep their month's value.
@@ -139,7 +139,6 @@ class KeyMetricsEntry:
 
     __module__ = "chartmogul_async"
 
-    date: date
     mrr: Money = field(metadata=_STOCK_CENTS)
     arr: Money = field(metadata=_STOCK_CENTS)
     customer_churn_rate: float = field(metadata=_PERCENT)
@@ -205,6 +204,16 @@ class KeyMetricsSummary:
     arpa_percentage_change: float = field(metadata=_PERCENT)
 
 
+# Bare ``Series``, ``MetricQuery`` and ``Outcome`` are those of any metric.
+E = TypeVar("E", bound=MetricEntry, default=MetricEntry, covariant=True)
+S = TypeVar(
+    "S",
+    bound=Summary | KeyMetricsSummary | None,
+    default=Summary | KeyMetricsSummary | None,
+    covariant=True,
+)
+
+
 @frozen
 class MetricResponse(Generic[E, S]):
     """One response of a metrics endpoint."""
@@ -219,47 +228,3 @@ class KeyMetricsResponse(MetricResponse[KeyMetricsEntry, KeyMetricsSummary | Non
 
     entries: tuple[KeyMetricsEntry, ...]
     summary: KeyMetricsSummary | None = None
-
-
-@frozen
-class Series(Sequence[E], Generic[E, S]):
-    """The entries of one query, oldest first, with the summary: a frozen sequence.
-
-    Attributes:
-        entries: One record for each interval.
-        summary: The figures *now*; None for ``/metrics/all`` of the closed beta.
-        query: The query that this is the result of.
-    """
-
-    __module__ = "chartmogul_async"
-
-    entries: tuple[E, ...]
-    summary: S
-    query: MetricQuery
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[E]:
-        return iter(self.entries)
-
-    @overload
-    def __getitem__(self, index: int) -> E: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[E, ...]: ...
-    def __getitem__(self, index: int | slice) -> E | tuple[E, ...]:
-        return self.entries[index]
-
-
-RESPONSES: dict[MetricName, type[MetricResponse[Any, Any]]] = {
-    "all": KeyMetricsResponse,
-    "mrr": MetricResponse[MRREntry, Summary],
-    "arr": MetricResponse[ARREntry, Summary],
-    "arpa": MetricResponse[ARPAEntry, Summary],
-    "asp": MetricResponse[ASPEntry, Summary],
-    "customer_count": MetricResponse[CustomerCountEntry, Summary],
-    "customer_churn_rate": MetricResponse[CustomerChurnRateEntry, Summary],
-    "mrr_churn_rate": MetricResponse[MRRChurnRateEntry, Summary],
-    "ltv": MetricResponse[LTVEntry, Summary],
-}
-"""The class of each endpoint's response."""

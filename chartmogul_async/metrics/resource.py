@@ -4,51 +4,46 @@ The nine signatures and docstrings are written out, so that editors and ``help(c
 parameter: the file is long and has nothing to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from datetime import date
-from typing import TYPE_CHECKING, Any
 
 from chartmogul_async.checks import instance_of
 from chartmogul_async.intervals import Interval
-from chartmogul_async.metrics.query import MetricQuery
+from chartmogul_async.metrics.outcome import Outcome
+from chartmogul_async.metrics.query import Day, Filters, MetricQuery, Texts
 from chartmogul_async.metrics.records import (
     ARPAEntry,
     ARREntry,
     ASPEntry,
     CustomerChurnRateEntry,
     CustomerCountEntry,
+    E,
     KeyMetricsEntry,
     KeyMetricsSummary,
     LTVEntry,
     MRRChurnRateEntry,
     MRREntry,
-    Series,
+    S,
     Summary,
 )
+from chartmogul_async.metrics.series import Series
 from chartmogul_async.metrics.slices import RangeFetcher, Slices
-from chartmogul_async.metrics.stream import Outcome, Outcomes, fetch_outcomes, many_queries
+from chartmogul_async.metrics.stream import Outcomes, fetch_outcomes, many_queries
 from chartmogul_async.transport.session import Session
-
-if TYPE_CHECKING:
-    from chartmogul_async.cfl import Filter
-
-Day = str | date
-Texts = str | Iterable[str] | None
 
 
 class Metrics:
     """The nine metrics endpoints.
 
-    Every method takes the same arguments and raises the same errors. The result is that of one undivided request:
-    where two slices overlap they must agree, or the range is fetched again as one. A change of the account between two
-    responses that touches no overlap cannot be seen.
+    Every method takes the same arguments and raises the same errors. Where two slices overlap they must agree, or the
+    range is fetched again as one. So the result is that of one undivided request, unless the account changes between
+    two responses where no slices overlap, which cannot be seen.
 
     It is not documented which days a monthly figure on an entry of a day or a week covers (both churn rates; these, LTV
     and ASP on ``all``). Slices of such ranges ask for so many days more that it makes no difference whether that is
     the part of the month that lies in the range, the month up to the entry, or the last 30 days.
     """
+
+    __module__ = "chartmogul_async"
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -62,7 +57,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[KeyMetricsEntry, KeyMetricsSummary | None]:
         """All eight key metrics: MRR, ARR, ARPA, ASP, customers, both churn rates, LTV.
@@ -98,7 +93,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[MRREntry, Summary]:
         """Monthly recurring revenue and its movements (cents).
@@ -133,7 +128,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[ARREntry, Summary]:
         """Annual run rate (cents).
@@ -168,7 +163,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[ARPAEntry, Summary]:
         """Average revenue per account (cents a month).
@@ -203,7 +198,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[ASPEntry, Summary]:
         """Average sale price (cents); months, quarters and years only.
@@ -238,7 +233,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[CustomerCountEntry, Summary]:
         """Number of active customers.
@@ -275,7 +270,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[CustomerChurnRateEntry, Summary]:
         """Share of the customers lost (percent).
@@ -312,7 +307,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[MRRChurnRateEntry, Summary]:
         """Net share of the MRR lost (percent; negative when it grew).
@@ -349,7 +344,7 @@ class Metrics:
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
-        filters: str | Filter | None = None,
+        filters: Filters = None,
         slices: Slices = None,
     ) -> Series[LTVEntry, Summary]:
         """Customer lifetime value (cents); always monthly, whatever ``interval`` says.
@@ -376,7 +371,7 @@ class Metrics:
         query = MetricQuery("ltv", start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
         return await self._ranges.fetch(query, slices)
 
-    async def fetch(self, query: MetricQuery, *, slices: Slices = None) -> Series[Any, Any]:
+    async def fetch(self, query: MetricQuery[E, S], *, slices: Slices = None) -> Series[E, S]:
         """Fetch a query that was made before.
 
         Args:
@@ -393,7 +388,7 @@ class Metrics:
         instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
         return await self._ranges.fetch(query, slices)
 
-    async def fetch_all(self, queries: Iterable[MetricQuery]) -> tuple[Outcome, ...]:
+    async def fetch_all(self, queries: Iterable[MetricQuery[E, S]]) -> tuple[Outcome[E, S], ...]:
         """Fetch many queries, a few at a time, and give all outcomes at once, failures included.
 
         It leaves nothing open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at
@@ -411,7 +406,7 @@ class Metrics:
         """
         return await fetch_outcomes(many_queries(queries), self.fetch, self._session.throttle.parallel)
 
-    def stream(self, queries: Iterable[MetricQuery]) -> Outcomes:
+    def stream(self, queries: Iterable[MetricQuery[E, S]]) -> Outcomes[E, S]:
         """Fetch many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
 
         ::

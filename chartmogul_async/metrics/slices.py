@@ -24,7 +24,8 @@ from chartmogul_async.events import SlicesDisagreed
 from chartmogul_async.intervals import Slice, WeekStart
 from chartmogul_async.metrics.joining import have_one_summary, joined
 from chartmogul_async.metrics.query import MetricQuery
-from chartmogul_async.metrics.records import RESPONSES, MetricResponse, Series
+from chartmogul_async.metrics.records import E, MetricResponse, S
+from chartmogul_async.metrics.series import RESPONSES, Series
 from chartmogul_async.metrics.tasks import run_all
 from chartmogul_async.metrics.weeks import WeekLookup
 from chartmogul_async.transport.session import Session
@@ -54,7 +55,7 @@ class RangeFetcher:
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}
 
-    async def fetch(self, query: MetricQuery, slices: Slices) -> Series[Any, Any]:
+    async def fetch(self, query: MetricQuery[E, S], slices: Slices) -> Series[E, S]:
         """Fetch a query as one series.
 
         Args:
@@ -62,7 +63,8 @@ class RangeFetcher:
             slices: How many requests: None chooses, ``"interval"`` means one for each interval.
 
         Returns:
-            The series, the same as from one undivided request.
+            The series: that of one undivided request, unless the account changed between two responses and no
+            overlap shows it.
 
         Raises:
             ArgumentError: ``slices`` is not one of the possible values.
@@ -114,7 +116,7 @@ class RangeFetcher:
 
     async def _plan(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
         """The slices of a range; none if it is fetched undivided."""
-        if slices is not None and slices != "interval":
+        if slices is not None and not (isinstance(slices, str) and slices == "interval"):
             positive_integer("slices", slices, ', None or "interval"')
         if self._number_of_slices(query, slices) == 1:
             return ()
@@ -142,7 +144,7 @@ class RangeFetcher:
         if worth < 2 or self._is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.throttle.free_slots(self._planned)))
+        return max(1, min(worth, self._session.free_slots(self._planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""

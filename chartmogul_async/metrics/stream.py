@@ -3,60 +3,27 @@
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Generic, Literal, NoReturn, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import frozen
 
 from chartmogul_async.checks import instance_of, shown
 from chartmogul_async.errors import ArgumentError, ChartMogulError, StateError
+from chartmogul_async.metrics.outcome import Failure, Outcome, Success
 from chartmogul_async.metrics.query import MetricQuery
-from chartmogul_async.metrics.records import Series
+from chartmogul_async.metrics.records import E, S
+from chartmogul_async.metrics.series import Series
 from chartmogul_async.metrics.tasks import bare_task_group, is_held_by_a_generator, run_all
 
-Fetch = Callable[[MetricQuery], Awaitable[Series[Any, Any]]]
+Fetch = Callable[[MetricQuery[E, S]], Awaitable[Series[E, S]]]
 
 _OPEN_IT = 'open the stream with "async with client.metrics.stream(queries) as outcomes:"'
 _READ_IT = f'{_OPEN_IT} and read "async for outcome in outcomes:" inside the block'
 
 
-@frozen
-class Outcome:
-    """The outcome of one query among many.
-
-    Attributes:
-        query: The query.
-        series: Its result, None if it failed.
-        error: Its error, None if it succeeded; an ``ArgumentError`` if no request can be made from it.
-    """
-
-    __module__ = "chartmogul_async"
-
-    query: MetricQuery
-    series: Series[Any, Any] | None = None
-    error: ChartMogulError | ArgumentError | None = None
-
-    def result(self) -> Series[Any, Any]:
-        """Get the series, or raise the error.
-
-        Returns:
-            The series, if the query succeeded.
-
-        Raises:
-            ChartMogulError: The error, if it failed.
-            ArgumentError: The error, if no request can be made from the query.
-        """
-        if self.error is not None:
-            raise self.error
-        # An outcome has either a series or an error.
-        assert self.series is not None
-        return self.series
-
-
-class Outcomes:
+class Outcomes(Generic[E, S]):
     """The outcomes of many queries, each as it comes: what ``client.metrics.stream(queries)`` returns.
 
     It is an async context manager, and inside its block the async iterator of the outcomes::
@@ -70,15 +37,15 @@ class Outcomes:
 
     __module__ = "chartmogul_async"
 
-    def __init__(self, queries: Iterable[MetricQuery], fetch: Fetch, limit: int) -> None:
+    def __init__(self, queries: Iterable[MetricQuery[E, S]], fetch: Fetch[E, S], limit: int) -> None:
         # All workers share this iterator.
         self._pending = iter(queries)
         self._fetch = fetch
         self._limit = self._working = limit
         self._state: Literal["new", "open", "left"] = "new"
         self._block = self._work_in_progress()
-        self._send: MemoryObjectSendStream[Outcome]
-        self._receive: MemoryObjectReceiveStream[Outcome]
+        self._send: MemoryObjectSendStream[Outcome[E, S]]
+        self._receive: MemoryObjectReceiveStream[Outcome[E, S]]
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -102,7 +69,7 @@ class Outcomes:
         self._check_open()
         return self
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> Outcome[E, S]:
         self._check_open()
         try:
             return await self._receive.receive()
@@ -136,7 +103,7 @@ class Outcomes:
 
     @asynccontextmanager
     async def _work_in_progress(self) -> AsyncIterator[None]:
-        self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
+        self._send, self._receive = anyio.create_memory_object_stream[Outcome[E, S]](0)
         async with bare_task_group() as group:
             for _ in range(self._limit):
                 group.start_soon(self._work)
@@ -157,7 +124,9 @@ class Outcomes:
             self._send.close()
 
 
-async def fetch_outcomes(queries: Iterable[MetricQuery], fetch: Fetch, limit: int) -> tuple[Outcome, ...]:
+async def fetch_outcomes(
+    queries: Iterable[MetricQuery[E, S]], fetch: Fetch[E, S], limit: int
+) -> tuple[Outcome[E, S], ...]:
     """Fetch ``limit`` queries at a time, and give all outcomes at once.
 
     Args:
@@ -171,14 +140,17 @@ async def fetch_outcomes(queries: Iterable[MetricQuery], fetch: Fetch, limit: in
     Raises:
         ArgumentError: One of the queries is something else; nothing was sent.
     """
-    checked = [
+    asked = list(queries)
+    for index, query in enumerate(asked):
         instance_of(f"queries[{index}]", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
-        for index, query in enumerate(queries)
-    ]
-    return tuple(await run_all([partial(outcome_of, query, fetch) for query in checked], limit))
+
+    def call(query: MetricQuery[E, S]) -> Callable[[], Awaitable[Outcome[E, S]]]:
+        return lambda: outcome_of(query, fetch)
+
+    return tuple(await run_all([call(query) for query in asked], limit))
 
 
-async def outcome_of(query: MetricQuery, fetch: Fetch) -> Outcome:
+async def outcome_of(query: MetricQuery[E, S], fetch: Fetch[E, S]) -> Outcome[E, S]:
     """Fetch one query among many.
 
     Args:
@@ -193,12 +165,12 @@ async def outcome_of(query: MetricQuery, fetch: Fetch) -> Outcome:
     """
     # An ArgumentError is about this query, the only argument; a StateError concerns every query and is raised.
     try:
-        return Outcome(query, series=await fetch(query))
+        return Success(query, await fetch(query))
     except (ChartMogulError, ArgumentError) as error:
-        return Outcome(query, error=error)
+        return Failure(query, error)
 
 
-def many_queries(queries: Iterable[MetricQuery]) -> Iterable[MetricQuery]:
+def many_queries(queries: Iterable[MetricQuery[E, S]]) -> Iterable[MetricQuery[E, S]]:
     """Check that an argument can be many queries, without taking one.
 
     Args:
@@ -210,6 +182,6 @@ def many_queries(queries: Iterable[MetricQuery]) -> Iterable[MetricQuery]:
     Raises:
         ArgumentError: It is one query, or cannot be iterated over.
     """
-    if isinstance(queries, MetricQuery) or not isinstance(queries, Iterable):
+    if isinstance(queries, (MetricQuery, str, bytes)) or not isinstance(queries, Iterable):
         raise ArgumentError(f"queries must be an iterable of MetricQuery, such as a list, not {shown(queries)}")
     return queries

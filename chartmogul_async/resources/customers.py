@@ -1,15 +1,13 @@
 """``client.customers``: find customers by e-mail address."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import field, frozen
 
 from chartmogul_async.checks import encodable, instance_of, short_enough, shown
 from chartmogul_async.errors import ArgumentError, NotFoundError
-
-if TYPE_CHECKING:
-    from chartmogul_async.transport.session import Session
+from chartmogul_async.transport.session import Session
 
 Amount = int | float | None
 
@@ -17,6 +15,8 @@ Amount = int | float | None
 @frozen
 class Address:
     """A postal address, with the full names of country and state."""
+
+    __module__ = "chartmogul_async"
 
     country: str | None = None
     state: str | None = None
@@ -28,6 +28,8 @@ class Address:
 class CustomerAttributes:
     """Tags, custom attributes by their key, and attributes from the billing system."""
 
+    __module__ = "chartmogul_async"
+
     tags: tuple[str, ...] = ()
     custom: dict[str, Any] = field(factory=dict, hash=False)
     stripe: dict[str, Any] = field(factory=dict, hash=False)
@@ -36,6 +38,8 @@ class CustomerAttributes:
 @frozen
 class BetaSubscription:
     """A subscription, as part of a customer in responses of the closed beta."""
+
+    __module__ = "chartmogul_async"
 
     plan: str | None = None
     quantity: int | None = None
@@ -51,6 +55,8 @@ class BetaSubscription:
 @frozen
 class BetaActivity:
     """An activity, as part of a customer in responses of the closed beta."""
+
+    __module__ = "chartmogul_async"
 
     description: str | None = None
     activity_mrr: Amount = field(default=None, metadata={"text": True})
@@ -129,7 +135,9 @@ class _Page:
 class Customers:
     """The customers of the account."""
 
-    def __init__(self, session: "Session") -> None:
+    __module__ = "chartmogul_async"
+
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     async def search(self, email: str, *, with_associated_emails: bool = False) -> tuple[Customer, ...]:
@@ -160,9 +168,9 @@ class Customers:
         while True:
             try:
                 page = await self._session.fetch("/customers/search", params, _Page)
-            except NotFoundError:
+            except NotFoundError as error:
                 # On the first page this is how the API reports that there is no such customer.
-                if not seen:
+                if not seen and _is_about_the_email(error):
                     return ()
                 raise
             found += page.entries
@@ -174,3 +182,11 @@ class Customers:
                 )
             seen.add(page.cursor)
             params = params | {"cursor": page.cursor}
+
+
+def _is_about_the_email(error: NotFoundError) -> bool:
+    """Whether a 404 means that there is no such customer, and not that another server is behind ``base_url``.
+
+    The recorded message is "Can't find any customers with email: …", its parameter ``email``.
+    """
+    return error.param == "email" or "email" in error.message.lower()

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from attrs import evolve, frozen
 
-from chartmogul_async.checks import instance_of, non_negative_integer, one_of
+from chartmogul_async.checks import encodable, instance_of, integer, non_negative_integer, one_of
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox.records import COUNTRIES, PLANS, Booking, PricingPlan, Subscriber, deterministic_uuid
 from chartmogul_async.sandbox.simulation import simulate
@@ -67,14 +67,16 @@ class Company:
         today: date | None = None,
         week_start_on: WeekStart = "monday",
     ) -> None:
-        self.seed = seed
-        self.founded = instance_of("founded", founded, date)
-        self.today = datetime.now(UTC).date() if today is None else instance_of("today", today, date)
-        if founded > self.today:
-            raise ArgumentError(f"founded must be on or before today ({self.today}), not {founded}")
-        self.profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
+        self.seed: int = integer("seed", seed)
+        self.founded: date = _day("founded", founded)
+        self.today: date = datetime.now(UTC).date() if today is None else _day("today", today)
+        if self.founded > self.today:
+            raise ArgumentError(f"founded must be on or before today ({self.today}), not {self.founded}")
+        self.profile: Profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
         self.plans = PLANS
-        self.state = State(simulate(seed, non_negative_integer("customers", customers), founded, self.today))
+        self.state: State = State(
+            simulate(seed, non_negative_integer("customers", customers), self.founded, self.today)
+        )
 
     @property
     def customers(self) -> tuple[Subscriber, ...]:
@@ -93,6 +95,7 @@ class Company:
         Raises:
             ArgumentError: There is no such plan.
         """
+        instance_of("plan", name, str)
         for plan in self.plans:
             if name in names_of(plan):
                 return plan
@@ -111,6 +114,7 @@ class Company:
         Raises:
             ArgumentError: There is no such customer.
         """
+        instance_of("customer", identifier, str)
         for customer in self.customers:
             if identifier in (customer.uuid, customer.external_id, customer.email):
                 return customer
@@ -137,6 +141,9 @@ class Company:
                 before the founding or after today.
         """
         code = one_of("country", country, tuple(COUNTRIES))
+        for argument, text in {"email": email, "name": name}.items():
+            if text is not None:
+                encodable(argument, instance_of(argument, text, str))
         _, currency, city = COUNTRIES[code]
         booking = self._booking(on, plan, mrr)
         with _BOOKING:
@@ -186,9 +193,16 @@ class Company:
 
     def _booking(self, on: date, plan: str, mrr: int) -> Booking:
         non_negative_integer("mrr", mrr)
-        if not self.founded <= instance_of("on", on, date) <= self.today:
-            raise ArgumentError(f"on must be from {self.founded} (founded) to {self.today} (today), not {on}")
-        return Booking(on, self.plan(plan).uuid, mrr)
+        day = _day("on", on)
+        if not self.founded <= day <= self.today:
+            raise ArgumentError(f"on must be from {self.founded} (founded) to {self.today} (today), not {day}")
+        return Booking(day, self.plan(plan).uuid, mrr)
+
+
+def _day(name: str, value: object) -> date:
+    day = instance_of(name, value, date)
+    # A datetime is a date that cannot be compared with one.
+    return day.date() if isinstance(day, datetime) else day
 
 
 def names_of(plan: PricingPlan) -> tuple[str, ...]:

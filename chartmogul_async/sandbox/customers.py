@@ -12,6 +12,8 @@ from chartmogul_async.sandbox.response import Response, error_response, json_res
 
 # The default size of a page is also its maximum; a larger value is silently reduced.
 _PAGE_SIZE = 200
+# Digits of per_page; Python refuses to read very long integers.
+_MAX_DIGITS = 9
 
 SETTINGS: Mapping[str, object] = {
     "churn_recognition": "churn_at_time_of_cancelation",
@@ -53,20 +55,23 @@ def search(company: Company, query: Mapping[str, str]) -> Response:
     """Respond to a search for customers by e-mail address (compared without case), in pages.
 
     With ``with_associated_emails=true`` the address of a contact is found as well. A ``per_page`` that is not a
-    positive number counts as 200; an unknown cursor starts from the first page. The page numbers of the older API
-    vanish once a cursor is sent, as they do in the real one.
+    positive number counts as 200, and one of more than nine digits is refused; an unknown cursor starts from the first
+    page. The page numbers of the older API vanish once a cursor is sent, as they do in the real one.
 
     Args:
         company: The company.
         query: The parameters of the request.
 
     Returns:
-        A 200 with one page of customers, the longest-standing first; a 400 without ``email``; a 404 if no customer
-        has that address.
+        A 200 with one page of customers, the longest-standing first; a 400 without ``email`` or with too long a
+        ``per_page``; a 404 if no customer has that address.
     """
     email = query.get("email")
     if not email:
         return error_response(400, 'Parameter "email" is missing', "email")
+    per_page = query.get("per_page", "")
+    if len(per_page) > _MAX_DIGITS:
+        return error_response(400, 'Parameter "per_page" is too long', "per_page")
     with_contacts = query.get("with_associated_emails") == "true"
     wanted = email.casefold()
     found = [customer for customer in company.customers if wanted in _emails(customer, with_contacts)]
@@ -76,8 +81,7 @@ def search(company: Company, query: Mapping[str, str]) -> Response:
     cursors = [_cursor(customer) for customer in found]
     after = query.get("cursor", "")
     start = cursors.index(after) + 1 if after in cursors else 0
-    text = query.get("per_page", "")
-    size = min(int(text), _PAGE_SIZE) if text.isdecimal() and int(text) else _PAGE_SIZE
+    size = min(int(per_page), _PAGE_SIZE) if per_page.isdecimal() and int(per_page) else _PAGE_SIZE
     page = found[start : start + size]
     entries = [_customer_json(company, customer) for customer in page]
     has_more = start + size < len(found)

@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from chartmogul_async.checks import instance_of, integer_between, non_negative_integer, non_negative_number
+from chartmogul_async.checks import (
+    encodable,
+    finite_number,
+    instance_of,
+    integer,
+    integer_between,
+    non_negative_integer,
+    non_negative_number,
+    shown,
+)
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox.response import JSON, Response, to_json
 
@@ -63,17 +72,19 @@ class Fault:
             The fault.
 
         Raises:
-            ArgumentError: The code is not a status.
+            ArgumentError: The code is not a status, or another argument is of a wrong type.
         """
         integer_between("code", code, 100, 999)
+        if retry_after is not None and not isinstance(retry_after, str):
+            finite_number("retry_after", retry_after)
         if body is None and code >= 500:
             body = f"{code} {_REASONS.get(code, 'Error')}"
         elif body is None:
             body = {"code": code, "message": f"Refused with {code} by the sandbox, as requested", "param": None}
         headers = () if retry_after is None else (("retry-after", str(retry_after)),)
         if isinstance(body, str):
-            return cls("status", code, body.encode(), "text/plain; charset=utf-8", headers)
-        return cls("status", code, to_json(body), JSON, headers)
+            return cls("status", code, encodable("body", body).encode(), "text/plain; charset=utf-8", headers)
+        return cls("status", code, _checked_json(body), JSON, headers)
 
     @classmethod
     def reset(cls) -> Fault:
@@ -210,6 +221,14 @@ def _checked_after(after: int | None) -> int | None:
     return None if after is None else non_negative_integer("after", after, or_else=" or None")
 
 
+def _checked_json(body: object) -> bytes:
+    content = instance_of("body", body, Mapping, "{'message': 'No.'}")  # type: ignore[type-abstract]  # as isinstance
+    try:
+        return to_json(content)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"body must be a mapping that JSON can express, not {shown(body)}") from None
+
+
 def _with_duplicate_key(body: bytes) -> bytes:
     key, value = next(iter(json.loads(body).items()))
     return body[:-1] + b"," + to_json(key) + b":" + to_json(type(value)()) + b"}"
@@ -252,8 +271,9 @@ class Faults:
             The faults of the sequence.
 
         Raises:
-            ArgumentError: An argument is not a ``Fault``.
+            ArgumentError: One of ``faults`` is not a ``Fault``, or ``where`` is not a string.
         """
+        instance_of("where", where, str)
         for fault in faults:
             if fault is not None:
                 _check_fault("faults", fault)
@@ -272,8 +292,12 @@ class Faults:
             The random faults.
 
         Raises:
-            ArgumentError: A key is not a ``Fault``, a probability is negative, or their sum exceeds 1.
+            ArgumentError: A key is not a ``Fault``, a probability is negative, their sum exceeds 1, or another argument
+                is of a wrong type.
         """
+        instance_of("chances", chances, Mapping, "{Fault.reset(): 0.05}")  # type: ignore[type-abstract]  # as isinstance
+        integer("seed", seed)
+        instance_of("where", where, str)
         for fault, probability in chances.items():
             _check_fault("chances", fault)
             non_negative_number("chances", probability)
@@ -283,6 +307,7 @@ class Faults:
 
     def __add__(self, other: Faults) -> Faults:
         """The rules of both, in this order."""
+        instance_of("what is added to Faults", other, Faults)
         return Faults(self.rules + other.rules)
 
 

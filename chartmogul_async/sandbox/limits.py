@@ -127,7 +127,7 @@ class Limiter:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._work, self._minute = 0, 0.0
         self._counter = _counter_for(limits)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import islice
 
-from chartmogul_async.sandbox.company import Company
+from chartmogul_async.sandbox.company import Company, WeekStart
 from chartmogul_async.sandbox.figures import KEYS, Figures, Number, percentage_change
 from chartmogul_async.sandbox.ledger import Ledger, Timeline
 from chartmogul_async.sandbox.periods import INTERVALS, Interval, Period, periods
@@ -21,6 +22,8 @@ _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})([T ].*)?")
 _MAX_CACHED_BYTES = 50_000_000
 # The limit on cached selections exceeds the number of pairs of a plan and a country.
 _MAX_CACHED_SELECTIONS = 256
+# Other requests wait while the entries of one are computed, for half a second at most.
+_MAX_ENTRIES = 10_000
 
 Entry = dict[str, str | Number]
 Columns = dict[str, Sequence[str | Number]]
@@ -56,18 +59,19 @@ class MetricsEndpoints:
 
         Returns:
             A 200 with entries and summary. A 400 that names the parameter, if a date or interval is missing or
-            invalid, the start is after the end, or the CFL cannot be parsed. A 404 for an interval that the endpoint
-            does not have (average sale price by day or week, as in the recordings of 2016).
+            invalid, the start is after the end, there would be more than 10,000 entries, or the CFL cannot be parsed.
+            A 404 for an interval that the endpoint does not have (average sale price by day or week, as in the
+            recordings of 2016).
         """
         try:
             start, end = _range(query)
             interval = _interval(endpoint, query)
             selection = _selection(self.company, query)
+            if endpoint == "asp" and interval in ("day", "week"):
+                return error_response(404, f"Metric asp is not available by {interval}", "interval")
+            return self._cached(endpoint, start, end, interval, selection)
         except _ParameterError as error:
             return error_response(400, str(error), error.param)
-        if endpoint == "asp" and interval in ("day", "week"):
-            return error_response(404, f"Metric asp is not available by {interval}", "interval")
-        return self._cached(endpoint, start, end, interval, selection)
 
     def _cached(self, endpoint: str, start: date, end: date, interval: Interval, selection: Selection) -> Response:
         state = self.company.state
@@ -79,7 +83,7 @@ class MetricsEndpoints:
             if self._cached_bytes > _MAX_CACHED_BYTES:
                 self._cached_bytes, self._responses = 0, {}
             company = self.company
-            divided = list(periods(start, end, interval, company.profile.week_start_on))
+            divided = _divided(start, end, interval, company.profile.week_start_on)
             response = _compute(endpoint, self._figures_of(selection), divided, interval, company.today)
             self._responses[key] = response
             self._cached_bytes += len(response.body)
@@ -180,6 +184,14 @@ def _interval(endpoint: str, query: Mapping[str, str]) -> Interval:
         if interval == requested:
             return "month" if endpoint == "ltv" else interval
     raise _ParameterError("interval", f'Parameter "interval" is not one of {", ".join(INTERVALS)}: "{requested}"')
+
+
+def _divided(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Sequence[Period]:
+    divided = list(islice(periods(start, end, interval, week_start_on), _MAX_ENTRIES + 1))
+    if len(divided) > _MAX_ENTRIES:
+        message = f'Parameter "end-date" is too late: the sandbox gives at most {_MAX_ENTRIES} entries'
+        raise _ParameterError("end-date", message)
+    return divided
 
 
 def _selection(company: Company, query: Mapping[str, str]) -> Selection:

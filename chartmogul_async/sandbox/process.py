@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from chartmogul_async.sandbox.company import Company
 from chartmogul_async.sandbox.faults import Faults
 from chartmogul_async.sandbox.limits import Limits
-from chartmogul_async.sandbox.sandbox import Sandbox, check_options, check_port
+from chartmogul_async.sandbox.sandbox import Sandbox, check_address, check_options
 
 _CODE = "import sys; from chartmogul_async.sandbox.process import run_child; run_child(sys.stdin.buffer, sys.stdout)"
 # Seconds for the subprocess to end by itself before it is killed.
@@ -53,6 +53,7 @@ def serve_in_subprocess(
 
     Raises:
         ArgumentError: An argument is invalid.
+        ImportError: The extra is not installed.
         RuntimeError: The subprocess did not start; its stderr contains the reason.
     """
     options: dict[str, Any] = {
@@ -65,7 +66,10 @@ def serve_in_subprocess(
     }
     # Otherwise an invalid argument would only show as a failure of the subprocess.
     check_options(**options)
-    check_port(port)
+    check_address(host, port)
+    # Nor would a missing extra show where it is noticed.
+    from chartmogul_async.sandbox import server  # noqa: F401
+
     # The subprocess can import whatever this process can.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code

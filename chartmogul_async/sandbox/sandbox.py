@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
 from attrs import asdict, define, evolve, frozen
 
-from chartmogul_async.checks import instance_of, integer_between, non_negative_number
+from chartmogul_async.checks import instance_of, integer_between, non_negative_number, shown
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox.app import App
 from chartmogul_async.sandbox.company import Company
 from chartmogul_async.sandbox.customers import account, search
 from chartmogul_async.sandbox.exchange import Exchange, Request
 from chartmogul_async.sandbox.faults import FaultInjector, Faults
+from chartmogul_async.sandbox.hosts import is_host
 from chartmogul_async.sandbox.limits import Limiter, Limits, Refusal
 from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
-
-if TYPE_CHECKING:
-    from chartmogul_async.sandbox.transport import SandboxTransport
+from chartmogul_async.sandbox.transport import SandboxTransport
 
 
 @frozen
@@ -107,11 +105,11 @@ class Sandbox:
             latency=latency,
             latency_per_entry=latency_per_entry,
         )
-        self.company = Company() if company is None else company
+        self.company: Company = Company() if company is None else company
         self.api_key = api_key
         self.latency = latency
         self.latency_per_entry = latency_per_entry
-        self.app = App(self.exchange)
+        self.app: App = App(self.exchange)
         self._metrics = MetricsEndpoints(self.company)
         self._limiter = Limiter(limits)
         self._injector = FaultInjector(faults)
@@ -150,8 +148,6 @@ class Sandbox:
 
     def transport(self) -> SandboxTransport:
         """A transport for ``httpx.AsyncClient`` that responds in process."""
-        from chartmogul_async.sandbox.transport import SandboxTransport
-
         return SandboxTransport(self.exchange)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:
@@ -165,10 +161,11 @@ class Sandbox:
             A context manager: ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
 
         Raises:
-            ArgumentError: ``port`` is not a port.
-            OSError: The port is in use.
+            ArgumentError: ``host`` or ``port`` cannot be one.
+            ImportError: The extra is not installed.
+            OSError: The host has no such address, or the port is in use.
         """
-        check_port(port)
+        check_address(host, port)
         from chartmogul_async.sandbox.server import serve_in_thread
 
         return serve_in_thread(self, host, port)
@@ -182,10 +179,11 @@ class Sandbox:
             ready: Called with the URL, which ends in ``/v1``, as soon as the server accepts requests.
 
         Raises:
-            ArgumentError: ``port`` is not a port.
-            OSError: The port is in use.
+            ArgumentError: ``host`` or ``port`` cannot be one.
+            ImportError: The extra is not installed.
+            OSError: The host has no such address, or the port is in use.
         """
-        check_port(port)
+        check_address(host, port)
         from chartmogul_async.sandbox.server import run
 
         run(self, host, port, ready or str)
@@ -267,7 +265,8 @@ class Sandbox:
         scheme, _, credentials = authorization.partition(" ")
         try:
             user = base64.b64decode(credentials, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
+            # Not ASCII, not base64, or not UTF-8.
             return False
         return scheme.lower() == "basic" and user == self.api_key
 
@@ -289,12 +288,14 @@ def check_options(
     non_negative_number("latency_per_entry", latency_per_entry, of=" of seconds")
 
 
-def check_port(port: object) -> None:
-    """Check the port of a server.
+def check_address(host: object, port: object) -> None:
+    """Check the address of a server.
 
     Raises:
-        ArgumentError: It is not an integer from 0 to 65535.
+        ArgumentError: The host cannot be a name or an IP address, or the port is not an integer from 0 to 65535.
     """
+    if not isinstance(host, str) or not is_host(host):
+        raise ArgumentError(f"host must be a host name or an IP address such as '127.0.0.1', not {shown(host)}")
     integer_between("port", port, 0, 65_535)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from chartmogul_async.sandbox.company import names_of
 from chartmogul_async.sandbox.records import COUNTRIES, RATES, PricingPlan, Subscriber
@@ -22,6 +22,8 @@ _CLAUSE = re.compile(r"(?P<name>[\w.]+)~(?P<operator>[A-Z_]+)~(?P<values>.+)", r
 _AND = re.compile(r"~AND~(?=(?:[^']*'[^']*')*[^']*$)")
 _VALUE = re.compile(r"'([^']*)'|([^',]+)")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+# Each condition is evaluated for every subscriber, while other requests wait.
+_MAX_CONDITIONS = 100
 
 # IS and IS_NOT accept null only, so their set of values is empty.
 _SET_OPERATORS: Mapping[str, Callable[[frozenset[object], frozenset[object]], bool]] = {
@@ -52,6 +54,10 @@ class Clause:
     name: str
     operator: str
     values: tuple[str, ...] | tuple[Decimal, ...]
+    # Made once, since every subscriber is compared with it on every day of a change.
+    _set: frozenset[object] = field(
+        default=Factory(lambda self: frozenset(self.values), takes_self=True), init=False, eq=False, repr=False
+    )
 
     def matches(self, subscriber: Subscriber, mrr_by_plan: Mapping[str, int]) -> bool:
         """Whether a subscriber with these subscriptions matches.
@@ -71,7 +77,7 @@ class Clause:
             "plan": frozenset(mrr_by_plan),
             "mrr": frozenset({mrr}),
         }
-        return _SET_OPERATORS[self.operator](actual[self.name], frozenset(self.values))
+        return _SET_OPERATORS[self.operator](actual[self.name], self._set)
 
 
 @frozen
@@ -125,8 +131,10 @@ def select(plans: Iterable[PricingPlan], *, geo: str = "", plan_names: str = "",
         The selection; equal parameters written differently give equal selections.
 
     Raises:
-        FilterError: The filters cannot be parsed.
+        FilterError: The filters cannot be parsed, or have more than 100 conditions.
     """
+    if filters.count("~AND~") >= _MAX_CONDITIONS:
+        raise FilterError(f"A filter must have at most {_MAX_CONDITIONS} conditions")
     known = list(plans)
     countries = frozenset(code.strip().upper() for code in geo.split(",")) if geo else None
     selected = _uuids(known, plan_names.split(",")) if plan_names else None

@@ -6,17 +6,27 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+try:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ImportError:
+    raise ImportError(
+        "a server of the sandbox requires an extra; run: pip install 'chartmogul-async[sandbox]'", name="uvicorn"
+    ) from None
 
 from chartmogul_async.sandbox.app import RESET, App, Message, Receive, Send
+from chartmogul_async.sandbox.exchange import Exchange
+from chartmogul_async.sandbox.hosts import in_url, is_accepted
+from chartmogul_async.sandbox.response import Response, to_json
 
 # Seconds, a usual value for servers of such an API. Uvicorn's 5 would close connections that a slow client reuses.
 _KEEP_ALIVE = 75
+
+_MISDIRECTED = Response(421, to_json({"error": "The sandbox does not respond for this host, see --host"}))
 
 
 class Servable(Protocol):
@@ -48,7 +58,7 @@ class Server(uvicorn.Server):
     def __init__(self, sandbox: Servable, host: str, port: int, ready: Callable[[str], object]) -> None:
         super().__init__(
             uvicorn.Config(
-                sandbox.app,
+                _for_own_hosts(sandbox.app, host),
                 http=_protocol(sandbox.count_connection),
                 loop="asyncio",
                 ws="none",
@@ -64,7 +74,7 @@ class Server(uvicorn.Server):
         )
         self._ready = ready
         self._socket = _listening_socket(host, port)
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}/v1"
+        self.url: str = f"http://{in_url(host)}:{self._socket.getsockname()[1]}/v1"
 
     def listen(self) -> None:
         """Serve until stopped or, in the main thread, until a signal to end."""
@@ -93,15 +103,30 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     Without one, as ``socket.create_server`` makes it, asyncio leaves Nagle's algorithm on, and every response is 40 ms
     late.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    # A name such as localhost may have addresses of both kinds, and clients try the older kind as well.
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        listening.bind(address)
         listening.listen(2048)
     except OSError:
         listening.close()
         raise
     return listening
+
+
+def _for_own_hosts(app: App, listening_on: str) -> Callable[[Message, Receive, Send], Awaitable[None]]:
+    """The application for requests that are meant for this server; others reach neither the API nor its counters."""
+    refusing = App(lambda _, __: Exchange(_MISDIRECTED))
+
+    async def checked(scope: Message, receive: Receive, send: Send) -> None:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        chosen = app if is_accepted(hosts, listening_on) else refusing
+        await chosen(scope, receive, send)
+
+    return checked
 
 
 def _protocol(count_connection: Callable[[], None]) -> type[H11Protocol]:

@@ -2,7 +2,7 @@
 
 A general structurer calls a function for every value. The loop has the checks of all fields written out instead;
 attrs and cattrs compile their methods in the same way. It accepts only the usual form of each value: an object with
-any other value is passed to the ``exact`` structurer, which decides.
+any other value is passed to an ``exact`` structurer, which decides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNUSUAL: Mapping[Any, str] = {
 """For the type of a field, the condition under which the loop does not accept ``value``."""
 
 _LOOP = dedent("""\
-    def structure(objects):
+    def structure(objects, exact):
         records = []
         for each in objects:
             try:
@@ -44,7 +44,7 @@ _LOOP = dedent("""\
     {fields}
                 record.__class__ = cls
             except Exception:
-                record = exact(each, cls)
+                record = exact(each, len(records))
             records.append(record)
         return records
     """)
@@ -59,26 +59,30 @@ _FIELD = dedent("""\
 _FIELD_INDENT = " " * 12
 
 
-def bulk_structurer(
-    cls: type[Any], keys: Sequence[str], exact: Callable[[Any, Any], Any]
-) -> Callable[[list[Any]], list[Any]] | None:
+Exact = Callable[[Any, int], Any]
+"""Given an object with an unusual value and its index, it returns the record or raises."""
+
+Structurer = Callable[[list[Any], Exact], list[Any]]
+"""Turns a list of objects into records, with the function for those that have unusual values."""
+
+
+def bulk_structurer(cls: type[Any], keys: Sequence[str]) -> Structurer | None:
     """Compile a function that turns a list of JSON objects into records.
 
     Args:
         cls: A frozen attrs class whose annotations are resolved.
         keys: The key of each field in the JSON object, in the order of the fields.
-        exact: Structures one object that holds an unusual value: ``exact(value, cls)`` returns the record or raises.
 
     Returns:
-        The function, or None if the class has fields other than numbers and dates, or if making an instance does
-        more than to assign its fields.
+        The function, which is given the list and an ``exact`` structurer; None if the class has fields other than
+        numbers and dates, or if making an instance does more than to assign its fields.
     """
     fields = attrs.fields(cls)
     if hasattr(cls, "__attrs_post_init__") or not all(_is_plain(field) for field in fields):
         return None
     lines = "".join(_field_lines(field, key) for field, key in zip(fields, keys, strict=True))
     source = _LOOP.format(fields=indent(lines, _FIELD_INDENT).rstrip())
-    names = {"cls": cls, "writable": _writable(cls), "exact": exact, "parse_date": date.fromisoformat}
+    names = {"cls": cls, "writable": _writable(cls), "parse_date": date.fromisoformat}
     return _compiled(source, f"<chartmogul_async bulk structurer of {cls.__name__}>", names)
 
 
@@ -103,14 +107,13 @@ def _writable(cls: type[Any]) -> type[Any]:
         "__slots__": (),
         "__init__": object.__init__,
         "__setattr__": object.__setattr__,
-        "__delattr__": object.__delattr__,
     }
     return type(f"Writable{cls.__name__}", (cls,), namespace)
 
 
-def _compiled(source: str, file_name: str, names: dict[str, Any]) -> Callable[[list[Any]], list[Any]]:
+def _compiled(source: str, file_name: str, names: dict[str, Any]) -> Structurer:
     exec(compile(source, file_name, "exec"), names)  # noqa: S102 - attrs and cattrs make their functions the same way
     # Tracebacks and debuggers look up source lines here.
     linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
-    structure: Callable[[list[Any]], list[Any]] = names["structure"]
+    structure: Structurer = names["structure"]
     return structure

@@ -11,11 +11,13 @@ response, an ``old_key`` that it once had, and ``text`` if its number was once s
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
@@ -23,7 +25,8 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
 from chartmogul_async.errors import DecodeError
-from chartmogul_async.structuring.bulk import EXACT_BELOW, bulk_structurer
+from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
+from chartmogul_async.structuring.density import HARMLESS_SIZE, check_density, parse_int_for
 
 # The extra ``fast`` installs orjson.
 try:
@@ -34,8 +37,12 @@ except ImportError:
 T = TypeVar("T")
 
 _NUMBER = r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
-# The message names this many problems; DecodeError.problems contains all of them.
+# DecodeError.problems contains this many, since each takes more memory and time than the value that does not match;
+# the message names the first ones.
+_MAX_PROBLEMS = 100
 _MAX_PROBLEMS_IN_MESSAGE = 5
+# Objects that are structured one by one; a page of a list has 200 at most.
+_MAX_OBJECTS = 10_000
 
 
 def read(content: bytes, into: type[T]) -> T:
@@ -56,6 +63,8 @@ def read(content: bytes, into: type[T]) -> T:
     Raises:
         DecodeError: The body is not JSON, or does not match the class; each mismatch is named with its place.
     """
+    if len(content) > HARMLESS_SIZE:
+        check_density(content)
     if orjson is not None:
         with suppress(Exception):
             return _converter(detailed=False).structure(orjson.loads(content), into)
@@ -74,8 +83,10 @@ def decode(content: bytes) -> Any:
     Raises:
         DecodeError: The body is not JSON; NaN and Infinity are not JSON either.
     """
+    if len(content) > HARMLESS_SIZE:
+        check_density(content)
     try:
-        return json.loads(content, parse_constant=_refuse_constant)
+        return json.loads(content, parse_constant=_refuse_constant, parse_int=parse_int_for(content))
     except (ValueError, RecursionError) as error:
         problem = f"$: the body of {len(content)} bytes is {'not JSON' if content.strip() else 'empty'}"
         if isinstance(error, json.JSONDecodeError) and content.strip():
@@ -104,20 +115,26 @@ def structure(value: Any, into: type[T]) -> T:
     try:
         return _converter(detailed=True).structure(value, into)
     except Exception as error:  # noqa: BLE001 - each one becomes part of the message
-        problems = tuple(_problems_of(error, "$"))
+        problems = tuple(islice(_problems_of(error, "$"), _MAX_PROBLEMS + 1))
+    raise _mismatch(problems)
+
+
+def _mismatch(problems: tuple[str, ...]) -> DecodeError:
     message = "; ".join(problems[:_MAX_PROBLEMS_IN_MESSAGE])
-    if len(problems) > _MAX_PROBLEMS_IN_MESSAGE:
+    if len(problems) > _MAX_PROBLEMS:
+        message += "; and more"
+    elif len(problems) > _MAX_PROBLEMS_IN_MESSAGE:
         message += f"; and {len(problems) - _MAX_PROBLEMS_IN_MESSAGE} more"
-    raise DecodeError(message, problems=problems)
+    return DecodeError(message, problems=problems[:_MAX_PROBLEMS])
 
 
 def _problems_of(error: Exception, path: str) -> Iterator[str]:
     if isinstance(error, cattrs.ClassValidationError):
         for inner, note in error.group_exceptions()[0]:
             yield from _problems_of(inner, f"{path}.{_key_of(error.cl, note.name)}")
-    elif isinstance(error, cattrs.IterableValidationError):
-        for inner, at in error.group_exceptions()[0]:
-            yield from _problems_of(inner, f"{path}[{at.index}]")
+    elif isinstance(error, _Mismatches):
+        for index, inner in error.found:
+            yield from _problems_of(inner, f"{path}[{index}]")
     else:
         yield f"{path}: {'missing' if isinstance(error, KeyError) else error}"
 
@@ -166,18 +183,60 @@ def _is_tuple(cls: Any) -> bool:
 
 def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     item = get_args(cls)[0]
-    as_list = converter.get_structure_hook(list[item])  # type: ignore[valid-type]  # a type made at run time
-    in_bulk = None
-    if not converter.detailed_validation and _is_class(item):
-        keys = [_key_of(item, field.name) for field in attrs.fields(item)]
-        in_bulk = bulk_structurer(item, keys, exact=converter.get_structure_hook(item))
+    structure_item = converter.get_structure_hook(item)
+    structure_all = None
+    if _is_class(item):
+        structure_all = bulk_structurer(item, [_key_of(item, field.name) for field in attrs.fields(item)])
+    most = math.inf if structure_all or not _is_class(item) else _MAX_OBJECTS
+    structure_all = structure_all or _one_by_one
+
+    def exact(value: Any, _: int) -> Any:
+        return structure_item(value, item)
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise TypeError(f"expected list, got {_type_name(value)}")
-        return tuple(as_list(value, list) if in_bulk is None else in_bulk(value))
+        if len(value) > most:
+            raise TypeError(f"expected a list of at most {most} objects, got {len(value)}")
+        if not converter.detailed_validation:
+            return tuple(structure_all(value, exact))
+        mismatches = _Mismatches()
+        records = mismatches.collect(value, structure_all, exact)
+        if mismatches.found:
+            raise mismatches
+        return tuple(records)
 
     return hook
+
+
+def _one_by_one(objects: list[Any], exact: Exact) -> list[Any]:
+    return [exact(each, index) for index, each in enumerate(objects)]
+
+
+class _Mismatches(Exception):  # noqa: N818 - several errors, not one
+    """What does not match in a list, up to the number of problems that are reported.
+
+    Attributes:
+        found: The index and the error of each object that does not match.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[int, Exception]] = []
+        self._problems = 0
+
+    def collect(self, objects: list[Any], structure_all: Structurer, exact: Exact) -> list[Any]:
+        def note(value: Any, index: int) -> Any:
+            try:
+                return exact(value, index)
+            except Exception as error:  # noqa: BLE001 - each one becomes part of the message
+                self.found.append((index, error))
+                self._problems += sum(1 for _ in _problems_of(error, ""))
+                if self._problems > _MAX_PROBLEMS:
+                    raise self from None
+                return None
+
+        return structure_all(objects, note)
 
 
 # --- single values -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import httpx
 
 from chartmogul_async.errors import DecodeError
+from chartmogul_async.structuring.error_bodies import LARGEST_ERROR_BODY
 
 LARGEST_BODY = 64 * 2**20
 """Bytes; a hundred thousand days of all metrics are 45 million."""
@@ -20,12 +21,15 @@ _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 _EITHER_HEADER = 32 + zlib.MAX_WBITS
 _GZIP_HEADER = 16 + zlib.MAX_WBITS
 _CHUNK = 2**16
-# Members of a body; each costs time, however small it is.
+# Members of a body, and chunks if they are small on average; each costs time, however small it is.
 _MOST_MEMBERS = 10_000
+_MOST_SMALL_CHUNKS = 10_000
+# Bytes.
+_SMALL_CHUNK = 16
 
 
 async def with_whole_body(response: httpx.Response) -> httpx.Response:
-    """Read a response to its end.
+    """Read a response to its end, or as much of an error response as is read at all.
 
     The given response is closed on every path. A body in an encoding other than gzip and deflate is left as it is.
 
@@ -33,65 +37,83 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         response: A response whose body was not read yet.
 
     Returns:
-        The same response with its body in memory.
+        The same response with its body in memory. If that of an error response is longer than ``LARGEST_ERROR_BODY``,
+        it has one byte more, and the rest was neither received nor decompressed.
 
     Raises:
         DecodeError: The body is too large.
         httpx.DecodingError: The body cannot be decompressed.
     """
+    limit = LARGEST_BODY if response.is_success else LARGEST_ERROR_BODY
     try:
-        body = await _collected(response)
+        body = await _collected(response, limit)
     finally:
         await response.aclose()
     headers, encoding = response.headers, response.headers.get("content-encoding")
+    problem = None
     if encoding is not None:
-        if encoding.strip().lower() in _COMPRESSED and body:
-            body = _decompressed(body, response)
+        # The beginning of a longer body may be too little to be decompressed.
+        if encoding.strip().lower() in _COMPRESSED and 0 < len(body) <= limit:
+            try:
+                body = b"".join(_members(body, limit))
+            except zlib.error as error:
+                problem = str(error)
         # Without this header httpx does not decompress the body itself, which would have no limit ("gzip, gzip").
         headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
+    if problem is not None:
+        # The traceback must not keep the body.
+        body = b""
+        raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
+    if len(body) > limit and response.is_success:
+        body = b""
+        raise _unread(response, f"is larger than {limit} bytes")
     return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
 
 
-async def _collected(response: httpx.Response) -> bytes:
+async def _collected(response: httpx.Response, limit: int) -> bytes:
+    """The body, or the beginning of an error response's, which is one byte longer than the limit."""
     # An async transport gives an async stream.
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    body, size = bytearray(), 0
+    body, size, chunks, reason = bytearray(), 0, 0, None
     try:
         async for chunk in response.stream:
-            body += chunk
             size += len(chunk)
-            if size > LARGEST_BODY:
+            chunks += 1
+            if reason is not None and (size > 2 * limit or chunks > 2 * _MOST_SMALL_CHUNKS):
+                # A user's own transport may have a stream that goes on although it was closed.
+                break
+            if reason is None:
+                body += chunk
+                reason = _reason_to_stop(size, chunks, limit)
+            if reason is not None:
                 # A stream consists of nested generators. They end together when the innermost one fails, as it does
                 # on a closed connection; if the loop were left instead, each of them would have to be closed.
                 await response.aclose()
-                body.clear()
-            if size > 2 * LARGEST_BODY:
-                # A user's own transport may have a stream that goes on although it was closed.
-                break
+                del body[0 if response.is_success else limit + 1 :]
     except Exception:
-        if size <= LARGEST_BODY:
+        if reason is None:
+            # The caller may keep the error, and with its traceback what this function has in memory.
+            body.clear()
             raise
-    if size > LARGEST_BODY:
-        raise _too_large(response)
+    if reason is not None and (response.is_success or len(body) <= limit):
+        raise _unread(response, reason)
     return bytes(body)
 
 
-def _decompressed(body: bytes, response: httpx.Response) -> bytes:
-    try:
-        pieces = list(_members(body))
-    except zlib.error as error:
-        raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from None
-    if sum(map(len, pieces)) > LARGEST_BODY:
-        raise _too_large(response)
-    return b"".join(pieces)
+def _reason_to_stop(size: int, chunks: int, limit: int) -> str | None:
+    if size > limit:
+        return f"is larger than {limit} bytes"
+    if chunks > max(_MOST_SMALL_CHUNKS, size // _SMALL_CHUNK):
+        return f"came in more than {_MOST_SMALL_CHUNKS} chunks of less than {_SMALL_CHUNK} bytes on average"
+    return None
 
 
-def _members(body: bytes) -> Iterator[bytes]:
+def _members(body: bytes, limit: int) -> Iterator[bytes]:
     """The content of every member, piece by piece: gzip allows several, and zeros behind the last one.
 
-    It ends with the piece that exceeds the limit.
+    It ends one byte beyond the limit.
     """
-    decompressor, members, left = zlib.decompressobj(_EITHER_HEADER), 1, LARGEST_BODY
+    decompressor, members, left = zlib.decompressobj(_EITHER_HEADER), 1, limit + 1
     # What is behind the end of a member is copied, which takes long if it is much.
     for start in range(0, len(body), _CHUNK):
         chunk = body[start : start + _CHUNK]
@@ -102,17 +124,17 @@ def _members(body: bytes) -> Iterator[bytes]:
                 decompressor, members = zlib.decompressobj(_GZIP_HEADER), members + 1
             if members > _MOST_MEMBERS:
                 raise zlib.error(f"it has more than {_MOST_MEMBERS} members")
-            piece = decompressor.decompress(chunk, left + 1)
+            piece = decompressor.decompress(chunk, left)
             left -= len(piece)
             yield piece
-            if left < 0:
+            if not left:
                 return
             chunk = decompressor.unused_data
     if not decompressor.eof:
         raise zlib.error("it is incomplete")
 
 
-def _too_large(response: httpx.Response) -> DecodeError:
-    problem = f"$: the body is larger than {LARGEST_BODY} bytes, so no more was read"
+def _unread(response: httpx.Response, reason: str) -> DecodeError:
+    problem = f"$: the body {reason}, so no more was read"
     request_id = response.headers.get("x-request-id")
     return DecodeError(problem, response.status_code, request_id=request_id, problems=(problem,))

@@ -22,7 +22,7 @@ from chartmogul_async.errors import (
     StatusError,
     for_status,
 )
-from chartmogul_async.structuring.error_bodies import read_error_body
+from chartmogul_async.structuring.error_bodies import one_line, read_error_body
 from chartmogul_async.transport.retry_after import retry_after_of
 
 # What ends an exchange without a complete response. Beside httpx's own errors, these are what the layers below it
@@ -38,7 +38,8 @@ FAILURES = (
 )
 TIMEOUTS = (httpx.TimeoutException, TimeoutError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
-_QUOTATION = r"(?s):?\s*(bytearray\()?(?<!\w)b['\"].*"
+# The bytes that h11 quotes at the end of its messages.
+_QUOTATION = r"(bytearray\()?(?<!\w)b['\"]"
 
 
 def is_permanent(failure: Exception) -> bool:
@@ -51,7 +52,7 @@ def failure_error(failure: Exception) -> ChartMogulError:
     if isinstance(failure, DecodeError):
         return failure
     timed_out = isinstance(failure, TIMEOUTS)
-    reason = str(failure).strip() if timed_out else _reason_of(failure)
+    reason = one_line(str(failure)) if timed_out else _reason_of(failure)
     name = type(failure).__name__
     kind = RequestTimeoutError if timed_out else NetworkError
     error = kind(f"{name}: {reason}" if reason else name, is_permanent=is_permanent(failure))
@@ -75,8 +76,11 @@ def status_error(response: httpx.Response, secrets: Sequence[str]) -> StatusErro
 
 def _reason_of(error: Exception) -> str:
     """The text of an error, or else of the system's error below it, without the bytes that h11 quotes at the end."""
-    text = re.sub(_QUOTATION, "", str(error)).strip()
-    texts = (str(each).strip() for each in _causes(error) if isinstance(each, OSError))
+    # A proxy's own words may be as long as it likes.
+    text = one_line(str(error))
+    if quotation := re.search(_QUOTATION, text):
+        text = text[: quotation.start()].rstrip().removesuffix(":")
+    texts = (one_line(str(each)) for each in _causes(error) if isinstance(each, OSError))
     return text or next(filter(None, texts), "")
 
 

@@ -1,33 +1,44 @@
 """The socket of each connection, so that it is closed whatever happened to the connection.
 
 httpcore closes a socket whose TLS handshake failed, but forgets one whose handshake was cancelled, and one that a SOCKS
-proxy refused. Here the network backend that httpx's pool already has is wrapped: the wrapper keeps the bare stream
-below TLS and proxies, and closes it together with the pool. httpcore has no public name for that backend.
+proxy refused; anyio before 4.16 forgets one that is cancelled just after it was connected. Here httpx's pool is given a
+network backend that closes what it opened: the bare stream below TLS and proxies is kept, and closed together with
+the pool. httpx has no public way to hand in a backend.
 """
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Any
 
+import anyio
 import httpx
+from anyio.abc import SocketStream
+
+# Seconds after which the next address of a host is tried too, as RFC 8305 recommends.
+_NEXT_ADDRESS = 0.25
 
 
 class SocketKeepingBackend:
     """A network backend that opens one connection at a time, and can close it.
 
     Args:
-        backend: The one that opens the connections, httpcore's own.
+        backend: The one that opens the connections on trio, httpcore's own.
     """
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._stream: Any = None
 
-    async def connect_tcp(self, *args: Any, **options: Any) -> Any:
-        return await self._keep(self._backend.connect_tcp, *args, **options)
-
-    async def connect_unix_socket(self, *args: Any, **options: Any) -> Any:
-        return await self._keep(self._backend.connect_unix_socket, *args, **options)
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
+        # A pool of one connection closed the one before, which expired.
+        await self.aclose()
+        if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
+            self._stream = await _connect_on_asyncio(host, port, timeout)
+        else:
+            self._stream = await self._backend.connect_tcp(host, port, timeout, **options)
+        return self._stream
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
@@ -38,11 +49,27 @@ class SocketKeepingBackend:
             await self._stream.aclose()
             self._stream = None
 
-    async def _keep(self, connect: Any, *args: Any, **options: Any) -> Any:
-        # A pool of one connection closed the one before, which expired.
-        await self.aclose()
-        self._stream = await connect(*args, **options)
-        return self._stream
+
+async def _connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109
+    # Loaded with the first connection, since they load much.
+    import httpcore
+    from aiohappyeyeballs import start_connection
+    from httpcore._backends.anyio import AnyIOStream
+
+    try:
+        with anyio.fail_after(timeout):
+            addresses = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            connected = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
+            try:
+                return AnyIOStream(await SocketStream.from_socket(connected))
+            except BaseException:
+                connected.close()
+                raise
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout(str(error)) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        # uvloop raises RuntimeError, and anyio ValueError for a connection that is already lost.
+        raise httpcore.ConnectError(str(error)) from error
 
 
 def keep_socket(transport: httpx.AsyncBaseTransport) -> None:

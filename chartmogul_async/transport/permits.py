@@ -68,12 +68,12 @@ class Waiter:
     )
 
     def __init__(self, since: float, max_pause: float, paused_before: float, is_retry: bool) -> None:
-        self.event = anyio.Event()
-        self.deadline = anyio.current_effective_deadline()
-        self.since = since
-        self.max_pause = max_pause
-        self.paused_before = paused_before
-        self.is_retry = is_retry
+        self.event: anyio.Event = anyio.Event()
+        self.deadline: float = anyio.current_effective_deadline()
+        self.since: float = since
+        self.max_pause: float = max_pause
+        self.paused_before: float = paused_before
+        self.is_retry: bool = is_retry
         self.permit: Permit | None = None
         self.refusal: RateLimitError | None = None
         self._look_again_at = math.inf

@@ -26,7 +26,7 @@ RETRYABLE = frozenset({429, 500, 502, 503, 504, 520, 524})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 
-Outcome = httpx.Response | Exception
+AttemptOutcome = httpx.Response | Exception
 
 
 @frozen
@@ -80,7 +80,7 @@ class Attempts:
     _exchanging: float = 0.0
 
     # The latest attempt.
-    outcome: Outcome | None = None
+    outcome: AttemptOutcome | None = None
     _queued: float = 0.0
     _elapsed: float = 0.0
     _pause_left: float = 0.0
@@ -120,7 +120,7 @@ class Attempts:
         """Seconds that are left for pauses and exchanges."""
         return self._policy.total - self.waited - self._exchanging
 
-    def end(self, permit: Permit, outcome: Outcome) -> None:
+    def end(self, permit: Permit, outcome: AttemptOutcome) -> None:
         """An attempt is over."""
         self.number += 1
         self.waited += permit.paused

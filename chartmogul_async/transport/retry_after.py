@@ -13,6 +13,8 @@ import httpx
 _SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?"
 # Seconds of a day; the longest period that the API knows is a minute.
 _LONGEST = 86_400.0
+# Characters; a date in any of the forms of HTTP is shorter.
+_MAX_DATE = 100
 
 
 def retry_after_of(headers: httpx.Headers) -> float | None:
@@ -38,6 +40,8 @@ def retry_after_of(headers: httpx.Headers) -> float | None:
 
 
 def _moment(text: str) -> float | None:
+    if len(text) > _MAX_DATE:
+        return None
     try:
         moment = parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -6,7 +6,8 @@ waited) is added here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -16,15 +17,20 @@ import httpx
 
 from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
 from chartmogul_async.events import Event, OnEvent, report
+from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.converter import decode, read
-from chartmogul_async.structuring.error_bodies import error_in_success, masked
+from chartmogul_async.structuring.error_bodies import error_in_success, one_line
+from chartmogul_async.structuring.secrets import masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.permits import Permit
-from chartmogul_async.transport.retry import Attempts, Outcome, RetryPolicy
+from chartmogul_async.transport.retry import AttemptOutcome, Attempts, RetryPolicy
 from chartmogul_async.transport.retry_after import retry_after_of
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
+
+# Characters; the API's own have 36.
+_MAX_REQUEST_ID = 200
 
 
 class Session:
@@ -47,9 +53,9 @@ class Session:
     ) -> None:
         self._base_url = base_url
         self._base_path = httpx.URL(base_url).path.rstrip("/")
-        self._headers = httpx.Headers(headers)
+        self._headers = Secret(httpx.Headers(headers))
         self._timeout = timeout
-        self._secrets = secrets
+        self._secrets = Secret(tuple(secrets))
         self._policy = policy
         self.throttle = throttle
         self._connections = connections
@@ -64,27 +70,23 @@ class Session:
             ChartMogulError: What the exchange met, with its context.
             StateError: The client is closed, or belongs to another event loop.
         """
-        response, attempts = await self._respond(path, params, policy or self._policy)
-        try:
-            return read(response.content, into)
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            raise
+        return await self._fetched(path, params, policy or self._policy, partial(read, into=into))
 
     async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
         """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``."""
-        response, attempts = await self._respond(path, params, self._policy)
-        try:
-            return decode(response.content) if response.content.strip() else None
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            raise
+        return await self._fetched(
+            path, params, self._policy, lambda content: decode(content) if content.strip() else None
+        )
 
     def mismatch(self, path: str, problem: str) -> DecodeError:
         """The error for a response from this path whose records cannot be used, with the place and the reason."""
         error = DecodeError(problem, problems=(problem,))
         self._add_context(error, path, None)
         return error
+
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
+        return self.throttle._free_slots(taken)
 
     def report(self, event: Event) -> None:
         """Log an event, and hand it to the user's function."""
@@ -102,7 +104,7 @@ class Session:
             return
         self._is_closed = True
         if self._is_attached:
-            self.throttle.detach(self)
+            self.throttle._detach(self)
         await self._connections.aclose()
         self._check_loop()
 
@@ -118,6 +120,18 @@ class Session:
 
     # --- one call ------------------------------------------------------------------------------------------
 
+    async def _fetched(
+        self, path: str, params: Mapping[str, str], policy: RetryPolicy, structure: Callable[[bytes], T]
+    ) -> T:
+        response, attempts = await self._respond(path, params, policy)
+        try:
+            return structure(response.content)
+        except DecodeError as error:
+            self._add_context(error, path, attempts)
+            # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
+            del response, attempts
+            raise error.with_traceback(None) from None
+
     async def _respond(
         self, path: str, params: Mapping[str, str], policy: RetryPolicy
     ) -> tuple[httpx.Response, Attempts]:
@@ -127,10 +141,10 @@ class Session:
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await self.throttle.acquire(policy.total)
+            permit: Permit | None = await self.throttle._acquire(policy.total)
             attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
-                permit = permit or await self.throttle.acquire(attempts.budget(), is_retry=True)
+                permit = permit or await self.throttle._acquire(attempts.budget(), is_retry=True)
                 outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
                 attempts.end(permit, outcome)
                 permit = None
@@ -141,11 +155,11 @@ class Session:
             self._add_context(error, path, attempts)
             raise
 
-    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> Outcome:
+    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> AttemptOutcome:
         try:
             request = self._request(path, params, permit)
         except BaseException:
-            self.throttle.withdraw(permit)
+            self.throttle._withdraw(permit)
             raise
         status = retry_after = None
         given_up = True
@@ -157,13 +171,13 @@ class Session:
             given_up = isinstance(failure, TIMEOUTS)
             return failure
         finally:
-            for event in self.throttle.release(permit, status, retry_after, given_up and status is None):
+            for event in self.throttle._release(permit, status, retry_after, given_up and status is None):
                 self.report(event)
         return response
 
     def _attach(self) -> None:
         if not self._is_attached:
-            self.throttle.attach(self)
+            self.throttle._attach(self)
             self._is_attached = True
 
     def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
@@ -174,7 +188,7 @@ class Session:
         try:
             query = urlencode(params, quote_via=quote)
             url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
-            return httpx.Request("GET", url, headers=self._headers, extensions=extensions)
+            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
 
@@ -189,12 +203,15 @@ class Session:
     def _mask_request_id(self, response: httpx.Response) -> None:
         """Events and errors contain it, and a server may make it of what it was sent."""
         request_id = response.headers["x-request-id"]
-        if (safe := masked(request_id, self._secrets)) != request_id:
+        if (safe := self._safe_id(request_id)) != request_id:
             response.headers["x-request-id"] = safe
 
-    def _error(self, outcome: Outcome | None) -> ChartMogulError:
+    def _safe_id(self, request_id: str) -> str:
+        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
+
+    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
-            return status_error(outcome, self._secrets)
+            return status_error(outcome, self._secrets.revealed)
         # Tenacity always lets the first attempt happen.
         assert outcome is not None
         return failure_error(outcome)
@@ -203,7 +220,7 @@ class Session:
         error.method, error.url = "GET", self._base_url + path
         if error.request_id is not None:
             # The error of a body that is too large was made before the response came here.
-            error.request_id = masked(error.request_id, self._secrets)
+            error.request_id = self._safe_id(error.request_id)
         if attempts is None:
             # Refused in the queue before the first attempt, or noticed after the last one.
             return
@@ -212,6 +229,6 @@ class Session:
         response = attempts.outcome
         if error.status is None and isinstance(response, httpx.Response):
             error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
-            complaint = error_in_success(response.content, self._secrets) if response.is_success else None
+            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
             if complaint is not None:
                 error.message = f"the response contains an error, {complaint!r}; {error.message}"

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.pace import Pace
-from chartmogul_async.transport.window import RECENT, Start, Window
+from chartmogul_async.transport.window import Start, Window
 
 _TIMES = ("paused_at", "paused_until", "tested_at")
 _PACE_TIMES = ("refused_at", "grown_at", "even_until", "next_start")
@@ -97,7 +97,7 @@ def loads(content: bytes) -> AccountLimits:
     ]
     ends = struct.unpack_from(f"<{lingering}i", content, lingering_at)
     round_trips = struct.unpack_from(f"<{trips}H", content, lingering_at + 4 * lingering)
-    window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))), deque(maxlen=RECENT))
+    window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))))
     for trip in round_trips:
         window.learn_trip(trip / 1000)
     pace = Pace(numbers["per_second"], accepted=accepted, **_taken(floats, _PACE_TIMES + _PACE_NUMBERS))

@@ -1,8 +1,9 @@
 """One queue for all requests of an account: at most 40 in a second, at most 20 at once.
 
 ChartMogul allows 40 requests a second (beyond: 429) and 20 in parallel (beyond: 503), and of neither it is documented
-how it is counted. ``Throttle`` stays within both limits for every way of counting, and applies a refusal that
-comes all the same to every task of the account. What it knows is in ``limits``; here is the queue around it.
+how it is counted. ``Throttle`` stays within both limits for every way of counting that lets 40 start at once, and
+applies a refusal that comes all the same to every task of the account. What it knows is in ``limits``; here is the
+queue around it.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 """
@@ -30,25 +31,25 @@ class ThrottleStatistics:
 
     Attributes:
         admitted: Requests admitted so far.
-        waited: How many of them had to wait in the queue.
+        delayed: How many of them had to wait in the queue.
         waiting: How many wait now.
         in_flight: How many are in flight now.
         max_in_flight: How many may be; fewer than ``parallel`` after a 503.
-        paused_until: The end of the latest pause, on the event loop's clock; None if there was none.
-        paced_until: Until when requests are spaced evenly at least, likewise.
         per_second: How many requests may start in a second at present; fewer than allowed after refusals.
+        paused_for: Seconds for which no request is sent after a 429, 0 if requests are not paused.
+        paced_for: Seconds for which requests are still spaced evenly, at least; 0 if they need not be.
     """
 
     __module__ = "chartmogul_async"
 
     admitted: int
-    waited: int
+    delayed: int
     waiting: int
     in_flight: int
     max_in_flight: int
-    paused_until: float | None
-    paced_until: float | None
     per_second: float
+    paused_for: float
+    paced_for: float
 
 
 class Throttle:
@@ -77,7 +78,7 @@ class Throttle:
         per_second, parallel = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
         self._limits = AccountLimits(per_second, parallel)
         self._queue = Queue()
-        self._waited = 0
+        self._delayed = 0
 
         self._users: set[object] = set()
         self._loop: object = None
@@ -94,16 +95,16 @@ class Throttle:
         Returns:
             The figures of this moment.
         """
-        limits = self._limits
+        limits, now = self._limits, self._now()
         return ThrottleStatistics(
             admitted=limits.admitted,
-            waited=self._waited,
+            delayed=self._delayed,
             waiting=len(self._queue.waiters),
             in_flight=len(limits.in_flight),
             max_in_flight=limits.max_in_flight,
-            paused_until=_or_none(limits.paused_until),
-            paced_until=None if limits.pace is None else limits.pace.even_until,
             per_second=limits.per_second if limits.pace is None else limits.pace.rate,
+            paused_for=limits.pause_left(now),
+            paced_for=0.0 if limits.pace is None else max(0.0, limits.pace.even_until - now),
         )
 
     @property
@@ -128,7 +129,7 @@ class Throttle:
         if self._queue.waiters:
             self._admit_waiting()
 
-    def free_slots(self, taken: int = 0) -> int:
+    def _free_slots(self, taken: int = 0) -> int:
         """How many more requests could start immediately.
 
         Args:
@@ -142,7 +143,7 @@ class Throttle:
 
     # --- event loops ---------------------------------------------------------------------------------------
 
-    def attach(self, user: object) -> None:
+    def _attach(self, user: object) -> None:
         """Called by a client at its first request: from then on the throttle belongs to that event loop.
 
         Args:
@@ -166,7 +167,7 @@ class Throttle:
                 self._start_afresh()
         self._users.add(user)
 
-    def detach(self, user: object) -> None:
+    def _detach(self, user: object) -> None:
         """Called by a client when it closes, perhaps in another event loop.
 
         Args:
@@ -196,11 +197,17 @@ class Throttle:
         return permit.number in self._limits.in_flight and not self._is_elsewhere()
 
     def _is_elsewhere(self) -> bool:
-        """Whether the present call is of an event loop that ended, and is only being collected as garbage."""
+        """Whether this is not the throttle's event loop, as when a call of one that ended is collected as garbage."""
         try:
-            return self._loop is not None and anyio.lowlevel.current_token() != self._loop
-        except anyio.NoEventLoopError:
+            return self._loop not in (None, anyio.lowlevel.current_token())
+        except RuntimeError:
             return True
+
+    def _now(self) -> float:
+        """The time on the clock of the throttle's event loop, also where that is not running."""
+        if self._is_elsewhere():
+            return self._last_seen + time.monotonic() - self._last_seen_anywhere
+        return anyio.current_time()
 
     def _look_at_clocks(self) -> float:
         self._last_seen, self._last_seen_anywhere = anyio.current_time(), time.monotonic()
@@ -208,7 +215,7 @@ class Throttle:
 
     # --- the queue -----------------------------------------------------------------------------------------
 
-    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
+    async def _acquire(self, max_pause: float = math.inf, is_retry: bool = False) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``release``.
 
         Args:
@@ -224,11 +231,11 @@ class Throttle:
         """
         now = anyio.current_time()
         if not self._queue.waiters and (number := self._limits.admit(now)):
-            return Permit(self.mark_sent, number, now)
+            return Permit(self._mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
             if number := self._limits.admit(now, as_test=True):
-                return Permit(self.mark_sent, number, now)
+                return Permit(self._mark_sent, number, now)
             raise _rate_limited(f"another {pause:.0f} s", pause)
         waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry)
         self._queue.join(waiter)
@@ -259,9 +266,9 @@ class Throttle:
                 head.wake_at(limits.next_start(now))
                 return
             self._queue.leave(head)
-            self._waited += 1
+            self._delayed += 1
             paused = limits.fruitless_pauses(now, head.paused_before)
-            head.permit = Permit(self.mark_sent, number, now, now - head.since, paused, was_queued=True)
+            head.permit = Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True)
             head.event.set()
 
     def _head(self, now: float) -> Waiter | None:
@@ -273,11 +280,11 @@ class Throttle:
         self._queue.leave(waiter)
         if waiter.permit is not None:
             # Cancelled in the moment of its admission: nothing was sent.
-            self.withdraw(waiter.permit)
+            self._withdraw(waiter.permit)
         else:
             self._admit_waiting()
 
-    def withdraw(self, permit: Permit) -> None:
+    def _withdraw(self, permit: Permit) -> None:
         """Give back a permit whose request was never sent, so that it counts nowhere.
 
         Args:
@@ -285,10 +292,10 @@ class Throttle:
         """
         if self._is_pending(permit):
             self._limits.withdraw(permit.number)
-            self._waited -= permit.was_queued
+            self._delayed -= permit.was_queued
             self._admit_waiting()
 
-    def mark_sent(self, number: int, moment: float) -> None:
+    def _mark_sent(self, number: int, moment: float) -> None:
         """A request was written to its socket, or (at infinity) will be.
 
         Args:
@@ -300,7 +307,7 @@ class Throttle:
             # The head may know now when the window opens.
             self._admit_waiting()
 
-    def release(
+    def _release(
         self,
         permit: Permit,
         status: int | None = None,
@@ -360,7 +367,3 @@ def _has_ended(loop: object) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _or_none(moment: float) -> float | None:
-    return None if moment == -math.inf else moment

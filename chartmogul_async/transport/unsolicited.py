@@ -6,6 +6,7 @@ trio know about it, and none of them has a public method for it; data that is st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -22,24 +23,30 @@ def has_unsolicited_data(transport: httpx.AsyncBaseTransport, response: httpx.Re
         True if the connection must not be used again.
     """
     connections = getattr(getattr(transport, "_pool", None), "connections", ())
-    return any(map(_parser_has_data, connections)) or _stream_has_data(response.extensions.get("network_stream"))
+    if any(parser.trailing_data[0] for connection in connections if (parser := parser_of(connection))):
+        return True
+    return any(map(_holds_data, layers_of(response.extensions.get("network_stream"))))
 
 
-def _parser_has_data(connection: Any) -> bool:
+def parser_of(connection: Any) -> Any:
+    """The h11 connection below an entry of httpcore's pool; None where it has none."""
     while connection is not None and not hasattr(connection, "_h11_state"):
         # The connection through a proxy's tunnel is one level deeper.
         connection = getattr(connection, "_connection", None)
-    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001 - see above
+    return getattr(connection, "_h11_state", None)
 
 
-def _stream_has_data(stream: Any) -> bool:
-    """Whether any layer of a stream holds data: received by the event loop, still encrypted, or decrypted."""
+def layers_of(stream: Any) -> Iterator[Any]:
+    """The layers of a stream, the last one the socket's: of httpcore, of TLS, of anyio or trio."""
     while stream is not None:
-        decrypted = getattr(stream, "_ssl_object", None)
-        # The first name is anyio's, the second trio's.
-        encrypted = getattr(stream, "_read_bio", None) or getattr(stream, "_incoming", None)
-        received = getattr(getattr(stream, "_protocol", None), "read_queue", None)
-        if received or (encrypted is not None and encrypted.pending) or (decrypted is not None and decrypted.pending()):
-            return True
+        yield stream
         stream = getattr(stream, "_stream", None) or getattr(stream, "transport_stream", None)
-    return False
+
+
+def _holds_data(layer: Any) -> bool:
+    """Whether a layer holds data: received by the event loop, still encrypted, or decrypted."""
+    decrypted = getattr(layer, "_ssl_object", None)
+    # The first name is anyio's, the second trio's.
+    encrypted = getattr(layer, "_read_bio", None) or getattr(layer, "_incoming", None)
+    received = getattr(getattr(layer, "_protocol", None), "read_queue", None)
+    return bool(received or (encrypted is not None and encrypted.pending) or (decrypted and decrypted.pending()))

@@ -33,7 +33,7 @@ def test_every_query_has_an_outcome_failures_included() -> None:
         assert list(outcomes) == []
     assert found.keys() == {(country,) for country in COUNTRIES}
     assert isinstance(found["GB",].error, errors.NotFoundError)
-    assert found["US",].result()[0].mrr == 363819722
+    assert len(found["US",].result()) == 1
 
 
 def test_no_queries_give_no_outcomes() -> None:

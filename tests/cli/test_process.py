@@ -15,7 +15,7 @@ import pytest
 from chartmogul_async.sandbox import Sandbox
 from tests.cli.conftest import Run
 
-COMMAND = [sys.executable, "-m", "chartmogul_async.cli"]
+COMMAND = [sys.executable, "-m", "chartmogul_async"]
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
 TIMEOUT = 60
 
@@ -127,14 +127,44 @@ def test_without_click_the_error_is_one_line(process_environment: dict[str, str]
         [sys.executable, "-c", code], env=process_environment, capture_output=True, check=False, encoding="utf-8"
     )
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert ran.stderr.startswith("error: click not found; ")
     assert "pip install 'chartmogul-async[cli]'" in ran.stderr
 
 
 def test_running_the_package_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["chartmogul", "--version"])
     with pytest.raises(SystemExit, match="0"):
-        runpy.run_module("chartmogul_async.cli", run_name="__main__")
+        runpy.run_module("chartmogul_async", run_name="__main__")
     assert capsys.readouterr().out.startswith("chartmogul ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    ("args", "redirection", "code"),
+    [
+        (("sandbox", "--port", "0"), "> /dev/full", 7),
+        (("metrics", "ltv", *RANGE, "--interval", "year"), "2> /dev/full", 0),
+        (("sandbox", "--port", "0", "--host", "0.0.0.0"), "> /dev/full 2> /dev/full", 7),
+        ((), "2> /dev/full", 2),
+    ],
+)
+def test_notes_on_a_full_stderr_change_no_code(
+    process_environment: dict[str, str], args: tuple[str, ...], redirection: str, code: int
+) -> None:
+    assert in_shell(process_environment, redirection, *args).returncode == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+def test_arguments_that_are_not_unicode_are_invalid_usage(process_environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        [*COMMAND, "customers", "search", b"\xff@example.com"],
+        env=process_environment,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr.startswith(b"error: EMAIL must be valid Unicode")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows signals Ctrl-C differently")

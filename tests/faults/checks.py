@@ -65,6 +65,7 @@ class Fault:
         target: Where the server is.
         retry: The client's policy.
         stalled_phase: The phase that stalls, which gets a short timeout.
+        unpacked: Bytes of the response, unpacked, where its cost is measured.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Fault:
     target: OpenTarget = plain
     retry: RetryPolicy = TWICE
     stalled_phase: Literal["connect", "read"] | None = None
+    unpacked: int | None = None
 
     @property
     def is_transient(self) -> bool:

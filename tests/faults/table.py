@@ -29,6 +29,7 @@ from chartmogul_async.errors import (
 )
 from tests.clients import KEY
 from tests.faults.checks import NORMAL_ENTRIES, Fault
+from tests.faults.costly import COSTLY, MEGABYTE
 from tests.faults.server import (
     MARKER,
     NORMAL,
@@ -53,8 +54,6 @@ from tests.faults.targets import (
     unknown_host,
     unknown_proxy,
 )
-
-MEGABYTE = 2**20
 
 NORMAL_JSON = json.dumps(NORMAL_BODY).encode()
 HEAD, BODY = NORMAL_RESPONSE.split(b"\r\n\r\n")
@@ -297,7 +296,12 @@ STATUSES = [
         ValidationError,
         "half",
     ),
-    Fault("422 with a message of 1 MB", sends(response({"message": "long " * 2**18}, "422 ")), ValidationError, "long"),
+    Fault(
+        "422 with a message of 60 kB",
+        sends(response({"message": "long " * 12_000}, "422 ")),
+        ValidationError,
+        "long",
+    ),
     Fault(
         "401 with a request id in Latin-1",
         sends(response({"message": "No."}, "401 ", "X-Request-Id: caf\xe9 \xff")),
@@ -743,5 +747,5 @@ PROXIES = [
     ),
 ]
 
-TABLE = [*TOO_FAST, *STATUSES, *BODIES, *COMPRESSED_BODIES, *WIRE, *STALLS, *NOWHERE, *TLS, *PROXIES]
+TABLE = [*TOO_FAST, *STATUSES, *BODIES, *COMPRESSED_BODIES, *COSTLY, *WIRE, *STALLS, *NOWHERE, *TLS, *PROXIES]
 TAKE_A_SECOND = [*PAUSES, *TRICKLES]

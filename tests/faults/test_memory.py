@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.checks import Fault, check_fault
-from tests.faults.table import MEGABYTE, TOO_LARGE
+from tests.faults.costly import MEGABYTE
+from tests.faults.table import TOO_LARGE
 
 pytestmark = pytest.mark.sockets
 

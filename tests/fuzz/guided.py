@@ -16,12 +16,12 @@ atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["chartmogul_async", "cattrs", "email"]):
     from tests.fuzz.corpus import FINDINGS, HEADS, seeds
-    from tests.fuzz.mutations import mutated_json
+    from tests.fuzz.mutations import mutated_json, with_repetition
     from tests.fuzz.targets import TARGETS
 
 # Inputs have at most this many bytes.
-MAX_LENGTH = 4096
-# An input that takes more seconds is a finding.
+MAX_LENGTH = 16_384
+# An input that takes more seconds is a finding; one that takes more calls than its length allows is one much sooner.
 MAX_SECONDS = 10
 # The file names of functions that cattrs and the package compile at run time begin with one of these.
 COMPILED = ("<cattrs", "<chartmogul_async", "<string>")
@@ -30,6 +30,9 @@ COMPILED = ("<cattrs", "<chartmogul_async", "<string>")
 def fuzz(target: str, seconds: int) -> None:
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         random, head = Random(seed), HEADS[target]
+        if head and random.random() < 0.1:
+            data = data[:head] + with_repetition(data[head : longest // 10], random, random.randint(2, 200))
+            return data[:longest]
         if head and random.random() < 0.7:
             data = data[:head] + mutated_json(data[head:], random)
             return data[:longest]

@@ -51,6 +51,20 @@ def mutated_json(content: bytes, random: Random) -> bytes:
     return text.replace(json.dumps(_PLACEHOLDER), literal).encode("utf-8", "surrogatepass")
 
 
+def with_repetition(content: bytes, random: Random, times: int) -> bytes:
+    """The JSON with a long list or string in one of its places; bytes that are not JSON are repeated."""
+    try:
+        holder = [json.loads(content)]
+    except (ValueError, RecursionError):
+        return content * times
+    parent, key = _place(holder, random)
+    repeated = json.dumps(random.choice([parent[key], random.choice(VALUES)]))
+    parent[key] = _PLACEHOLDER
+    separator, begin, end = random.choice([(",", "[", "]"), ('","', '["', '"]'), ("", '"', '"')])
+    text = json.dumps(holder[0]).replace(json.dumps(_PLACEHOLDER), begin + separator.join([repeated] * times) + end)
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _change_one(holder: list[Any], random: Random) -> None:
     parent, key = _place(holder, random)
     match random.randrange(6):

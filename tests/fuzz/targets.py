@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -89,6 +90,7 @@ def check_decode_error(error: DecodeError) -> None:
     assert error.problems
     assert all(problem.startswith("$") for problem in error.problems)
     assert error.message.startswith(error.problems[0])
+    assert len(error.problems) <= 100
     # No problem quotes the body: the texts of the package are ASCII and short.
     assert all(problem.isascii() and len(problem) < 200 for problem in error.problems)
     assert error.__cause__ is None
@@ -113,7 +115,8 @@ def error_body_of(data: bytes) -> None:
 def check_error_body(body: ErrorBody) -> None:
     assert isinstance(body, ErrorBody)
     assert isinstance(body.message, str)
-    assert body.message.strip()
+    assert 0 < len(body.message.strip()) <= 500
+    assert len(body.details) <= 100
     assert body.param is None or isinstance(body.param, str)
     for detail in body.details:
         assert isinstance(detail, ErrorDetail)
@@ -131,8 +134,39 @@ def retry_after_from(data: bytes) -> None:
     assert seconds is None or (type(seconds) is float and 0.0 <= seconds <= MAX_WAIT)
 
 
+# --- work ----------------------------------------------------------------------------------------------------------
+
+# Calls of functions, those written in C included, for each byte of an input, and for any input at all. 100 mismatches
+# cost some 100 calls each, twice.
+CALLS_PER_BYTE = 4
+CALLS = 30_000
+
+
+def counted(target: Target) -> Target:
+    """The target, which also fails if it makes more calls than the length of its input allows."""
+
+    def run(data: bytes) -> None:
+        calls = 0
+
+        def count(frame: FrameType, event: str, argument: Any) -> None:
+            nonlocal calls
+            # The guided fuzzer adds calls of its own.
+            calls += event == "call" or (event == "c_call" and "atheris" not in (argument.__module__ or ""))
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            target(data)
+        finally:
+            sys.setprofile(before)
+        allowed = CALLS + CALLS_PER_BYTE * len(data)
+        assert calls <= allowed, f"{calls} calls for {len(data)} bytes"
+
+    return run
+
+
 TARGETS: dict[str, Target] = {
-    "structuring": structuring_of,
-    "error-bodies": error_body_of,
-    "retry-after": retry_after_from,
+    "structuring": counted(structuring_of),
+    "error-bodies": counted(error_body_of),
+    "retry-after": counted(retry_after_from),
 }

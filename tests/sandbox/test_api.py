@@ -54,6 +54,7 @@ def test_ping(sandbox: Sandbox) -> None:
         "Basic",
         "Basic !!!",
         "Basic /w==",
+        "Basic \xe9",
         "Basic " + b64encode(b"other:").decode(),
         KEY.replace("Basic", "Digest"),
     ],
@@ -187,6 +188,18 @@ def test_page_size(sandbox: Sandbox, requested: str, size: int) -> None:
     assert get(sandbox, f"/v1/customers/search?email=ann%2Bb@x.example&per_page={requested}")["per_page"] == size
 
 
+def test_a_page_size_of_5000_digits_is_refused(sandbox: Sandbox) -> None:
+    error = get(sandbox, f"/v1/customers/search?email=ann%2Bb@x.example&per_page={'9' * 5000}", 400)
+    assert (error["code"], error["param"]) == (400, "per_page")
+
+
+def test_the_longest_responses_and_filters(sandbox: Sandbox) -> None:
+    days = "start-date=2000-01-01&end-date=2027-05-18&interval=day"
+    assert len(get(sandbox, f"/v1/metrics/mrr?{days}")["entries"]) == 10_000
+    filters = "~AND~".join(["mrr~GT~5"] * 100)
+    assert get(sandbox, f"/v1/metrics/mrr?{RANGE}&filters={filters}")["entries"][0]["mrr"] == 100_00
+
+
 @pytest.mark.parametrize(
     ("query", "param", "text"),
     [
@@ -199,6 +212,8 @@ def test_page_size(sandbox: Sandbox, requested: str, size: int) -> None:
         ("start-date=2022-04-01&end-date=2022-03-31", "start-date", "after"),
         (RANGE + "&interval=days", "interval", "not one of"),
         (RANGE + "&filters=mrr%3E5", "filters", "not of the form"),
+        (RANGE + "&filters=" + "~AND~".join(["mrr~GT~5"] * 101), "filters", "at most 100 conditions"),
+        ("start-date=0001-01-01&end-date=9999-12-31&interval=day", "end-date", "at most 10000 entries"),
     ],
 )
 @pytest.mark.parametrize("endpoint", ["all", "mrr", "ltv"])

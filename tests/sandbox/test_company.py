@@ -89,6 +89,13 @@ def test_a_company_cannot_be_founded_after_today() -> None:
         Company(founded=date(2023, 1, 2), today=date(2023, 1, 1))
 
 
+def test_a_datetime_is_its_day() -> None:
+    company = Company(customers=0, founded=datetime(2022, 1, 1, 23), today=datetime(2022, 1, 31, 5))
+    assert (company.founded, company.today) == (date(2022, 1, 1), date(2022, 1, 31))
+    customer = company.add_customer(on=datetime(2022, 1, 31, 23), plan="support", mrr=5)
+    assert customer.bookings[0].on == date(2022, 1, 31)
+
+
 def test_prices_are_converted_at_a_fixed_rate() -> None:
     assert BRONZE.mrr(2, "USD", (1, 1)) == 2 * 39_00
     assert BRONZE.mrr(1, "EUR", (108, 100)) == 37_80

@@ -154,3 +154,9 @@ def test_invalid_arguments(make: Callable[[], object], message: str) -> None:
 def test_a_probability_of_one_affects_every_request() -> None:
     injector = FaultInjector(Faults.random({Fault.html(): 1.0}))
     assert {injector.next("/") for _ in range(50)} == {Fault.html()}
+
+
+@pytest.mark.parametrize("value", [object(), {1}, "\ud800"], ids=["object", "set", "surrogate"])
+def test_a_body_that_json_cannot_express_is_refused(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^body must be a mapping that JSON can express, not \{'a': "):
+        Fault.status(500, {"a": value})

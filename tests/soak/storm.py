@@ -62,7 +62,7 @@ async def storm(url: str, api_key: str, requests: int, seed: int = 0) -> Counter
     assert statistics.max_in_flight == SLOTS
     # The server may be busy for as long as a response takes with what was given up.
     await anyio.sleep(0.2)
-    assert throttle.free_slots() == SLOTS
+    assert throttle._free_slots() == SLOTS
     assert sockets_to(port) <= SLOTS
     await client.aclose()
     assert sockets_to(port) == 0

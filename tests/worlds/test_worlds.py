@@ -29,6 +29,8 @@ from tests.worlds.servers import (
 )
 
 KEY = "sandbox"
+# Of sums of seconds.
+ROUNDING = 1e-6
 
 # For the worlds with thousands of requests: what they count is arithmetic in virtual time, the same on both event
 # loops, and the lighter worlds run on both.
@@ -83,7 +85,19 @@ async def test_no_refusal_and_little_time_lost(counting: str, latency: str) -> N
     server = Server(COUNTERS[counting](40), **LATENCIES[latency], seed=1)
     seconds, failed = await calls_at_once(server, 400)
     assert (server.refusals, failed) == (0, 0)
-    assert seconds <= 1.05 * oracle(server, 400)
+    least = oracle(server, 400)
+    assert least - ROUNDING <= seconds <= 1.05 * least
+
+
+@pytest.mark.parametrize("calls", [20, 40, 41, 81, 400])
+@pytest.mark.parametrize("latency", ["30 ms", "300 ms"])
+async def test_total_time_is_the_least_and_its_margin(calls: int, latency: str) -> None:
+    """Neither slower than needed nor faster than allowed: the margin is 10 ms for each second that has to pass."""
+    server = Server(COUNTERS["sliding"](40), **LATENCIES[latency])
+    seconds, failed = await calls_at_once(server, calls)
+    assert (server.refusals, failed) == (0, 0)
+    least = oracle(server, calls)
+    assert least - ROUNDING <= seconds <= least + 0.01 * ((calls - 1) // 40) + ROUNDING
 
 
 SLOW: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
-"""What the type checkers know about the package. Checked by mypy and pyright, never run.
+"""What type checkers know about the package: four of them find nothing wrong here. Never run.
 
-Each ``ignore`` stands where a checker must complain: a superfluous one is an error in its turn.
+See ``wrong`` for what they must find.
 """
 
 from __future__ import annotations
@@ -12,21 +12,31 @@ from typing import Any, assert_never, assert_type
 
 from chartmogul_async import (
     Account,
+    Address,
     ARPAEntry,
     ARREntry,
     ASPEntry,
     AsyncClient,
     Attempt,
+    BetaActivity,
+    BetaSubscription,
     ChartMogulError,
     ConcurrencyLowered,
     Customer,
+    CustomerAttributes,
     CustomerChurnRateEntry,
     CustomerCountEntry,
+    Customers,
     Event,
+    Failure,
+    Filter,
     KeyMetricsEntry,
     KeyMetricsSummary,
     LTVEntry,
+    MetricEntry,
+    MetricName,
     MetricQuery,
+    Metrics,
     MRRChurnRateEntry,
     MRREntry,
     Outcome,
@@ -36,10 +46,10 @@ from chartmogul_async import (
     RetryPolicy,
     Series,
     SlicesDisagreed,
+    Success,
     Summary,
     Throttle,
     ThrottleStatistics,
-    blocking,
     cfl,
     errors,
 )
@@ -52,9 +62,6 @@ def comparisons_make_filters() -> None:
     assert_type(mrr == 50, cfl.Filter)
     assert_type(cfl.where("currency") != "USD", cfl.Filter)
     assert_type((mrr > 50) & mrr.lt(90), cfl.Filter)
-    _ = mrr.gt(50) & "mrr~LT~90"  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
-    _ = mrr.gt(50) | mrr.lt(90)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
-    _ = mrr > None  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 
 
 async def customers_and_the_account(client: AsyncClient) -> None:
@@ -85,7 +92,7 @@ async def a_series_is_a_sequence_of_its_entries(client: AsyncClient) -> None:
     assert_type(mrr[1:], tuple[MRREntry, ...])
     assert_type([entry.mrr for entry in mrr], list[int | float])
     assert_type(mrr.entries, tuple[MRREntry, ...])
-    assert_type(mrr.query, MetricQuery)
+    assert_type(mrr.query, MetricQuery[MRREntry, Summary])
     assert_type(len(mrr), int)
     sequence: Sequence[MRREntry] = mrr
     assert_type(sequence[0].date, date)
@@ -106,7 +113,6 @@ async def entries_and_summaries_have_typed_figures(client: AsyncClient) -> None:
 async def the_summary_of_all_may_be_missing(client: AsyncClient) -> None:
     everything = await client.metrics.all("2023-07-01", "2023-08-31")
     assert_type(everything[0].ltv, int | float)
-    everything.summary.current_mrr  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]  # noqa: B018
     if everything.summary is not None:
         assert_type(everything.summary.current_mrr, int | float)
         assert_type(everything.summary.current_customers, int)
@@ -127,43 +133,142 @@ async def arguments_come_in_many_forms(client: AsyncClient) -> None:
     await client.metrics.mrr("2023-07-01", "2023-08-31", geo="US,DE", plans="Gold", filters="mrr~GT~0", slices=4)
 
 
-async def queries_can_be_made_before(client: AsyncClient) -> None:
+async def a_query_knows_its_entry(client: AsyncClient) -> None:
     query = MetricQuery("mrr", "2023-07-01", date(2023, 8, 31), interval="day", geo=["US"], filters=None)
+    assert_type(query, MetricQuery[MRREntry, Summary])
+    assert_type(query.metric, MetricName)
     assert_type(query.start_date, date)
     assert_type(query.geo, tuple[str, ...] | None)
     assert_type(query.plans, tuple[str, ...] | None)
     assert_type(query.filters, str | None)
     assert_type(query.path, str)
     assert_type(query.params, dict[str, str])
-    assert_type(await client.metrics.fetch(query, slices=2), Series[Any, Any])
+    series = await client.metrics.fetch(query, slices=2)
+    assert_type(series, Series[MRREntry, Summary])
+    assert_type(series.query, MetricQuery[MRREntry, Summary])
+    assert_type(series[0].mrr_churn, int | float | None)
+    assert_type(series.summary.current, int | float)
+
+
+def each_metric_has_its_own_query() -> None:
+    first, last = "2023-07-01", date(2023, 8, 31)
+    assert_type(MetricQuery("all", first, last), MetricQuery[KeyMetricsEntry, KeyMetricsSummary | None])
+    assert_type(MetricQuery("mrr", first, last), MetricQuery[MRREntry, Summary])
+    assert_type(MetricQuery("arr", first, last), MetricQuery[ARREntry, Summary])
+    assert_type(MetricQuery("arpa", first, last), MetricQuery[ARPAEntry, Summary])
+    assert_type(MetricQuery("asp", first, last), MetricQuery[ASPEntry, Summary])
+    assert_type(MetricQuery("customer_count", first, last), MetricQuery[CustomerCountEntry, Summary])
+    assert_type(MetricQuery("customer-count", first, last), MetricQuery[CustomerCountEntry, Summary])
+    assert_type(MetricQuery("customer_churn_rate", first, last), MetricQuery[CustomerChurnRateEntry, Summary])
+    assert_type(MetricQuery("customer-churn-rate", first, last), MetricQuery[CustomerChurnRateEntry, Summary])
+    assert_type(MetricQuery("mrr_churn_rate", first, last), MetricQuery[MRRChurnRateEntry, Summary])
+    assert_type(MetricQuery("mrr-churn-rate", first, last), MetricQuery[MRRChurnRateEntry, Summary])
+    assert_type(MetricQuery("ltv", first, last), MetricQuery[LTVEntry, Summary])
 
 
 async def a_stream_gives_outcomes(client: AsyncClient) -> None:
     queries = (MetricQuery("mrr", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"])
     stream = client.metrics.stream(queries)
-    assert_type(stream, Outcomes)
-    _: AbstractAsyncContextManager[AsyncIterator[Outcome]] = stream
+    assert_type(stream, Outcomes[MRREntry, Summary])
+    _: AbstractAsyncContextManager[AsyncIterator[Outcome[MRREntry, Summary]]] = stream
     async with stream as outcomes:
-        assert_type(outcomes, Outcomes)
+        assert_type(outcomes, Outcomes[MRREntry, Summary])
         async for outcome in outcomes:
-            assert_type(outcome, Outcome)
-            assert_type(outcome.query, MetricQuery)
-            assert_type(outcome.series, Series[Any, Any] | None)
+            assert_type(outcome, Success[MRREntry, Summary] | Failure[MRREntry, Summary])
+            assert_type(outcome.query, MetricQuery[MRREntry, Summary])
             assert_type(outcome.error, ChartMogulError | errors.ArgumentError | None)
-            assert_type(outcome.result(), Series[Any, Any])
+            assert_type(outcome.result(), Series[MRREntry, Summary])
 
 
 async def all_outcomes_can_be_had_at_once(client: AsyncClient) -> None:
-    queries = (MetricQuery("mrr", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"])
+    queries = [MetricQuery("ltv", "2023-07-01", "2023-08-31", geo=[code]) for code in ["US", "DE"]]
     outcomes = await client.metrics.fetch_all(queries)
-    assert_type(outcomes, tuple[Outcome, ...])
-    assert_type([outcome.query for outcome in outcomes], list[MetricQuery])
+    assert_type([outcome.query for outcome in outcomes], list[MetricQuery[LTVEntry, Summary]])
+    assert_type(outcomes[0].result()[0].ltv, int | float)
 
 
-async def a_stream_is_neither_a_list_nor_awaited(client: AsyncClient) -> None:
-    for _ in client.metrics.stream([]):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
-        pass
-    await client.metrics.stream([])  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+def an_outcome_is_a_success_or_a_failure(outcome: Outcome[MRREntry, Summary]) -> None:
+    if outcome.error is None:
+        assert_type(outcome, Success[MRREntry, Summary])
+        assert_type(outcome.series.entries[0].mrr, int | float)
+    else:
+        assert_type(outcome, Failure[MRREntry, Summary])
+        assert_type(outcome.error, ChartMogulError | errors.ArgumentError)
+    if outcome.series is not None:
+        assert_type(outcome.series.summary, Summary)
+    if outcome.error:
+        raise outcome.error
+    match outcome:
+        case Success(query, series):
+            assert_type(query, MetricQuery[MRREntry, Summary])
+            assert_type(series[0].mrr, int | float)
+        case Failure(_, error):
+            assert_type(error, ChartMogulError | errors.ArgumentError)
+
+
+async def queries_of_several_metrics(client: AsyncClient) -> None:
+    """What the metrics have in common is known; the entries of one of them are found by ``isinstance``."""
+    queries = [MetricQuery("mrr", "2023-07-01", "2023-08-31"), MetricQuery("arr", "2023-07-01", "2023-08-31")]
+    for outcome in await client.metrics.fetch_all(queries):
+        entry = outcome.result()[0]
+        assert_type(entry.date, date)
+        assert_type(outcome.result().summary.previous, int | float)
+        if isinstance(entry, MRREntry):
+            assert_type(entry.mrr, int | float)
+    names: list[MetricName] = ["mrr", "all"]
+    async with client.metrics.stream(MetricQuery(name, "2023-07-01", "2023-08-31") for name in names) as outcomes:
+        async for each in outcomes:
+            if each.error is None:
+                assert_type(each.series[0].date, date)
+    for name in ("mrr", "customer_count"):
+        series: Series = await client.metrics.fetch(MetricQuery(name, "2023-07-01", "2023-08-31"))
+        assert_type(series[0].date, date)
+
+
+def bare_names_are_those_of_any_metric(
+    series: Series, query: MetricQuery, outcome: Outcome, outcomes: Outcomes
+) -> None:
+    assert_type(series[0].date, date)
+    assert_type(series.entries, tuple[MetricEntry, ...])
+    assert_type(series.summary, Summary | KeyMetricsSummary | None)
+    assert_type(query, MetricQuery[MetricEntry, Summary | KeyMetricsSummary | None])
+    assert_type(outcome.query, MetricQuery[MetricEntry, Summary | KeyMetricsSummary | None])
+    assert_type(outcomes, Outcomes[MetricEntry, Summary | KeyMetricsSummary | None])
+
+
+def what_holds_one_metric_is_also_that_of_any(
+    series: Series[MRREntry, Summary], query: MetricQuery[KeyMetricsEntry, KeyMetricsSummary | None]
+) -> None:
+    a_series: Series = series
+    entries_of_any: Series[MetricEntry, Summary] = series
+    summary_of_any: Series[MRREntry] = series
+    a_query: MetricQuery = query
+    several: list[Series] = [series, entries_of_any, summary_of_any]
+    print(a_series, a_query, several)
+
+
+class Report:
+    """Everything that a user annotates can be imported from the top."""
+
+    def __init__(self, metrics: Metrics, customers: Customers, only: Filter) -> None:
+        self.metrics = metrics
+        self.customers = customers
+        self.only = only
+
+    async def of(self, names: Sequence[MetricName]) -> dict[str, Series]:
+        queries = [MetricQuery(name, "2023-07-01", "2023-08-31", filters=self.only) for name in names]
+        return {outcome.query.metric: outcome.result() for outcome in await self.metrics.fetch_all(queries)}
+
+    async def find(self, email: str) -> tuple[Address | None, CustomerAttributes | None]:
+        (customer,) = await self.customers.search(email)
+        subscriptions: tuple[BetaSubscription, ...] = customer.subscriptions
+        activities: tuple[BetaActivity, ...] = customer.activities
+        print(subscriptions, activities)
+        return customer.address, customer.attributes
+
+
+def make_report(client: AsyncClient) -> Report:
+    return Report(client.metrics, client.customers, cfl.where("region").any("US"))
 
 
 async def everything_else_of_the_client(client: AsyncClient) -> None:
@@ -204,15 +309,11 @@ def a_client_is_made_in_many_ways() -> None:
                 # The checkers know that these are all.
                 assert_never(event)
 
-    def on_attempt_only(attempt: Attempt) -> None: ...
-
     throttle = Throttle(per_second=10, parallel=5)
     assert_type(throttle.statistics(), ThrottleStatistics)
     AsyncClient()
     AsyncClient("key", timeout=10, retry=RetryPolicy(attempts=1), throttle=throttle, on_event=on_event)
     assert_type(AsyncClient().throttle, Throttle)
-    AsyncClient("key", on_event=on_attempt_only)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    AsyncClient("key", on_attempt=on_event)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def errors_have_typed_fields(client: AsyncClient) -> None:
@@ -225,7 +326,6 @@ async def errors_have_typed_fields(client: AsyncClient) -> None:
     except errors.StatusError as error:
         assert_type(error.status, int | None)
         assert_type(error.details, tuple[errors.ErrorDetail, ...])
-        error.retry_after  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
     except ChartMogulError as error:
         assert_type(error.message, str)
         assert_type(error.param, str | None)
@@ -236,70 +336,3 @@ async def errors_have_typed_fields(client: AsyncClient) -> None:
         assert_type(error.url, str | None)
         assert_type(error.path, str | None)
         assert_type(error.is_transient, bool)
-    except errors.ArgumentError as error:
-        # A mistake of the program has none of these: it is outside of the tree.
-        error.attempts  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
-
-
-async def wrong_calls_are_refused(client: AsyncClient) -> None:
-    metrics = client.metrics
-    await metrics.mrr("2023-07-01")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await metrics.mrr("2023-07-01", "2023-08-31", "month")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await metrics.mrr("2023-07-01", "2023-08-31", intervall="day")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    await metrics.mrr("2023-07-01", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await metrics.mrr("2023-07-01", "2023-08-31", geo=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await metrics.mrr("2023-07-01", "2023-08-31", plans=[7])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    await metrics.mrr("2023-07-01", "2023-08-31", filters=["mrr~GT~0"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await metrics.mrr("2023-07-01", "2023-08-31", slices="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await metrics.fetch("mrr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    await metrics.gross_churn("2023-07-01", "2023-08-31")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    await client.customers.search(["anna@example.com"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    AsyncClient("key", "https://localhost")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    AsyncClient("key", retry=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    cfl.where("mrr").gt(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    cfl.where("mrr") & cfl.where("region")  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
-
-
-async def records_are_frozen_for_the_checkers_too(client: AsyncClient) -> None:
-    mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
-    mrr[0].mrr = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    mrr.summary = mrr.summary  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    mrr[0] = mrr[1]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
-
-
-def a_name_that_does_not_exist_is_noticed() -> None:
-    import chartmogul_async
-
-    chartmogul_async.AsnycClient  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def the_blocking_client_has_the_same_types(client: blocking.Client) -> None:
-    first, last = "2023-07-01", date(2023, 8, 31)
-    assert_type(client.metrics.mrr(first, last, interval="week", geo=["US"]), Series[MRREntry, Summary])
-    assert_type(client.metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
-    assert_type(client.metrics.mrr(first, last)[0].mrr, int | float)
-    assert_type(client.customers.search("anna@example.com"), tuple[Customer, ...])
-    assert_type(client.account(), Account)
-    assert_type(client.ping(), str)
-    assert_type(client.throttle.statistics(), ThrottleStatistics)
-    client.throttle.resize(parallel=10)
-    client.metrics.mrr(first)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    client.metrics.mrr(first, last, "week")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    client.metrics.mrr(first, last, interval="weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    client.throttle.resize(rate=10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-
-
-def the_blocking_client_takes_the_arguments_of_the_async_one() -> None:
-    assert_type(blocking.Client("key", timeout=5, throttle=Throttle()), blocking.Client)
-    with blocking.Client() as client:
-        assert_type(client, blocking.Client)
-    blocking.Client(key="key")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    blocking.Client(timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-
-
-def the_blocking_client_streams_by_a_plain_for(client: blocking.Client, queries: list[MetricQuery]) -> None:
-    assert_type(client.metrics.fetch_all(queries), tuple[Outcome, ...])
-    with client.metrics.stream(queries) as outcomes:
-        for outcome in outcomes:
-            assert_type(outcome, Outcome)
-    client.metrics.stream(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,5 +1,0 @@
-"""``python -m chartmogul_async.cli``, for environments in which scripts are not on the path."""
-
-from chartmogul_async.cli import main
-
-main()

@@ -1,0 +1,1 @@
+"""``python -m tests.mutation``: whether a test fails for each small change of the code; survivors are listed."""
