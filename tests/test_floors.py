@@ -72,6 +72,7 @@ FLOORS = {
     f"{PACKAGE}.resources.customers": 4,
     f"{PACKAGE}.client": 5,
     PACKAGE: 6,
+    f"{PACKAGE}.blocking.*": 7,
     f"{PACKAGE}.sandbox.*": 7,
     f"{PACKAGE}.cli.*": 8,
     f"{PACKAGE}.__main__": 8,
@@ -81,7 +82,7 @@ TOP = 6
 
 # Who may import what from outside.
 EVERYWHERE = {"attrs", "attr"}
-USERS = {f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
+USERS = {f"{PACKAGE}.blocking.*", f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
 OUTSIDE = {
     "anyio": {
         f"{PACKAGE}.transport.*",

@@ -170,4 +170,4 @@ def test_the_code_of_all_pages_passes_mypy_strict(tmp_path: Path) -> None:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
