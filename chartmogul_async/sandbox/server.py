@@ -95,7 +95,10 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     """
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A port that was just given up is free. On Windows it is so anyway, and SO_REUSEADDR would share it between two
+        # servers.
+        option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        listening.setsockopt(socket.SOL_SOCKET, option, 1)
         listening.bind((host, port))
         listening.listen(2048)
     except OSError:
