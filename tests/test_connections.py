@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 
@@ -324,6 +326,42 @@ def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     fake = FakeNetwork()
     monkeypatch.setattr(network, "_connect_on_asyncio", fake.connect_tcp)
     return fake
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in ("asyncio", "uvloop")])
+@pytest.mark.parametrize("works", [True, False])
+async def test_every_address_of_a_host_is_tried(
+    works: bool, url: str, anyio_backend: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On trio that is done by trio."""
+    if anyio_backend is LOOPS["uvloop"]:
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()
+    addresses = [nobody, ("127.0.0.1", port_of(url) if works else nobody[1])]
+
+    async def resolve(host: str, port: int, **options: object) -> list[object]:
+        assert (host, port) == ("x.example", 80)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    backend = SocketKeepingBackend(None)
+    if works:
+        await backend.connect_tcp("x.example", 80, timeout=5.0)
+    else:
+        with pytest.raises(httpcore.ConnectError, match="Connect call failed"):
+            await backend.connect_tcp("x.example", 80, timeout=5.0)
+    await backend.aclose()
+
+
+async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    with pytest.raises(httpcore.ConnectError, match="Name or service not known"):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
 
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
