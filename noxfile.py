@@ -137,7 +137,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
         pins = session.run("uv", "pip", "compile", "-q", "pyproject.toml", *extras, *options, silent=True)
         return dict(line.split("==") for line in str(pins).split())
 
-    own = resolve()
+    own = resolve() | resolve("--resolution", "lowest")
     tools = {name: version for name, version in resolve("--group", "test").items() if name not in own}
     constraints = Path(session.create_tmp()) / "tools.txt"
     constraints.write_text("\n".join(f"{name}=={version}" for name, version in tools.items()), encoding="utf-8")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 
@@ -332,6 +334,42 @@ def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     return fake
 
 
+@pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in ("asyncio", "uvloop")])
+@pytest.mark.parametrize("works", [True, False])
+async def test_every_address_of_a_host_is_tried(
+    works: bool, url: str, anyio_backend: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On trio that is done by trio."""
+    if anyio_backend is LOOPS["uvloop"]:
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()
+    addresses = [nobody, ("127.0.0.1", port_of(url) if works else nobody[1])]
+
+    async def resolve(host: str, port: int, **options: object) -> list[object]:
+        assert (host, port) == ("x.example", 80)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    backend = SocketKeepingBackend(None)
+    if works:
+        await backend.connect_tcp("x.example", 80, timeout=5.0)
+    else:
+        with pytest.raises(httpcore.ConnectError, match="Connect call failed"):
+            await backend.connect_tcp("x.example", 80, timeout=5.0)
+    await backend.aclose()
+
+
+async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    with pytest.raises(httpcore.ConnectError, match="Name or service not known"):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+
+
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
 async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None:
     """The backend has no public name; where it has another one, a cancelled TLS handshake leaks its socket."""
@@ -451,9 +489,12 @@ TLS_LAYERS = {"directly": 0, "over TLS": 1, "through a proxy": 1, "through a pro
 @pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in LOOPS])
 @pytest.mark.parametrize("route", ROUTES)
 async def test_the_private_names_that_are_read_still_exist(
-    route: str, url: str, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+    route: str, url: str, anyio_backend: object, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without them no data would be found: see transport/unsolicited.py for who has renamed what."""
+    """Without them no data would be found. A message says whose names transport/unsolicited.py no longer knows."""
+    if anyio_backend is LOOPS["uvloop"]:
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
     seen: list[tuple[Any, httpx.Response]] = []
 
     def look(transport: Any, response: httpx.Response) -> bool:

@@ -18,14 +18,14 @@ from tests.faults.kinds import KINDS, connections_of
 from tests.faults.loops import LOOPS
 from tests.faults.table import TABLE, TAKE_A_SECOND, TOO_LARGE
 
-_PORT = re.compile(r"(127\.0\.0\.1):\d+")
+_PORT = re.compile(r"(127\.0\.0\.1)(?::\d+|(')?, \d+)")
 _WIDTH = 150
 
 
 def row(fault: Fault, loop: str) -> str:
     backend, options = LOOPS[loop]
     outcome = anyio.run(partial(check_fault, fault), backend=backend, backend_options=options)
-    text = _PORT.sub(r"\1", str(outcome)).replace("|", "\\|")
+    text = _PORT.sub(r"\1\2", str(outcome)).replace("|", "\\|")
     return f"| {fault.name} | {text if len(text) <= _WIDTH else f'{text[:_WIDTH]}…'} | {outcome.attempts} |"
 
 
