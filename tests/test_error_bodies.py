@@ -215,6 +215,8 @@ def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
 def test_a_page_is_reported_by_size_and_type_and_not_quoted(body: bytes, content_type: str, kind: str) -> None:
     expected = f"Bad Gateway (a body of {len(body)} characters, {kind}, that is not JSON)"
     assert read_error_body(502, body, content_type) == ErrorBody(expected)
+    if kind == "no content type":
+        assert read_error_body(502, body) == ErrorBody(expected)
 
 
 def assert_is_an_error_body(body: ErrorBody) -> None:
