@@ -137,7 +137,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
         pins = session.run("uv", "pip", "compile", "-q", "pyproject.toml", *extras, *options, silent=True)
         return dict(line.split("==") for line in str(pins).split())
 
-    own = resolve()
+    own = resolve() | resolve("--resolution", "lowest")
     tools = {name: version for name, version in resolve("--group", "test").items() if name not in own}
     constraints = Path(session.create_tmp()) / "tools.txt"
     constraints.write_text("\n".join(f"{name}=={version}" for name, version in tools.items()), encoding="utf-8")
@@ -147,7 +147,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
-    """The whole suite, without orjson, and with httpx aliased to its maintained fork before pytest loads."""
+    """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
     session.install(f"{built(session)[1]}[cli]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)

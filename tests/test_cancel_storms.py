@@ -22,8 +22,10 @@ from attrs import Factory, define, field
 from chartmogul_async import AsyncClient, MetricQuery, Throttle
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
 from chartmogul_async.sandbox.transport import SandboxTransport
+from chartmogul_async.transport import connections
 from tests.conftest import virtual_backend
 from tests.faults.checks import nothing_left_behind
+from tests.faults.kinds import KINDS, connections_of
 from tests.faults.loops import LOOPS
 from tests.faults.routes import ROUTES, port_of
 from tests.soak.storm import FAULTS, LATENCY, storm
@@ -173,9 +175,12 @@ class World:
         self.throttle = Throttle(parallel=self.parallel)
         self.client = AsyncClient(self.sandbox.api_key, base_url=BASE_URL, throttle=self.throttle, timeout=3.0)
 
-    def connect(self, **options: object) -> Connection:
+    def connect(self, *arguments: object) -> Connection:
         self.connections.append(Connection(self.sandbox.transport()))
         return self.connections[-1]
+
+    def connection_class(self) -> Callable[..., Connection]:
+        return self.connect
 
     async def cancel(self, call: Call, points: AwaitPoints, neighbours: int, once: bool) -> None:
         """Run a call among others, and cancel it at the await point that is due, if it gets that far."""
@@ -313,7 +318,7 @@ async def test_a_call_can_be_cancelled_at_every_await_point(
     while points.passed >= points.cancel_at:
         points = AwaitPoints(points.cancel_at + 1)
         world = World(faults, parallel)
-        monkeypatch.setattr(httpx, "AsyncHTTPTransport", world.connect)
+        monkeypatch.setattr(connections, "_direct_connection", world.connection_class)
         with anyio.fail_after(LONG):
             await world.cancel(call, points, neighbours, once)
             world.check_that_nothing_is_in_progress()
@@ -327,7 +332,7 @@ async def test_closing_can_be_cancelled_at_every_await_point(once: bool, monkeyp
     while points.passed >= points.cancel_at:
         points = AwaitPoints(points.cancel_at + 1)
         world = World(NO_FAULTS, parallel=3)
-        monkeypatch.setattr(httpx, "AsyncHTTPTransport", world.connect)
+        monkeypatch.setattr(connections, "_direct_connection", world.connection_class)
         await three_calls_at_once(world.client)
         await world.cancel(AsyncClient.aclose, points, 0, once)
         await world.client.aclose()
@@ -350,7 +355,11 @@ on_every_loop = pytest.mark.parametrize(
         if (loop, once) != ("trio", True)
     ],
 )
-on_every_route = pytest.mark.parametrize("route", ROUTES)
+# A proxy is reached by httpx's connections only.
+on_every_route = pytest.mark.parametrize(
+    ("route", "kind"),
+    [(route, kind) for route in ROUTES for kind in (KINDS if "proxy" not in route else ["httpx"])],
+)
 
 
 @pytest.fixture
@@ -368,11 +377,13 @@ def sockets_are_closed(anyio_backend: object) -> Iterator[None]:
 @on_every_loop
 @on_every_route
 @pytest.mark.parametrize("call", [one_call, three_calls_at_once], ids=lambda call: call.__name__)
-async def test_a_call_over_sockets_is_cancelled_at_every_await_point(call: Call, route: str, once: bool) -> None:
+async def test_a_call_over_sockets_is_cancelled_at_every_await_point(
+    call: Call, route: str, kind: str, once: bool
+) -> None:
     points = AwaitPoints(cancel_at=0)
     sandbox = Sandbox(COMPANY, limits=Limits(per_second=None, parallel=None))
     async with nothing_left_behind():
-        with sandbox.serve() as own_url, ROUTES[route](own_url) as url:
+        with connections_of(kind), sandbox.serve() as own_url, ROUTES[route](own_url) as url:
             while points.passed >= points.cancel_at:
                 points = AwaitPoints(points.cancel_at + 1)
                 async with AsyncClient(sandbox.api_key, base_url=url) as client:
@@ -397,10 +408,10 @@ async def cancel_over_sockets(call: Call, client: AsyncClient, points: AwaitPoin
 @pytest.mark.usefixtures("sockets_are_closed")
 @pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in LOOPS])
 @on_every_route
-async def test_a_storm_of_cancellations_leaves_nothing_behind(route: str) -> None:
+async def test_a_storm_of_cancellations_leaves_nothing_behind(route: str, kind: str) -> None:
     sandbox = Sandbox(COMPANY, limits=Limits(per_second=None, parallel=None), faults=FAULTS, latency=LATENCY)
     async with nothing_left_behind():
-        with sandbox.serve() as own_url, ROUTES[route](own_url) as url:
+        with connections_of(kind), sandbox.serve() as own_url, ROUTES[route](own_url) as url:
             ends = await storm(url, sandbox.api_key, STORM_REQUESTS)
     assert ends["succeeded"] > STORM_REQUESTS / 4
     assert ends["cancelled"] > STORM_REQUESTS / 10

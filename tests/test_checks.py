@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -103,8 +104,8 @@ def test_an_integer_of_too_many_digits_is_shown_by_its_size(value: int) -> None:
 
 def test_a_value_with_a_broken_repr_is_shown_by_its_class() -> None:
     assert checks.shown(Unprintable()).startswith("<Unprintable instance at ")
-    # A class that only has the name of a builtin.
-    assert checks.shown(type("int", (), {})()) == "<int>"
+    # A class that only has the name of a builtin; since 3.14 reprlib is not mistaken about it.
+    assert re.match("<int>|<tests.test_checks.int object at ", checks.shown(type("int", (), {})()))
 
 
 def test_a_repr_of_several_lines_is_shown_on_one() -> None:

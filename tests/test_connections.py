@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
+import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 
@@ -20,6 +23,7 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.network import SocketKeepingBackend
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.unsolicited import has_unsolicited_data, layers_of, parser_of
+from tests.faults.kinds import HAS_DIRECT, KINDS, connections_of, on_both_connections
 from tests.faults.loops import LOOPS
 from tests.faults.routes import ROUTES, port_of
 from tests.faults.targets import environment
@@ -29,6 +33,7 @@ pytestmark = pytest.mark.sockets
 
 COMPANY = Company(customers=20)
 QUICK = RetryPolicy(base=0.001)
+INSTALLED = "DirectConnection" if HAS_DIRECT else "AsyncHTTPTransport"
 
 
 @pytest.fixture
@@ -74,15 +79,18 @@ async def test_a_broken_connection_is_discarded_alone(sandbox: Sandbox, url: str
 
 
 @pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in LOOPS])
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("route", "kind"),
+    [(route, kind) for route in ROUTES for kind in (KINDS if "proxy" not in route else ["httpx"])],
+)
 async def test_a_cancelled_exchange_leaves_nothing_behind(
-    sandbox: Sandbox, url: str, route: str, anyio_backend: object
+    sandbox: Sandbox, url: str, route: str, kind: str, anyio_backend: object
 ) -> None:
     if anyio_backend is LOOPS["uvloop"]:
         # It does not exist for Windows.
         pytest.importorskip("uvloop")
     throttle = Throttle(10**6)
-    with ROUTES[route](url) as own_url:
+    with connections_of(kind), ROUTES[route](url) as own_url:
         async with client_to(own_url, sandbox, throttle=throttle) as client:
             sandbox.latency = 60
             with anyio.move_on_after(0.1):
@@ -326,11 +334,47 @@ def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     return fake
 
 
+@pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in ("asyncio", "uvloop")])
+@pytest.mark.parametrize("works", [True, False])
+async def test_every_address_of_a_host_is_tried(
+    works: bool, url: str, anyio_backend: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On trio that is done by trio."""
+    if anyio_backend is LOOPS["uvloop"]:
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()
+    addresses = [nobody, ("127.0.0.1", port_of(url) if works else nobody[1])]
+
+    async def resolve(host: str, port: int, **options: object) -> list[object]:
+        assert (host, port) == ("x.example", 80)
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    backend = SocketKeepingBackend(None)
+    if works:
+        await backend.connect_tcp("x.example", 80, timeout=5.0)
+    else:
+        with pytest.raises(httpcore.ConnectError, match="Connect call failed"):
+            await backend.connect_tcp("x.example", 80, timeout=5.0)
+    await backend.aclose()
+
+
+async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    with pytest.raises(httpcore.ConnectError, match="Name or service not known"):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+
+
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
 async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None:
     """The backend has no public name; where it has another one, a cancelled TLS handshake leaks its socket."""
-    with environment(**{"https_proxy": proxy} if proxy else {}):
-        transport: Any = connections_to(httpx.URL("https://api.chartmogul.test/v1"))._make()
+    with connections_of("httpx"), environment(**{"https_proxy": proxy} if proxy else {}):
+        transport: Any = connections_to(httpx.URL("https://api.chartmogul.localhost/v1"))._make()
     assert hasattr(transport, "_pool"), "httpx has renamed AsyncHTTPTransport._pool: see transport/network.py"
     backend = getattr(transport._pool, "_network_backend", None)
     assert isinstance(backend, SocketKeepingBackend), "httpcore has renamed _network_backend: see transport/network.py"
@@ -445,9 +489,12 @@ TLS_LAYERS = {"directly": 0, "over TLS": 1, "through a proxy": 1, "through a pro
 @pytest.mark.parametrize("anyio_backend", [pytest.param(LOOPS[loop], id=loop) for loop in LOOPS])
 @pytest.mark.parametrize("route", ROUTES)
 async def test_the_private_names_that_are_read_still_exist(
-    route: str, url: str, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+    route: str, url: str, anyio_backend: object, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without them no data would be found: see transport/unsolicited.py for who has renamed what."""
+    """Without them no data would be found. A message says whose names transport/unsolicited.py no longer knows."""
+    if anyio_backend is LOOPS["uvloop"]:
+        # It does not exist for Windows.
+        pytest.importorskip("uvloop")
     seen: list[tuple[Any, httpx.Response]] = []
 
     def look(transport: Any, response: httpx.Response) -> bool:
@@ -455,7 +502,7 @@ async def test_the_private_names_that_are_read_still_exist(
         return has_unsolicited_data(transport, response)
 
     monkeypatch.setattr(connections, "has_unsolicited_data", look)
-    with ROUTES[route](url) as reached_by:
+    with connections_of("httpx"), ROUTES[route](url) as reached_by:
         async with AsyncClient("sandbox", base_url=reached_by) as client:
             await client.ping()
             ((transport, response),) = seen
@@ -492,7 +539,8 @@ async def test_a_connection_with_unsolicited_data_is_not_reused() -> None:
 # --- the time of sending ----------------------------------------------------------------------------------------
 
 
-async def test_the_throttle_learns_when_a_request_was_sent(sandbox: Sandbox, url: str) -> None:
+@on_both_connections
+async def test_the_throttle_learns_when_a_request_was_sent(sandbox: Sandbox, url: str, kind: str) -> None:
     """Until the headers are written, each request is not sent."""
     sent: list[tuple[int, bool]] = []
     mark = AccountLimits.mark_sent
@@ -501,7 +549,7 @@ async def test_the_throttle_learns_when_a_request_was_sent(sandbox: Sandbox, url
         mark(limits, number, now)
         sent.append((number, now < math.inf))
 
-    with pytest.MonkeyPatch.context() as patch:
+    with connections_of(kind), pytest.MonkeyPatch.context() as patch:
         patch.setattr(AccountLimits, "mark_sent", record)
         async with client_to(url, sandbox) as client:
             for _ in range(2):
@@ -509,7 +557,8 @@ async def test_the_throttle_learns_when_a_request_was_sent(sandbox: Sandbox, url
     assert sent == [(1, False), (1, True), (2, False), (2, True)]
 
 
-async def test_only_written_headers_count_as_sent(sandbox: Sandbox, url: str) -> None:
+@on_both_connections
+async def test_only_written_headers_count_as_sent(sandbox: Sandbox, url: str, kind: str) -> None:
     """Connecting may take long, and the server counts a request when it arrives."""
     events: list[str] = []
     trace = Permit.trace
@@ -521,7 +570,7 @@ async def test_only_written_headers_count_as_sent(sandbox: Sandbox, url: str) ->
             events.append(event)
 
     sent: list[float] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with connections_of(kind), pytest.MonkeyPatch.context() as patch:
         patch.setattr(Permit, "trace", record)
         patch.setattr(AccountLimits, "mark_sent", lambda _, number, now: sent.append(now))
         async with client_to(url, sandbox) as client:
@@ -545,6 +594,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
         return fake
 
     monkeypatch.setattr(httpx, "AsyncHTTPTransport", make)
+    monkeypatch.setattr(connections, "_direct_connection", lambda: None)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -553,6 +603,36 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 
 async def first_connection_to(url: str) -> None:
     await connections_to(httpx.URL(url)).handle_async_request(httpx.Request("GET", url))
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, INSTALLED),
+        ({"https_proxy": "http://p.example:3128"}, "AsyncHTTPTransport"),
+        ({"https_proxy": "http://p.example:3128", "no_proxy": "chartmogul.test"}, INSTALLED),
+    ],
+)
+async def test_a_connection_is_direct_where_no_proxy_applies(variables: dict[str, str], expected: str) -> None:
+    with environment(**variables):
+        made = [connections_to(httpx.URL("https://api.chartmogul.test/v1"))._make() for _ in range(2)]
+    assert [type(connection).__name__ for connection in made] == [expected] * 2
+
+
+def test_without_httptools_nothing_is_direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httptools", None)
+    for module in ("chartmogul_async.transport.direct", "chartmogul_async.transport.http1"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert connections._direct_connection.__wrapped__() is None
+
+
+def test_only_http_1_is_offered_in_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[list[str]] = []
+    monkeypatch.setattr(ssl.SSLContext, "set_alpn_protocols", lambda _, protocols: offered.append(protocols))
+    connections._tls_context.cache_clear()
+    connections._tls_context()
+    connections._tls_context.cache_clear()
+    assert offered == [["http/1.1"]]
 
 
 async def test_one_tls_context_is_shared_by_all_connections(made: list[dict[str, object]]) -> None:

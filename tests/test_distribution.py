@@ -57,4 +57,13 @@ def test_private_parts_are_read_of_direct_dependencies_only() -> None:
     direct = {
         re.split(r"[^A-Za-z0-9_-]", item)[0] for item in requires("chartmogul-async") or [] if "extra ==" not in item
     }
-    assert direct == {"aiohappyeyeballs", "anyio", "attrs", "cattrs", "httpcore", "httpx", "tenacity"}
+    assert direct == {
+        "aiohappyeyeballs",
+        "anyio",
+        "attrs",
+        "cattrs",
+        "httpcore",
+        "httpx",
+        "tenacity",
+        "typing-extensions",
+    }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, cfl, errors
+from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, blocking, cfl, errors
 
 OWNERS = [AsyncClient, Metrics, Customers, Throttle]
 
@@ -26,6 +26,9 @@ CALLABLES: list[Callable[..., Any]] = [
     Throttle,
     cfl.where,
     *(method for cls in OWNERS for method in public_methods(cls)),
+    # The others of the blocking client have those of the async one.
+    blocking.Client.close,
+    blocking.Metrics.stream,
 ]
 SENDING = [method for cls in OWNERS for method in public_methods(cls) if inspect.iscoroutinefunction(method)]
 

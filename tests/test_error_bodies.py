@@ -173,9 +173,30 @@ def test_a_json_string_is_a_message() -> None:
     assert read_error_body(400, b'" go away "', JSON) == ErrorBody("go away")
 
 
+@pytest.mark.parametrize("body", [b"\0\x01", b'"\\u0000\\u0001"'], ids=["plain text", "JSON string"])
+def test_a_text_without_printable_characters_is_no_message(body: bytes) -> None:
+    assert read_error_body(403, body, TEXT) == ErrorBody("Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("success", "expected"),
+    [
+        ({"error": "Off."}, "Off."),
+        ({"errors": ["Off."]}, "Off."),
+        ({"message": "Off."}, "Off."),
+        ({"errors": {}, "entries": ["Off."]}, None),
+        (["Off."], None),
+    ],
+    ids=str,
+)
+def test_an_error_in_a_success_is_found(success: object, expected: str | None) -> None:
+    assert error_in_success(json.dumps(success).encode()) == expected
+
+
 @pytest.mark.parametrize("quote", [b"", b'"'], ids=["plain text", "JSON string"])
 def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
     assert len(read_error_body(500, quote + b"x" * 100_000 + quote, TEXT).message) <= 200
+    assert read_error_body(500, quote + b"x" * 200 + quote, TEXT) == ErrorBody("x" * 200)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +206,17 @@ def test_the_message_of_a_bare_text_is_limited(quote: bytes) -> None:
         (b"<!DOCTYPE html>", "", "no content type"),
         (b'{"message": "cut o', "application/json", "application/json"),
         (b"[" * 60_000, "application/json", "application/json"),
+        (b"[Fault]", "text/plain", "text/plain"),
         (b"first line\nsecond line", "text/plain", "text/plain"),
         (b"9" * 5_000, " ", "no content type"),
     ],
-    ids=["html", "doctype", "truncated", "deep", "lines", "a number too long to be one"],
+    ids=["html", "doctype", "truncated", "deep", "bracket", "lines", "a number too long to be one"],
 )
 def test_a_page_is_reported_by_size_and_type_and_not_quoted(body: bytes, content_type: str, kind: str) -> None:
     expected = f"Bad Gateway (a body of {len(body)} characters, {kind}, that is not JSON)"
     assert read_error_body(502, body, content_type) == ErrorBody(expected)
+    if kind == "no content type":
+        assert read_error_body(502, body) == ErrorBody(expected)
 
 
 def test_a_body_beyond_the_limit_is_not_parsed() -> None:
@@ -333,6 +357,13 @@ def test_a_content_type_stays_on_one_line() -> None:
     assert read_error_body(502, b"<", "text/\x1b[31m\nhtml").message == (
         "Bad Gateway (a body of 1 characters, text/ [31m html, that is not JSON)"
     )
+
+
+def test_credentials_are_masked_to_their_last_character() -> None:
+    key = "0123456789abcdefghijW"
+    encoded = base64.b64encode(key.encode()).decode()
+    assert encoded.endswith("X"), "which is no padding"
+    assert masked(encoded, forms_of(key)) == "***"
 
 
 def test_texts_beside_a_secret_are_kept() -> None:

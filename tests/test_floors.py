@@ -54,8 +54,10 @@ FLOORS = {
     f"{PACKAGE}.structuring.*": 2,
     f"{PACKAGE}.transport.bodies": 2,
     f"{PACKAGE}.transport.connections": 2,
+    f"{PACKAGE}.transport.direct": 2,
     f"{PACKAGE}.transport.failures": 2,
     f"{PACKAGE}.transport.file_store": 2,
+    f"{PACKAGE}.transport.http1": 2,
     f"{PACKAGE}.transport.network": 2,
     f"{PACKAGE}.transport.permits": 2,
     f"{PACKAGE}.transport.queue": 2,
@@ -75,6 +77,7 @@ FLOORS = {
     f"{PACKAGE}.resources.customers": 4,
     f"{PACKAGE}.client": 5,
     PACKAGE: 6,
+    f"{PACKAGE}.blocking.*": 7,
     f"{PACKAGE}.sandbox.*": 7,
     f"{PACKAGE}.cli.*": 8,
     f"{PACKAGE}.__main__": 8,
@@ -84,7 +87,7 @@ TOP = 6
 
 # Who may import what from outside.
 EVERYWHERE = {"attrs", "attr"}
-USERS = {f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
+USERS = {f"{PACKAGE}.blocking.*", f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
 OUTSIDE = {
     "anyio": {
         f"{PACKAGE}.transport.*",
@@ -95,12 +98,13 @@ OUTSIDE = {
     }
     | USERS,
     "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
-    "httpcore": {f"{PACKAGE}.transport.network"},
+    "httpcore": {f"{PACKAGE}.transport.network", f"{PACKAGE}.transport.direct"},
     "aiohappyeyeballs": {f"{PACKAGE}.transport.network"},
     "typing_extensions": {f"{PACKAGE}.metrics.records"},
     "tenacity": {f"{PACKAGE}.transport.retry"},
     "cattrs": {f"{PACKAGE}.structuring.converter"},
     "orjson": {f"{PACKAGE}.structuring.converter"},
+    "httptools": {f"{PACKAGE}.transport.http1"},
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
@@ -357,7 +361,7 @@ import sys
 import anyio, attrs, cattrs, httpx, tenacity
 before = set(sys.modules)
 from {PACKAGE} import *
-optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11"}}
+optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11", "httptools", "httpcore"}}
 print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in optional))
 """
     assert in_a_fresh_interpreter(code) == "[]"

@@ -39,6 +39,22 @@ def test_an_overlap_that_agrees_is_dropped() -> None:
     assert whole[1].percentage_change == 5.0, "that of the response which has its predecessor"
 
 
+def test_days_at_the_edge_of_a_slice_belong_to_it() -> None:
+    days = [date(2024, 1, day) for day in range(1, 5)]
+    first = Slice(start=days[0], end=days[1], own_start=days[0], own_end=days[1])
+    second = Slice(start=days[1], end=days[3], own_start=days[2], own_end=days[3])
+    whole = joined([first, second], [response(entries(*days[:2])), response(entries(*days[1:]))])
+    assert whole == tuple(entries(*days))
+    assert joined([first, second], [response(entries(*days[:2])), response(entries(*days[2:]))]) is None
+
+
+def test_only_the_last_entry_is_compared() -> None:
+    second = Slice(start=date(2024, 1, 1), end=APRIL, own_start=date(2024, 3, 1), own_end=APRIL)
+    changed = response(entries(JANUARY, arr=99), entries(FEBRUARY, MARCH, APRIL))
+    whole = joined([FIRST, second], [response(entries(JANUARY, FEBRUARY)), changed])
+    assert whole == tuple(entries(JANUARY, FEBRUARY, MARCH, APRIL))
+
+
 def test_an_overlap_with_another_figure_does_not_fit() -> None:
     second = response(entries(FEBRUARY, arr=13), entries(MARCH, APRIL))
     assert dates_of(response(entries(JANUARY, FEBRUARY)), second) is None

@@ -121,7 +121,7 @@ async def test_the_test_of_the_user_passes() -> None:
     await run(block_with("test_my_report"))["test_my_report"]()
 
 
-@pytest.mark.parametrize("page", ["limits.md", "sandbox.md"])
+@pytest.mark.parametrize("page", ["limits.md", "sandbox.md", "typing.md"])
 def test_the_code_of_the_other_pages_runs(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -170,4 +170,4 @@ def test_the_code_of_all_pages_passes_mypy_strict(tmp_path: Path) -> None:
 
 
 def test_every_block_is_tested() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7

@@ -1,6 +1,6 @@
 """The benchmarks, by the name under which the command line knows them."""
 
-from benchmarks.questions import decode, fan_out, growth, importing, official, overhead, queue, throttle
+from benchmarks.questions import blocking, decode, fan_out, growth, importing, official, overhead, queue, throttle
 
 QUESTIONS = {
     question.name: question
@@ -8,6 +8,7 @@ QUESTIONS = {
         throttle.QUESTION,
         queue.QUESTION,
         overhead.QUESTION,
+        blocking.QUESTION,
         decode.QUESTION,
         fan_out.QUESTION,
         official.QUESTION,

@@ -41,6 +41,16 @@ async def _ours(url: str) -> AsyncIterator[Call]:
 
 
 @asynccontextmanager
+async def _ours_over_httpx(url: str) -> AsyncIterator[Call]:
+    """The same without httptools: over httpx's connections."""
+    from chartmogul_async.transport import connections
+
+    connections._direct_connection = lambda: None  # type: ignore[assignment]
+    async with _ours(url) as call:
+        yield call
+
+
+@asynccontextmanager
 async def _httpx(url: str) -> AsyncIterator[Call]:
     async with _httpx_client("httpx") as client:
         yield lambda: client.get(f"{url}/metrics/mrr", params=_PARAMS)
@@ -89,6 +99,7 @@ async def _aiohttp(url: str) -> AsyncIterator[Call]:
 
 _CLIENTS: dict[str, Callable[[str], AbstractAsyncContextManager[Call]]] = {
     "ours": _ours,
+    "ours-over-httpx": _ours_over_httpx,
     "httpx": _httpx,
     "httpx-one-each": _one_connection_each,
     "httpx2": _httpx2,

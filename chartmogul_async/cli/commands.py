@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal, cast
@@ -326,8 +327,8 @@ def sandbox(host: str, port: int) -> None:
             print_note(f"warning: other machines can reach the sandbox on {host}; its key is no secret")
         text = (
             f"{company.profile.name} is served at {url} until Ctrl-C. In another terminal:\n"
-            f"  export CHARTMOGUL_BASE_URL={url}\n"
-            f"  export CHARTMOGUL_API_KEY={local.api_key}\n"
+            f"  {_setting('CHARTMOGUL_BASE_URL', url)}\n"
+            f"  {_setting('CHARTMOGUL_API_KEY', local.api_key)}\n"
             f"  chartmogul metrics mrr --start {company.today.year}-01-01 --end {company.today}\n"
             f"  chartmogul customers search {company.customers[0].email}\n"
         )
@@ -340,6 +341,11 @@ def sandbox(host: str, port: int) -> None:
         # The part in parentheses repeats the address.
         reason = str(error.strerror).partition(" (")[0]
         raise CommandError(f"cannot listen on {host}:{port}: {reason}", SERVER) from error
+
+
+def _setting(name: str, value: str) -> str:
+    """How a shell sets a variable of its environment: PowerShell on Windows."""
+    return f'$env:{name} = "{value}"' if sys.platform == "win32" else f"export {name}={value}"
 
 
 @program.command()

@@ -117,7 +117,7 @@ class Outcomes(Generic[E, S]):
     async def _work(self) -> None:
         for query in self._pending:
             instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
-            await self._send.send(await _outcome_of(query, self._fetch))
+            await self._send.send(await outcome_of(query, self._fetch))
         self._working -= 1
         if not self._working:
             # A worker that is cancelled does not come here: its outcome is missing, so the stream has no end.
@@ -145,12 +145,24 @@ async def fetch_outcomes(
         instance_of(f"queries[{index}]", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
 
     def call(query: MetricQuery[E, S]) -> Callable[[], Awaitable[Outcome[E, S]]]:
-        return lambda: _outcome_of(query, fetch)
+        return lambda: outcome_of(query, fetch)
 
     return tuple(await run_all([call(query) for query in asked], limit))
 
 
-async def _outcome_of(query: MetricQuery[E, S], fetch: Fetch[E, S]) -> Outcome[E, S]:
+async def outcome_of(query: MetricQuery[E, S], fetch: Fetch[E, S]) -> Outcome[E, S]:
+    """Fetch one query among many.
+
+    Args:
+        query: The query.
+        fetch: Fetches it.
+
+    Returns:
+        Its outcome, which may be a failure.
+
+    Raises:
+        StateError: The client is closed, or belongs to another event loop.
+    """
     # An ArgumentError is about this query, the only argument; a StateError concerns every query and is raised.
     try:
         return Success(query, await fetch(query))

@@ -108,7 +108,10 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A port that was just given up is free. On Windows it is so anyway, and SO_REUSEADDR would share it between two
+        # servers.
+        option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        listening.setsockopt(socket.SOL_SOCKET, option, 1)
         listening.bind(address)
         listening.listen(2048)
     except OSError:

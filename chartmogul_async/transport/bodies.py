@@ -6,7 +6,8 @@ The body is collected first and then decompressed up to a limit: a few compresse
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -44,13 +45,37 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         DecodeError: The body is too large.
         httpx.DecodingError: The body cannot be decompressed.
     """
-    limit = LARGEST_BODY if response.is_success else LARGEST_ERROR_BODY
     try:
-        body = await _collected(response, limit)
+        # Without a name for it, no traceback keeps the body.
+        return complete_response(
+            response.status_code,
+            response.headers,
+            await _collected(response, limit_for(response.status_code)),
+            response.extensions,
+        )
     finally:
         await response.aclose()
-    headers, encoding = response.headers, response.headers.get("content-encoding")
-    problem = None
+
+
+def complete_response(
+    status: int, headers: httpx.Headers, body: bytes, extensions: Mapping[str, Any]
+) -> httpx.Response:
+    """A response with its body in memory, decompressed.
+
+    Args:
+        status: The status.
+        headers: The headers.
+        body: The body as it was sent, without its chunks.
+        extensions: What else is known of the exchange.
+
+    Returns:
+        The response.
+
+    Raises:
+        DecodeError: The body is too large.
+        httpx.DecodingError: The body cannot be decompressed.
+    """
+    limit, encoding, problem = limit_for(status), headers.get("content-encoding"), None
     if encoding is not None:
         # The beginning of a longer body may be too little to be decompressed.
         if encoding.strip().lower() in _COMPRESSED and 0 < len(body) <= limit:
@@ -64,10 +89,30 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         # The traceback must not keep the body.
         body = b""
         raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
-    if len(body) > limit and response.is_success:
+    if len(body) > limit and httpx.codes.is_success(status):
         body = b""
-        raise _unread(response, f"is larger than {limit} bytes")
-    return httpx.Response(response.status_code, headers=headers, content=body, extensions=response.extensions)
+        raise unread(status, headers, f"is larger than {limit} bytes")
+    return httpx.Response(status, headers=headers, content=body, extensions=dict(extensions))
+
+
+def limit_for(status: int) -> int:
+    """How many bytes of a body are read, and one more."""
+    return LARGEST_BODY if httpx.codes.is_success(status) else LARGEST_ERROR_BODY
+
+
+def reason_to_stop(size: int, chunks: int, limit: int) -> str | None:
+    """Why so much of a body in so many chunks is not read any further; None if it is."""
+    if size > limit:
+        return f"is larger than {limit} bytes"
+    if chunks > max(_MOST_SMALL_CHUNKS, size // _SMALL_CHUNK):
+        return f"came in more than {_MOST_SMALL_CHUNKS} chunks of less than {_SMALL_CHUNK} bytes on average"
+    return None
+
+
+def unread(status: int, headers: httpx.Headers, reason: str) -> DecodeError:
+    """The error for a response whose body is not read to its end."""
+    problem = f"$: the body {reason}, so no more was read"
+    return DecodeError(problem, status, request_id=headers.get("x-request-id"), problems=(problem,))
 
 
 async def _collected(response: httpx.Response, limit: int) -> bytes:
@@ -84,7 +129,7 @@ async def _collected(response: httpx.Response, limit: int) -> bytes:
                 break
             if reason is None:
                 body += chunk
-                reason = _reason_to_stop(size, chunks, limit)
+                reason = reason_to_stop(size, chunks, limit)
             if reason is not None:
                 # A stream consists of nested generators. They end together when the innermost one fails, as it does
                 # on a closed connection; if the loop were left instead, each of them would have to be closed.
@@ -96,16 +141,8 @@ async def _collected(response: httpx.Response, limit: int) -> bytes:
             body.clear()
             raise
     if reason is not None and (response.is_success or len(body) <= limit):
-        raise _unread(response, reason)
+        raise unread(response.status_code, response.headers, reason)
     return bytes(body)
-
-
-def _reason_to_stop(size: int, chunks: int, limit: int) -> str | None:
-    if size > limit:
-        return f"is larger than {limit} bytes"
-    if chunks > max(_MOST_SMALL_CHUNKS, size // _SMALL_CHUNK):
-        return f"came in more than {_MOST_SMALL_CHUNKS} chunks of less than {_SMALL_CHUNK} bytes on average"
-    return None
 
 
 def _members(body: bytes, limit: int) -> Iterator[bytes]:
@@ -132,9 +169,3 @@ def _members(body: bytes, limit: int) -> Iterator[bytes]:
             chunk = decompressor.unused_data
     if not decompressor.eof:
         raise zlib.error("it is incomplete")
-
-
-def _unread(response: httpx.Response, reason: str) -> DecodeError:
-    problem = f"$: the body {reason}, so no more was read"
-    request_id = response.headers.get("x-request-id")
-    return DecodeError(problem, response.status_code, request_id=request_id, problems=(problem,))

@@ -11,6 +11,7 @@ Source of the limits: https://dev.chartmogul.com/docs/rate-limits
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import Any
 
@@ -90,6 +91,7 @@ class Throttle:
 
         self._users: set[object] = set()
         self._loop: object = None
+        self._process = os.getpid()
         # One moment on the clock of that loop, and on one that all loops share.
         self._last_seen = self._last_seen_anywhere = 0.0
 
@@ -171,7 +173,7 @@ class Throttle:
         """
         loop = anyio.lowlevel.current_token()
         if loop != self._loop:
-            has_ended = self._loop is not None and _has_ended(self._loop)
+            has_ended = self._loop is not None and self._has_ended()
             # A client may have been closed with calls in progress.
             is_in_use = self._users or self._queue.waiters or self._limits.in_flight
             if is_in_use and not has_ended:
@@ -209,10 +211,14 @@ class Throttle:
 
     def _move_to(self, loop: object) -> None:
         """The clocks of two event loops have nothing in common, so what is known is carried over."""
-        self._loop = loop
+        self._loop, self._process = loop, os.getpid()
         passed = time.monotonic() - self._last_seen_anywhere
         self._limits.shift(anyio.current_time() - passed - self._last_seen)
         self._look_at_clocks()
+
+    def _has_ended(self) -> bool:
+        """Whether the event loop before runs no more; that of the parent does not run in a forked child."""
+        return self._process != os.getpid() or _has_ended(self._loop)
 
     def _start_afresh(self) -> None:
         """The event loop before ended, perhaps with calls pending, which never return."""

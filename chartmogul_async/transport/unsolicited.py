@@ -1,7 +1,8 @@
 """Whether a server sent more than its response.
 
-Data that was received but not read would be taken for the response to the next request. Only httpcore, h11, anyio and
-trio know about it, and none of them has a public method for it; data that is still on the wire is noticed by httpcore.
+Data that was received but not read would be taken for the response to the next request. With httpx's connection only
+httpcore, h11, anyio and trio know about it, and none of them has a public method for it; data that is still on the wire
+is noticed by httpcore. A direct connection sees all of it by itself.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from unittest.mock import Mock
 
 import pytest
 from attrs import evolve
 
 from chartmogul_async import __version__
+from chartmogul_async.cli import commands
 from chartmogul_async.cli.failures import MEANINGS
 from chartmogul_async.cli.text import visible
 from chartmogul_async.resources.account import SETTINGS
@@ -349,12 +351,17 @@ def test_sandbox_warns_beyond_loopback(run: Run, monkeypatch: pytest.MonkeyPatch
     assert (ran.err == "") is not warned
 
 
-def test_sandbox_prints_the_environment_for_the_client(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("platform", "form"), [("linux", "export {}={}"), ("win32", '$env:{} = "{}"')])
+def test_sandbox_prints_the_environment_for_the_client(
+    run: Run, platform: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Sandbox, "run", run_once)
+    monkeypatch.setattr(commands, "sys", Mock(platform=platform))
     ran = run("sandbox", "--port", "8123")
     assert (ran.code, ran.err) == (0, "")
-    assert "export CHARTMOGUL_BASE_URL=http://127.0.0.1:8123/v1\n" in ran.out
-    assert "export CHARTMOGUL_API_KEY=sandbox\n" in ran.out
+    lines = [line.strip() for line in ran.out.splitlines()]
+    assert form.format("CHARTMOGUL_BASE_URL", "http://127.0.0.1:8123/v1") in lines
+    assert form.format("CHARTMOGUL_API_KEY", "sandbox") in lines
 
 
 def test_every_field_of_a_customer_has_a_readable_label(account: Sandbox, run: Run) -> None:

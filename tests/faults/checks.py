@@ -41,6 +41,8 @@ NORMAL_ENTRIES = (
 
 # Seconds; on an idle machine no fault takes two.
 _HANGING = 20.0
+# Seconds for a phase that stalls; on a busy machine the phases before it need a part of them.
+_STALLED = 0.2
 # Characters of a message that is still clear.
 _LONGEST = 1_000
 TWICE = RetryPolicy(attempts=2, base=0.001, total=15.0)
@@ -119,7 +121,7 @@ class Timeouts(httpx.Timeout):
 
     def __init__(self, phase: str | None) -> None:
         super().__init__(10.0)
-        self._phases = {**super().as_dict(), **({phase: 0.05} if phase else {})}
+        self._phases = {**super().as_dict(), **({phase: _STALLED} if phase else {})}
 
     def as_dict(self) -> dict[str, float | None]:
         return self._phases

@@ -248,6 +248,11 @@ def refuses(status: str, error: type[ChartMogulError], attempts: int = 1) -> Fau
     return Fault(status, sends(response(body, status)), error, "Not now.", attempts, {"status": code})
 
 
+WITHOUT_A_BODY = [
+    Fault("204 without a body", sends(b"HTTP/1.1 204 No Content\r\n\r\n"), DecodeError, "the body of 0 bytes is empty"),
+    Fault("304 without a body", sends(b"HTTP/1.1 304 Not Modified\r\n\r\n"), StatusError, fields={"status": 304}),
+]
+
 STATUSES = [
     *(
         refuses(status, ServerError, attempts=2)
@@ -271,8 +276,7 @@ STATUSES = [
     refuses("404 Not Found", NotFoundError),
     refuses("418 I'm a Teapot", StatusError),
     refuses("422 Unprocessable Entity", ValidationError),
-    Fault("204 without a body", sends(b"HTTP/1.1 204 No Content\r\n\r\n"), DecodeError, "the body of 0 bytes is empty"),
-    Fault("304 without a body", sends(b"HTTP/1.1 304 Not Modified\r\n\r\n"), StatusError, fields={"status": 304}),
+    *WITHOUT_A_BODY,
     Fault("502 with a page of HTML", sends(response(PAGE, "502 Bad Gateway")), ServerError, "not JSON", 2),
     Fault("502 with an empty body", sends(response(b"", "502 Bad Gateway")), ServerError, "Bad Gateway", 2),
     Fault("422 with an empty body", sends(response(b"", "422 ")), ValidationError, "Unprocessable"),
@@ -464,6 +468,8 @@ WIRE = [
     Fault("Content-Length: -1", sends(response(length=-1)), NetworkError, "", 2),
     Fault("two Content-Lengths", sends(response(NORMAL_BODY, "200 OK", "Content-Length: 7")), NetworkError, "", 2),
     Fault("chunks", sends(chunked(BODY[:9], BODY[9:]))),
+    Fault("chunks with a trailer", sends(chunked(BODY, end=b"0\r\nX-Trailer: 1\r\n\r\n"))),
+    Fault("1 MB of trailers", sends(chunked(BODY, end=b"0\r\n" + b"X: y\r\n" * 180_000)), NetworkError, "", 2),
     Fault("a chunk with a broken size", sends(chunked(BODY, end=b"no size\r\n")), NetworkError, "", 2),
     Fault(
         "a chunk that shows the body as its size", sends(chunked(end=MARKER.encode() + b"\r\n")), NetworkError, "", 2
@@ -517,6 +523,15 @@ WIRE = [
         before=sends(sized_response(2**16) + response(OTHER_BODY)),
         connections=2,
     ),
+    Fault(
+        "a second response behind a first of 256 kB",
+        NORMAL,
+        before=sends(sized_response(2**18) + response(OTHER_BODY)),
+        connections=2,
+    ),
+    Fault("one byte behind the response", NORMAL, before=sends(NORMAL_RESPONSE + b"H"), connections=2),
+    Fault("Connection: close", NORMAL, before=sends(response(None, "200 OK", "Connection: close")), connections=2),
+    Fault("an idle connection after 64 kB", NORMAL, before=sends(sized_response(2**16)), connections=1),
     Fault("Set-Cookie", sends(response(None, "200 OK", "Set-Cookie: session=1; Path=/"))),
     Fault("503 with Set-Cookie", sends(response({}, "503 ", "Set-Cookie: session=1; Path=/")), ServerError, "", 2),
 ]
@@ -652,6 +667,17 @@ TLS = [
         connections=2,
         target=secure,
     ),
+    # Of both, received at once, TLS gets 64 kB: the first one, and too little of the second to show.
+    Fault(
+        "TLS: a second response of 30 kB behind a first of 62 kB",
+        NORMAL,
+        before=Behaviour(lambda peer: peer.send_together(sized_response(62_000), response(OTHER_BODY.ljust(30_000)))),
+        connections=2,
+        target=secure,
+    ),
+    Fault(
+        "TLS: an idle connection after 64 kB", NORMAL, before=sends(sized_response(2**16)), connections=1, target=secure
+    ),
     Fault(
         "TLS: an idle connection is closed",
         NORMAL,
@@ -746,6 +772,9 @@ PROXIES = [
         target=proxied_over_tls,
     ),
 ]
+
+ON_THE_WIRE = [*WITHOUT_A_BODY, *WIRE, *STALLS, *NOWHERE[:2], *TLS]
+"""What any connection without a proxy has to notice by itself."""
 
 TABLE = [*TOO_FAST, *STATUSES, *BODIES, *COMPRESSED_BODIES, *COSTLY, *WIRE, *STALLS, *NOWHERE, *TLS, *PROXIES]
 TAKE_A_SECOND = [*PAUSES, *TRICKLES]

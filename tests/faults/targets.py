@@ -18,7 +18,7 @@ from tests.faults.relay import Relay, relay
 from tests.faults.server import Behaviour, FaultServer
 
 PROXY_PASSWORD = "password-of-the-proxy"
-BEHIND_THE_PROXY = "api.chartmogul.test"
+BEHIND_THE_PROXY = "api.chartmogul.localhost"
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import frozen
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from tests.clients import KEY
 from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
+from tests.faults.kinds import KINDS, connections_of
 from tests.faults.server import NORMAL_RESPONSE, TUNNEL, Behaviour, FaultServer, stalls_after
 from tests.faults.table import before_reading, in_tunnel, trickles_in_handshake, trickles_in_tunnel
 from tests.faults.targets import (
@@ -110,16 +111,23 @@ End = Callable[[AsyncClient, FaultServer], Awaitable[None]]
 
 
 @pytest.mark.parametrize("end", [cancelled_by_a_scope, cancelled_once, cut_off_by_the_total])
-@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase.name)
+@pytest.mark.parametrize(
+    ("phase", "kind"),
+    [
+        pytest.param(phase, kind, id=f"{kind}-{phase.name}")
+        for phase in PHASES
+        for kind in (KINDS if phase.target in (plain, secure) else ["httpx"])
+    ],
+)
 async def test_calls_that_end_in_a_stalled_phase_leave_no_socket(
-    phase: Phase, end: End, anyio_backend_name: str
+    phase: Phase, kind: str, end: End, anyio_backend_name: str
 ) -> None:
     if (end, anyio_backend_name) == (cancelled_once, "trio"):
         pytest.skip("trio cancels scopes only")
     throttle = Throttle(10**6, CALLS)
     retry = RetryPolicy(total=TOTAL if end is cut_off_by_the_total else 90.0)
     async with nothing_left_behind():
-        with phase.target([phase.behaviour] * CALLS) as target, anyio.fail_after(20):
+        with connections_of(kind), phase.target([phase.behaviour] * CALLS) as target, anyio.fail_after(20):
             client = AsyncClient(KEY, base_url=target.base_url, throttle=throttle, retry=retry)
             await end(client, target.server)
             for _ in range(10):

@@ -14,15 +14,16 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = "chartmogul_async"
 # What some test reads, beside the package and the tests.
 OTHERS = ("benchmarks", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "noxfile.py")
-# These ask mutmut for one mutated file, tested by some files of tests. Each mutant starts from a process that has run
-# no test: what is cached there, such as a compiled pattern, would have been made without the mutation.
+# These ask mutmut for one mutated file, tested by some files of tests.
 SETTINGS = """\
 [mutmut]
 source_paths={package}
 only_mutate={package}/{module}.py
 also_copy={others}
 pytest_add_cli_args_test_selection={tests}
-process_isolation=forkserver
+pytest_add_cli_args=
+    -p
+    tests.mutation.uncached
 timeout_multiplier=5
 timeout_constant=10
 """

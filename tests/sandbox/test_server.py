@@ -20,7 +20,7 @@ import pytest
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox import Company, Counters, Fault, Faults, Limits, Sandbox, serve_in_subprocess
 from chartmogul_async.sandbox.process import run_child
-from chartmogul_async.sandbox.server import Server
+from chartmogul_async.sandbox.server import Server, _listening_socket
 
 from .helpers import empty
 
@@ -161,13 +161,22 @@ def test_a_port_in_use() -> None:
             sandbox.run(port=port)
 
 
+def test_on_windows_a_port_is_exclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There SO_REUSEADDR lets two servers listen on one port; another option stands in for the one that forbids it."""
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    with _listening_socket("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
 def test_run_serves_until_interrupted() -> None:
     responses: list[httpx.Response] = []
     before = signal.getsignal(signal.SIGINT)
 
     def send(url: str) -> None:
         responses.append(httpx.get(f"{url}/ping", auth=("sandbox", ""), trust_env=False))
-        os.kill(os.getpid(), signal.SIGINT)
+        # On Windows os.kill would end the process.
+        signal.raise_signal(signal.SIGINT)
 
     def ready(url: str) -> None:
         # The server cannot respond before this function returns.
@@ -225,7 +234,7 @@ def test_invalid_ports(port: Any) -> None:
 
 
 def test_a_subprocess_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import sys, signal; print('up', flush=True); signal.pause()"
+    code = "import threading; print('up', flush=True); threading.Event().wait()"
     monkeypatch.setattr("chartmogul_async.sandbox.process._CODE", code)
     monkeypatch.setattr("chartmogul_async.sandbox.process._EXIT_TIMEOUT", 0)
     with serve_in_subprocess() as url:

@@ -1,0 +1,230 @@
+"""The calls of one blocking client, and the wrappers that make its methods of those of ``AsyncClient``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from concurrent.futures import CancelledError, Future
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+from attrs import frozen
+
+from chartmogul_async import AsyncClient
+from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.errors import StateError
+
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CLOSED = "this client is closed; make a new Client, and close it after its last call"
+_CLOSED_MEANWHILE = "this client was closed while the call was in progress; close it after its last call"
+_IN_THE_LOOP = (
+    "a blocking client cannot be used in the thread of its event loop, where on_event is called: "
+    "the call would wait for itself"
+)
+
+
+@frozen
+class Raised:
+    """What a call raised, carried to the thread that waits for it."""
+
+    error: BaseException
+
+
+class Calls:
+    """Each call is a task in the event loop, for which the thread that made it waits.
+
+    Args:
+        client: The client to which the calls are made.
+        renew: Makes another one like it, for a forked child.
+    """
+
+    def __init__(self, client: AsyncClient, renew: Callable[[], AsyncClient]) -> None:
+        self._client: AsyncClient | None = client
+        self._renew = renew
+        self._portal: BlockingPortal | None = None
+        self._in_progress: set[Future[Any]] = set()
+        self._is_closed = False
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed."""
+        if self._is_closed:
+            raise StateError(_CLOSED)
+
+    def wait(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        """Make a call, and wait until it is complete.
+
+        Args:
+            work: The call, which is made in the event loop.
+
+        Returns:
+            Its result.
+
+        Raises:
+            StateError: The client is closed, or was meanwhile.
+        """
+        future = self.start(work)
+        try:
+            return result_of(future)
+        except BaseException:
+            # After Ctrl-C, or what else a signal raised, nobody waits for the response any more.
+            future.cancel()
+            raise
+        finally:
+            # The traceback of an error, which the future holds, knows this frame.
+            del future
+
+    def start(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> Future[T | Raised]:
+        """Make a call without waiting for it.
+
+        Args:
+            work: The call, which is made in the event loop.
+
+        Returns:
+            The call in progress, for ``result_of``; to cancel it cancels the call.
+
+        Raises:
+            StateError: The client is closed.
+        """
+        _check_thread()
+        with LOOP.lock:
+            self.check_usable()
+            if self._client is None:
+                self._client = self._renew()
+            if self._portal is None:
+                self._portal = LOOP.join(self)
+            future = self._portal.start_task_soon(_attempt, work, self._client)
+            self._in_progress.add(future)
+        future.add_done_callback(self._in_progress.discard)
+        return future
+
+    def close(self) -> None:
+        """Cancel what is in progress, and close the connections. Closing twice does nothing.
+
+        Raises:
+            StateError: The thread is that of the event loop.
+        """
+        _check_thread()
+        with LOOP.lock:
+            self._is_closed = True
+            client, portal, self._portal = self._client, self._portal, None
+            if client is None or portal is None:
+                # It is closed already, or made no call in this process.
+                return
+            for future in list(self._in_progress):
+                future.cancel()
+            try:
+                portal.start_task_soon(client.aclose).result()
+            finally:
+                LOOP.leave(self)
+
+    def abandon(self) -> object:
+        """Give up the client and the calls of the parent, in a forked child.
+
+        Returns:
+            All that.
+        """
+        kept = self._client, self._in_progress
+        self._client, self._in_progress, self._portal = None, set(), None
+        return kept
+
+
+def _check_thread() -> None:
+    if LOOP.is_current():
+        raise StateError(_IN_THE_LOOP)
+
+
+async def _attempt(work: Callable[[AsyncClient], Coroutine[Any, Any, T]], client: AsyncClient) -> T | Raised:
+    try:
+        return await work(client)
+    except anyio.get_cancelled_exc_class():
+        raise
+    except BaseException as error:  # noqa: BLE001 - what on_event raised is raised by the call and ends no event loop
+        return Raised(error)
+
+
+def result_of(future: Future[T | Raised]) -> T:
+    """Wait for a call.
+
+    Args:
+        future: The call in progress.
+
+    Returns:
+        Its result.
+
+    Raises:
+        StateError: The client was closed meanwhile.
+    """
+    try:
+        outcome = future.result()
+    except CancelledError:
+        raise StateError(_CLOSED_MEANWHILE) from None
+    finally:
+        del future
+    if not isinstance(outcome, Raised):
+        return outcome
+    error = outcome.error
+    try:
+        # The first frame is the one that handed the error over.
+        raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+    finally:
+        del outcome, error
+
+
+class Blocking(Generic[A]):
+    """Something with blocking methods: a client or a part of it.
+
+    Args:
+        calls: The calls of the client.
+        find: Finds the same part of the client behind it.
+    """
+
+    def __init__(self, calls: Calls, find: Callable[[AsyncClient], A]) -> None:
+        self._calls = calls
+        self._find = find
+
+
+def blocking(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Blocking[A], P], T]:
+    """Make a blocking method of an async one, with its signature and its docstring.
+
+    Args:
+        method: The async method.
+
+    Returns:
+        The blocking method.
+    """
+    make: Callable[..., Coroutine[Any, Any, T]] = method
+
+    @wraps(method)
+    def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        settled = [_settled(value) for value in args]
+        named = {name: _settled(value) for name, value in kwargs.items()}
+        return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
+
+    return call
+
+
+def with_arguments_of(
+    constructor: Callable[P, object],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+    """Declare that an ``__init__`` takes the arguments of another class.
+
+    Args:
+        constructor: The other class.
+
+    Returns:
+        A decorator.
+    """
+
+    def declare(initialize: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
+        return wraps(constructor.__init__)(initialize)
+
+    return declare
+
+
+def _settled(value: Any) -> Any:
+    """Read a generator or the like here: it may need the thread of its caller, as those of databases do."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, Collection) else value

@@ -1,0 +1,98 @@
+"""The blocking client: its lifecycle, and the names of what can be read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from chartmogul_async import AsyncClient
+from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of
+
+if TYPE_CHECKING:
+    from chartmogul_async.blocking.resources import Customers, Metrics, Throttle
+
+
+class Client(Blocking[AsyncClient]):
+    """Reads one ChartMogul account, in programs without ``await``.
+
+    ::
+
+        with Client("api-key") as client:
+            mrr = client.metrics.mrr("2023-07-01", "2023-08-31")
+
+    It takes the arguments of ``AsyncClient``, and has its methods with the same arguments, results and errors. Make
+    one client and keep it: any number of threads may use it at once, also where an event loop runs, and all its calls
+    share connections and limits. It is closed by ``close()``, by ``with`` or at the exit of the interpreter.
+
+    All blocking clients of a process share one event loop, in a thread that starts with the first call and ends with
+    the last close. ``on_event`` is called in that thread, where it must neither wait nor call a client. A client that
+    a process inherits by ``fork`` goes on there with an event loop and connections of its own; of the limits each
+    process knows only what it does itself. What a signal raises, such as Ctrl-C, cancels the call of the main thread.
+
+    Raises:
+        ArgumentError: An argument cannot be right.
+    """
+
+    __module__ = "chartmogul_async.blocking"
+
+    @with_arguments_of(AsyncClient)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        def make() -> AsyncClient:
+            return AsyncClient(*args, **options)
+
+        client = make()
+        # The throttle outlives the client, which a forked child makes anew.
+        options["throttle"] = client.throttle
+        super().__init__(Calls(client, make), lambda client: client)
+        self._throttle = client.throttle
+        self._shown = repr(client).replace("AsyncClient", "blocking.Client")
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The nine metrics."""
+        from chartmogul_async.blocking.resources import Metrics
+
+        return Metrics(self._calls, self._throttle)
+
+    @cached_property
+    def customers(self) -> Customers:
+        """Find customers by e-mail address."""
+        from chartmogul_async.blocking.resources import Customers
+
+        return Customers(self._calls)
+
+    @cached_property
+    def throttle(self) -> Throttle:
+        """The throttle: its ``statistics()`` and its ``resize()``, for any thread.
+
+        Clients of one account share limits if each is given the same ``chartmogul_async.Throttle``.
+        """
+        from chartmogul_async.blocking.resources import Throttle
+
+        return Throttle(self._throttle)
+
+    account = blocking(AsyncClient.account)
+    ping = blocking(AsyncClient.ping)
+    get = blocking(AsyncClient.get)
+
+    def __repr__(self) -> str:
+        # A debugger also shows a client whose __init__ raised.
+        return getattr(self, "_shown", "blocking.Client()")
+
+    def __enter__(self) -> Self:
+        self._calls.check_usable()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Calls of other threads end with ``StateError``. Closing twice does nothing.
+
+        Raises:
+            StateError: It is called by ``on_event``.
+        """
+        self._calls.close()

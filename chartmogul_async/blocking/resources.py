@@ -1,0 +1,114 @@
+"""The parts of a blocking client. Signatures and docstrings are those of the async methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from chartmogul_async import MetricQuery
+from chartmogul_async import Throttle as AsyncThrottle
+from chartmogul_async.blocking.calls import Blocking, Calls, blocking
+from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.blocking.stream import Outcomes, streaming
+from chartmogul_async.checks import instance_of
+from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
+from chartmogul_async.metrics.stream import many_queries, outcome_of
+from chartmogul_async.resources.customers import Customers as AsyncCustomers
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Metrics(Blocking[AsyncMetrics]):
+    """The nine metrics endpoints, with the same arguments, results and errors as those of ``AsyncClient``."""
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, calls: Calls, throttle: AsyncThrottle) -> None:
+        super().__init__(calls, lambda client: client.metrics)
+        self._throttle = throttle
+
+    all = blocking(AsyncMetrics.all)
+    mrr = blocking(AsyncMetrics.mrr)
+    arr = blocking(AsyncMetrics.arr)
+    arpa = blocking(AsyncMetrics.arpa)
+    asp = blocking(AsyncMetrics.asp)
+    customer_count = blocking(AsyncMetrics.customer_count)
+    customer_churn_rate = blocking(AsyncMetrics.customer_churn_rate)
+    mrr_churn_rate = blocking(AsyncMetrics.mrr_churn_rate)
+    ltv = blocking(AsyncMetrics.ltv)
+    fetch = blocking(AsyncMetrics.fetch)
+    fetch_all = blocking(AsyncMetrics.fetch_all)
+
+    @streaming(AsyncMetrics.stream)
+    def stream(self, queries: Iterable[Any]) -> Outcomes[Any]:
+        """Fetch many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
+
+        ::
+
+            with client.metrics.stream(queries) as outcomes:
+                for outcome in outcomes:
+                    ...
+
+        The order is that of completion. Queries are taken from the iterable only as fast as they can be sent, in the
+        thread that reads the outcomes, so a generator of a million is fine. Leaving the block, by ``break`` or an
+        exception, cancels the rest.
+
+        Args:
+            queries: The queries.
+
+        Returns:
+            A context manager, and inside its block the iterator of the outcomes.
+
+        Raises:
+            ArgumentError: ``queries`` or one of them is something else; the latter is raised inside the block.
+            StateError: The stream is entered twice or read outside its block; the client is closed.
+        """
+        return Outcomes(many_queries(queries), self._start, self._throttle.parallel)
+
+    def _start(self, query: Any) -> Future[Any]:
+        instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
+        return self._calls.start(lambda client: outcome_of(query, client.metrics.fetch))
+
+
+class Customers(Blocking[AsyncCustomers]):
+    """The customers of the account."""
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__(calls, lambda client: client.customers)
+
+    search = blocking(AsyncCustomers.search)
+
+
+def _between_steps(method: Callable[Concatenate[AsyncThrottle, P], T]) -> Callable[Concatenate[Throttle, P], T]:
+    """Make a method for any thread of one that belongs to the event loop and waits for nothing."""
+
+    @wraps(method)
+    def call(self: Throttle, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return LOOP.run(partial(method, self._throttle, *args, **kwargs))
+
+    return call
+
+
+class Throttle:
+    """The throttle of a blocking client, which belongs to the event loop, for any thread."""
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, throttle: AsyncThrottle) -> None:
+        self._throttle = throttle
+
+    statistics = _between_steps(AsyncThrottle.statistics)
+    resize = _between_steps(AsyncThrottle.resize)
+
+    @property
+    def parallel(self) -> int:
+        """How many requests may be in flight."""
+        return self._throttle.parallel
+
+    def __repr__(self) -> str:
+        return repr(self._throttle)

@@ -1,0 +1,123 @@
+"""Many queries, each outcome as it comes, in a plain ``for``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
+from itertools import islice
+from queue import SimpleQueue
+from threading import Lock
+from types import TracebackType
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+
+from chartmogul_async.blocking.calls import Blocking, Raised, result_of
+from chartmogul_async.errors import StateError
+
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READ_IT = (
+    'open the stream with "with client.metrics.stream(queries) as outcomes:" '
+    'and read "for outcome in outcomes:" inside the block'
+)
+
+
+class Outcomes(Generic[T]):
+    """The outcomes of many queries, each as it comes: what ``client.metrics.stream(queries)`` returns.
+
+    It is a context manager, and inside its block the iterator of the outcomes::
+
+        with client.metrics.stream(queries) as outcomes:
+            for outcome in outcomes:
+                ...
+
+    Queries are taken from the iterable in the thread that reads the outcomes, so a generator may use what belongs to
+    that thread, such as a connection to a database. Several threads may read the same stream.
+
+    Args:
+        queries: The queries.
+        start: Begins to fetch one query.
+        limit: How many queries are in progress at once.
+    """
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, queries: Iterable[Any], start: Callable[[Any], Future[T | Raised]], limit: int) -> None:
+        self._pending = iter(queries)
+        self._start = start
+        self._limit = limit
+        self._state: Literal["new", "open", "left"] = "new"
+        self._reading = Lock()
+        self._in_progress: set[Future[T | Raised]] = set()
+        self._complete: SimpleQueue[Future[T | Raised]] = SimpleQueue()
+
+    def __enter__(self) -> Self:
+        if self._state != "new":
+            raise StateError("a stream can be entered only once: call client.metrics.stream(queries) again")
+        self._state = "open"
+        return self
+
+    def __exit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._state = "left"
+        for future in list(self._in_progress):
+            future.cancel()
+
+    def __iter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __next__(self) -> T:
+        with self._reading:
+            self._check_open()
+            self._fill()
+            if not self._in_progress:
+                raise StopIteration
+            future = self._complete.get()
+            # Another thread may have left the block in the meantime.
+            self._check_open()
+            self._in_progress.remove(future)
+        try:
+            return result_of(future)
+        finally:
+            del future
+
+    def _fill(self) -> None:
+        for query in islice(self._pending, self._limit - len(self._in_progress)):
+            future = self._start(query)
+            self._in_progress.add(future)
+            future.add_done_callback(self._complete.put)
+            if self._state == "left":
+                # Another thread left the block in that moment, and may not have seen this one.
+                future.cancel()
+                self._check_open()
+
+    def _check_open(self) -> None:
+        if self._state == "new":
+            raise StateError(f"the stream is not open: {_READ_IT}")
+        if self._state == "left":
+            raise StateError(
+                "the block of the stream was left, which ended its requests: "
+                'read "for outcome in outcomes:" inside the block'
+            )
+
+
+def streaming(
+    method: Callable[Concatenate[A, P], AbstractAsyncContextManager[AsyncIterator[T]]],  # noqa: ARG001 - its type
+) -> Callable[[Callable[..., Outcomes[Any]]], Callable[Concatenate[Blocking[A], P], Outcomes[T]]]:
+    """Declare that a method takes the arguments of one that makes an async stream, and makes the same stream.
+
+    Args:
+        method: The method that makes the async stream.
+
+    Returns:
+        A decorator.
+    """
+
+    def declare(function: Callable[..., Outcomes[Any]]) -> Callable[Concatenate[Blocking[A], P], Outcomes[T]]:
+        return function
+
+    return declare

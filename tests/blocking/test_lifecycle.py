@@ -1,0 +1,303 @@
+"""The life of a blocking client: closing, the exit of the interpreter, signals, forks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from chartmogul_async import Throttle, errors
+from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.sandbox import Limits, Sandbox
+from chartmogul_async.sandbox.server import serve_in_thread
+from tests.blocking.clients import RANGE, blocking_client, in_a_fresh_interpreter
+from tests.blocking.test_calls import threads_of_the_loop
+from tests.clients import in_turn
+
+on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, and no signals between processes")
+
+
+def test_closing_twice_does_nothing() -> None:
+    client = blocking_client(in_turn(200))
+    client.metrics.mrr(*RANGE)
+    client.close()
+    client.close()
+    assert threads_of_the_loop() == []
+
+
+def test_an_unused_client_can_be_closed() -> None:
+    client = blocking_client(in_turn(200))
+    client.close()
+    with pytest.raises(errors.StateError, match="this client is closed; make a new Client"):
+        client.ping()
+
+
+def test_a_closed_client_is_refused() -> None:
+    with blocking_client(in_turn(200)) as client:
+        metrics, stream = client.metrics, client.metrics.stream([])
+        metrics.mrr(*RANGE)
+    for use in (client.ping, client.__enter__, lambda: metrics.mrr(*RANGE)):
+        with pytest.raises(errors.StateError, match="this client is closed; make a new Client"):
+            use()
+    assert client.throttle.statistics().admitted == 1
+    with stream as outcomes:
+        assert list(outcomes) == []
+
+
+def test_closing_ends_the_calls_of_other_threads() -> None:
+    arrived = []
+
+    async def respond(request: httpx.Request) -> httpx.Response:
+        arrived.append(request)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    client = blocking_client(respond)
+    with blocking_client(in_turn(200)) as other, ThreadPoolExecutor(3) as pool:
+        other.metrics.mrr(*RANGE)
+        calls = [pool.submit(client.metrics.mrr, *RANGE) for _ in range(3)]
+        while len(arrived) < 3:
+            time.sleep(0)
+        client.close()
+        for call in calls:
+            with pytest.raises(errors.StateError, match="this client was closed while the call was in progress"):
+                call.result()
+        assert other.metrics.mrr(*RANGE)[0].mrr == 363819722
+    assert threads_of_the_loop() == []
+    assert client.throttle.statistics().in_flight == 0
+
+
+def test_clients_come_and_go_while_others_work() -> None:
+    """The thread starts and ends many times, and no call is lost between."""
+
+    def work(_: int) -> int | float:
+        with blocking_client(in_turn(200)) as client:
+            return client.metrics.mrr(*RANGE)[0].mrr
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(work, range(100))) == {363819722}
+    assert threads_of_the_loop() == []
+
+
+def test_a_loop_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_loop(*args: Any) -> None:
+        raise OSError("Too many open files")
+
+    with blocking_client(in_turn(httpx.Response(200, json={"data": "pong!"}))) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(anyio, "run", no_loop)
+            with pytest.raises(OSError, match="Too many open files"):
+                client.ping()
+        assert client.ping() == "pong!"
+
+
+def test_the_exit_closes_what_is_open() -> None:
+    clients = [blocking_client(in_turn(200)) for _ in range(3)]
+    for client in clients[:2]:
+        client.metrics.mrr(*RANGE)
+    LOOP.close()
+    assert threads_of_the_loop() == []
+    with pytest.raises(errors.StateError, match="this client is closed"):
+        clients[0].ping()
+    with clients[2] as unused:
+        assert unused.metrics.mrr(*RANGE)[0].mrr == 363819722
+
+
+def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same as in the child of a real fork below, but for the thread, which goes on here."""
+    with blocking_client(in_turn(200), throttle=Throttle()) as client, blocking_client(in_turn(200)) as other:
+        client.metrics.mrr(*RANGE)
+        other.metrics.mrr(*RANGE)
+        portal = LOOP.portal
+        assert portal is not None
+        monkeypatch.setattr(os, "getpid", lambda: 0)
+        LOOP.forget()
+        assert client.throttle.statistics().admitted == 1
+        client.metrics.mrr(*RANGE)
+        assert client.throttle.statistics().admitted == 2
+        assert LOOP.portal not in (None, portal)
+        # One that makes no call in the child has nothing to close there.
+        other.close()
+        with pytest.raises(errors.StateError, match="this client is closed"):
+            other.ping()
+    portal.call(portal.stop, True)
+    for thread in threads_of_the_loop():
+        thread.join()
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sandbox() -> Iterator[str]:
+    with serve_in_thread(
+        Sandbox(api_key="sandbox", limits=Limits(per_second=None, parallel=None)), "127.0.0.1", 0
+    ) as url:
+        yield url
+
+
+BEGIN = """
+import atexit, os, signal, sys, threading
+from chartmogul_async import RetryPolicy, Throttle, errors
+from chartmogul_async.blocking import Client
+client = Client("sandbox", base_url=sys.argv[1], throttle=Throttle())
+"""
+
+
+@pytest.mark.sockets
+def test_an_open_client_is_closed_at_exit(sandbox: str) -> None:
+    before = """
+import atexit, threading
+atexit.register(lambda: print(threading.active_count(), "thread"))  # called last
+"""
+    code = """
+print(client.ping())
+client.metrics.mrr("2025-01-01", "2025-12-31")
+atexit.register(print, "later functions of atexit can use it", flush=True)
+atexit.register(lambda: print(client.ping()))
+"""
+    assert in_a_fresh_interpreter(before + BEGIN + code, sandbox).splitlines() == [
+        "pong!",
+        "pong!",
+        "later functions of atexit can use it",
+        "1 thread",
+    ]
+
+
+INTERRUPTED = """
+import socket, time
+silent = socket.create_server(("127.0.0.1", 0))
+client = Client("sandbox", base_url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+def interrupt():
+    connection, _ = silent.accept()
+    connection.settimeout(10)  # the client itself would give up after 30 seconds
+    connection.recv(1)
+    os.kill(os.getpid(), NUMBER)
+    while connection.recv(65536):
+        pass  # the request goes on
+    print("the connection is closed", flush=True)
+    connection.close()
+other = threading.Thread(target=interrupt)
+other.start()
+"""
+
+
+@on_unix
+@pytest.mark.sockets
+def test_ctrl_c_cancels_the_call(sandbox: str) -> None:
+    code = """
+try:
+    client.ping()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+other.join()
+silent.close()
+print(client.throttle.statistics().in_flight, client.throttle.statistics().waiting)
+"""
+    printed = in_a_fresh_interpreter(BEGIN + INTERRUPTED.replace("NUMBER", "signal.SIGINT") + code, sandbox)
+    assert sorted(printed.splitlines()) == ["0 0", "interrupted", "the connection is closed"]
+
+
+@on_unix
+@pytest.mark.sockets
+def test_a_signal_may_close_the_client(sandbox: str) -> None:
+    code = """
+signal.signal(signal.SIGTERM, lambda *_: client.close())
+try:
+    client.ping()
+except errors.StateError as error:
+    print(error, flush=True)
+other.join()
+silent.close()
+print(threading.active_count())
+"""
+    code = INTERRUPTED.replace("NUMBER", "signal.SIGTERM") + code
+    assert sorted(in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines()) == [
+        "1",
+        "the connection is closed",
+        "this client was closed while the call was in progress; close it after its last call",
+    ]
+
+
+@on_unix
+@pytest.mark.sockets
+def test_a_client_goes_on_in_a_forked_child(sandbox: str) -> None:
+    code = """
+def loops():
+    return [thread.name for thread in threading.enumerate()].count("chartmogul_async")
+def figures():
+    return client.ping(), client.metrics.mrr("2025-01-01", "2025-12-31")[0].mrr > 0
+print(*figures(), flush=True)
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        print(*figures(), loops(), flush=True)
+        grandchild = os.fork()
+        if not grandchild:
+            print(*figures(), loops(), flush=True)
+            client.close()
+            print(loops(), flush=True)
+            sys.exit()
+        assert os.waitpid(grandchild, 0)[1] == 0
+        print(*figures(), flush=True)
+        sys.exit()  # as a program ends, with the functions of atexit
+    assert os.waitpid(child, 0)[1] == 0
+print(*figures(), client.throttle.statistics().in_flight, flush=True)
+"""
+    ping = "pong! True"
+    child = [f"{ping} 1", f"{ping} 1", "0", ping]
+    assert in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines() == [ping, *child, *child, f"{ping} 0"]
+
+
+@on_unix
+@pytest.mark.sockets
+def test_a_fork_in_the_middle_of_calls_leaves_them_alone(sandbox: str) -> None:
+    """Other threads call, and hold the lock at any moment; the child has neither the threads nor their locks."""
+    code = """
+client.throttle.resize(per_second=10**6)
+client.ping()  # a module that another thread imports in that moment could never be imported in the child
+done = threading.Event()
+def call():
+    while not done.is_set():
+        client.ping()
+others = [threading.Thread(target=call) for _ in range(4)]
+for other in others:
+    other.start()
+for _ in range(20):
+    child = os.fork()
+    if not child:
+        os._exit(client.ping() != "pong!")
+    assert os.waitpid(child, 0)[1] == 0
+done.set()
+for other in others:
+    other.join()
+print(client.throttle.statistics().in_flight)
+"""
+    assert in_a_fresh_interpreter(BEGIN + code, sandbox) == "0\n"
+
+
+@on_unix
+@pytest.mark.sockets
+def test_a_client_closed_by_the_child_only_is_open_in_the_parent(sandbox: str) -> None:
+    code = """
+client.ping()
+child = os.fork()
+if not child:
+    client.close()
+    try:
+        client.ping()
+    except errors.StateError as error:
+        print(error, flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(client.ping())
+"""
+    closed = "this client is closed; make a new Client, and close it after its last call"
+    assert in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines() == [closed, "pong!"]

@@ -1,0 +1,79 @@
+"""The blocking client has the names, signatures and docstrings of the async one."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chartmogul_async import AsyncClient, blocking
+from chartmogul_async import Throttle as AsyncThrottle
+from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
+from chartmogul_async.metrics.stream import Outcomes as AsyncOutcomes
+from chartmogul_async.resources.customers import Customers as AsyncCustomers
+
+# Each async class, its blocking one, and the names that differ on purpose.
+PAIRS: list[tuple[type, type, dict[str, str]]] = [
+    (AsyncClient, blocking.Client, {"aclose": "close"}),
+    (AsyncMetrics, blocking.Metrics, {}),
+    (AsyncCustomers, blocking.Customers, {}),
+    (AsyncOutcomes, blocking.Outcomes, {}),
+]
+# What clients and slices call on a throttle, and nobody else.
+INTERNAL = {"acquire", "attach", "detach", "free_slots", "mark_sent", "release", "withdraw"}
+WRAPPED = [
+    (name, getattr(one, name), getattr(other, name))
+    for one, other in [*((one, other) for one, other, _ in PAIRS), (AsyncThrottle, blocking.Throttle)]
+    for name, method in vars(one).items()
+    if not name.startswith("_") and inspect.isfunction(method) and hasattr(other, name)
+]
+every_method = pytest.mark.parametrize(("name", "one", "other"), WRAPPED, ids=[name for name, _, _ in WRAPPED])
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(("one", "other", "renamed"), PAIRS, ids=lambda value: getattr(value, "__qualname__", ""))
+def test_the_names_are_the_same(one: type, other: type, renamed: dict[str, str]) -> None:
+    assert public(other) == {renamed.get(name, name) for name in public(one)}
+
+
+def test_the_throttle_has_what_a_program_may_call() -> None:
+    assert public(blocking.Throttle) == public(AsyncThrottle) - INTERNAL
+
+
+@every_method
+def test_the_signatures_are_the_same(name: str, one: Callable[..., Any], other: Callable[..., Any]) -> None:
+    assert inspect.signature(other).parameters.keys() == inspect.signature(one).parameters.keys()
+    if name == "stream":
+        # Written by hand: what it returns is another class.
+        return
+    assert inspect.signature(other) == inspect.signature(one)
+    assert inspect.getdoc(other) == inspect.getdoc(one)
+    assert not inspect.iscoroutinefunction(other)
+
+
+def test_the_arguments_of_the_client_are_the_same() -> None:
+    assert inspect.signature(blocking.Client) == inspect.signature(AsyncClient)
+
+
+def test_help_shows_every_parameter() -> None:
+    shown = pydoc.plain(pydoc.render_doc(blocking.Metrics.mrr))
+    for name in ("start_date", "end_date", "interval", "geo", "plans", "filters", "slices"):
+        assert f"    {name}: " in shown
+
+
+@pytest.mark.parametrize("name", blocking.__all__)
+def test_every_public_class_is_documented(name: str) -> None:
+    cls = getattr(blocking, name)
+    assert cls.__module__ == "chartmogul_async.blocking"
+    assert vars(cls)["__doc__"]
+    assert all(inspect.getdoc(getattr(cls, method)) for method in public(cls))
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert blocking.__all__ == ["Client", "Customers", "Metrics", "Outcomes", "Throttle"]
