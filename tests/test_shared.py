@@ -20,7 +20,7 @@ from tests.worlds.servers import COUNTERS, Server, between, constant
 
 KEY = "api-key-of-an-account"
 # Updates for a request, with those that only look whether a slot is free.
-UPDATES = 6
+UPDATES = 8
 
 
 def client_of(transport: httpx.AsyncBaseTransport, store: LoopStore, key: str = KEY) -> AsyncClient:

@@ -140,14 +140,15 @@ class Session:
     ) -> tuple[httpx.Response, Attempts]:
         """A complete response with the status of a success, after as many attempts as it takes."""
         self.check_usable()
+        admission = self._attach()
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await self._admission.acquire(policy.total)
+            permit: Permit | None = await admission.acquire(policy.total)
             attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
-                permit = permit or await self._admission.acquire(attempts.budget(), is_retry=True)
-                outcome = await self._attempt(permit, path, params, attempts.budget() - permit.paused)
+                permit = permit or await admission.acquire(attempts.budget(), is_retry=True)
+                outcome = await self._attempt(admission, permit, path, params, attempts.budget() - permit.paused)
                 attempts.end(permit, outcome)
                 permit = None
             if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
@@ -157,28 +158,29 @@ class Session:
             self._add_context(error, path, attempts)
             raise
 
-    async def _attempt(self, permit: Permit, path: str, params: Mapping[str, str], budget: float) -> AttemptOutcome:
+    async def _attempt(
+        self, admission: Admission, permit: Permit, path: str, params: Mapping[str, str], budget: float
+    ) -> AttemptOutcome:
         try:
             request = self._request(path, params, permit)
         except BaseException:
-            await self._admission.give_back(permit)
+            await admission.give_back(permit)
             raise
         status = retry_after = None
         given_up = True
         try:
-            response = await self._exchange(request, budget)
+            response = await self._exchange(admission, request, budget)
             status = response.status_code
             retry_after = None if response.is_success else retry_after_of(response.headers)
         except FAILURES as failure:
             given_up = isinstance(failure, TIMEOUTS)
             return failure
         finally:
-            for event in await self._admission.end(permit, status, retry_after, given_up and status is None):
+            for event in await admission.end(permit, status, retry_after, given_up and status is None):
                 self.report(event)
         return response
 
-    @property
-    def _admission(self) -> Admission:
+    def _attach(self) -> Admission:
         """The throttle belongs to the event loop of the first request."""
         if self._attached is None:
             self._attached = self.throttle._attach(self, self._account)
@@ -196,9 +198,9 @@ class Session:
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
 
-    async def _exchange(self, request: httpx.Request, budget: float) -> httpx.Response:
+    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
         with anyio.move_on_after(budget):
-            async with self._admission.alive():
+            async with admission.alive():
                 response = await self._connections.handle_async_request(request)
             if "x-request-id" in response.headers:
                 self._mask_request_id(response)
