@@ -188,6 +188,16 @@ async def test_safe_methods_are_retried(method: str, outcome: AttemptOutcome) ->
 # --- how often and how long -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 520, 524])
+async def test_the_last_attempt_says_that_it_is_the_last(status: int) -> None:
+    events: list[Event] = []
+    async with client_of(in_turn(status), on_event=events.append, retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(errors.for_status(status)):
+            await client.metrics.mrr(*RANGE)
+    (attempt,) = attempts_in(events)
+    assert (attempt.retry_in, attempt.gave_up) == (None, True)
+
+
 async def test_giving_up_after_six_attempts() -> None:
     events: list[Event] = []
     async with client_of(in_turn(500), on_event=events.append) as client:
@@ -524,6 +534,10 @@ def test_policy_requires_positive_seconds(field: str, value: object) -> None:
     with pytest.raises(errors.ArgumentError) as caught:
         RetryPolicy(**{field: value})  # type: ignore[arg-type]
     assert str(caught.value) == f"{field} must be a positive number of seconds, not {value!r}"
+
+
+def test_the_default_policy_is_the_documented_one() -> None:
+    assert RetryPolicy() == RetryPolicy(attempts=6, base=1.0, cap=30.0, total=90.0)
 
 
 @given(st.sampled_from([0, -1, "3", None, True, 2.5]))
