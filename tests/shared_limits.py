@@ -31,6 +31,8 @@ class LoopStore:
         self.poll = 0.005 + latency
         self.is_away = False
         self.updates = self.conflicts = 0
+        # Called when an update has taken place and its process does not know it yet.
+        self.written: Callable[[AccountLimits], object] = lambda _: None
         self._contents: dict[str, bytes] = {}
 
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
@@ -43,6 +45,7 @@ class LoopStore:
             result = change(limits, anyio.current_time())
             if self._contents.get(account) == content:
                 self._contents[account] = dumps(limits)
+                self.written(limits)
                 await anyio.sleep(self.latency)
                 return result
             self.conflicts += 1

@@ -164,6 +164,22 @@ def test_the_folder_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch) -> N
     assert repr(FileStore("/a")) == "FileStore('/a', on_outage='local')"
 
 
+async def test_a_system_without_containers_has_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path) -> Path:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "readlink", missing)
+    await FileStore(folder).update("account", fresh, start_one)
+    assert file_in(folder).name == "account"
+
+
+async def test_containers_do_not_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for container in (4026531836, 4026532001):
+        monkeypatch.setattr(Path, "readlink", lambda _, number=container: Path(f"pid:[{number}]"))
+        assert await FileStore(folder).update("account", fresh, start_one) == 1
+    assert sorted(file.name for file in folder.iterdir()) == ["account-4026531836", "account-4026532001"]
+
+
 # --- disks, locks, clocks --------------------------------------------------------------------------------------------
 
 

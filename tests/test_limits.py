@@ -779,6 +779,16 @@ def test_shift_moves_starts_in_flight_and_in_the_window() -> None:
     ]
 
 
+def test_shift_moves_processes_and_their_turns() -> None:
+    limits = limits_of(parallel=1)
+    limits.turns.see(7, 0, 10.0, 1)
+    assert limits.admit_in_turn(7, 10.0) is not None
+    comes_at = limits.wait_for_turn(7, 10.0, False, 0.5)
+    limits.shift(100.0)
+    assert limits.turns.members[7].seen == 110.0
+    assert [turn.until for turn in limits.turns.order] == pytest.approx([comes_at + 100.25])
+
+
 def test_shift_moves_the_spacing_and_slots_that_linger() -> None:
     limits = limits_of()
     for _ in range(3):

@@ -248,6 +248,43 @@ async def test_a_permit_that_comes_too_late_is_given_back() -> None:
     assert (limits.in_flight, limits.admitted, queue.admitted) == ({}, 0, 0)
 
 
+async def test_a_call_that_leaves_while_it_is_admitted_gives_its_permit_back() -> None:
+    """It is the second one in the queue, and sleeps while an update of others admits it."""
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store, parallel=2)
+    permits = await admit(queue, 2)
+    admitted: list[str] = []
+    leaving = anyio.CancelScope()
+
+    async def wait(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            await queue.acquire()
+            admitted.append(name)
+
+    def leave(limits: AccountLimits) -> None:
+        if limits.admitted == 4:
+            leaving.cancel()
+
+    store.written = leave
+    async with anyio.create_task_group() as group:
+        for name, scope in (("first", anyio.CancelScope()), ("second", leaving), ("third", anyio.CancelScope())):
+            group.start_soon(wait, name, scope)
+            await anyio.sleep(0.01)
+        for permit in permits:
+            group.start_soon(queue.end, permit, 200)
+    assert sorted(admitted) == ["first", "third"]
+    assert (len(store.limits("account").in_flight), queue.admitted) == (2, 4)
+
+
+async def test_a_permit_is_given_back_once() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    assert await queue.end(permit, 429) == ()
+    assert store.limits("account").paused_until == -math.inf
+
+
 async def test_an_update_is_not_cut_off() -> None:
     """It would be open whether it took place."""
     store = LoopStore(latency=0.1)
@@ -460,7 +497,10 @@ async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture
     before = await admit(one, 2)
     await admit(other)
     store.is_away = True
-    during = await admit(one, 2)
+    during = await admit(one, 1)
+    await anyio.sleep(1.1)
+    # It is tried again, in vain.
+    during += await admit(one, 1)
     await one.end(before[0], 200)
     store.is_away = False
     await anyio.sleep(1.1)

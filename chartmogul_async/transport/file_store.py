@@ -24,7 +24,7 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import dumps, loads
 from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch - the suite is not measured on Windows
     import fcntl
 
 T = TypeVar("T")
