@@ -19,7 +19,7 @@ class Secret(Generic[T]):
     __slots__ = ("revealed",)
 
     def __init__(self, value: T) -> None:
-        self.revealed = value
+        self.revealed: T = value
 
     def __repr__(self) -> str:
         return "Secret(***)"

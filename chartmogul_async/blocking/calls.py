@@ -187,14 +187,16 @@ class Blocking(Generic[A]):
         self._find = find
 
 
-def blocking(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[Blocking[A], P], T]:
+def blocking(
+    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Blocking[A], P], T]]:
     """Make a blocking method of an async one, with its signature and its docstring.
 
     Args:
         method: The async method.
 
     Returns:
-        The blocking method.
+        A decorator for a method without a body, of which only the place counts.
     """
     make: Callable[..., Coroutine[Any, Any, T]] = method
 
@@ -204,7 +206,7 @@ def blocking(method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]]) -> Cal
         named = {name: _settled(value) for name, value in kwargs.items()}
         return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
 
-    return call
+    return lambda _: call
 
 
 def with_arguments_of(

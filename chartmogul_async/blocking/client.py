@@ -72,9 +72,14 @@ class Client(Blocking[AsyncClient]):
 
         return Throttle(self._throttle)
 
-    account = blocking(AsyncClient.account)
-    ping = blocking(AsyncClient.ping)
-    get = blocking(AsyncClient.get)
+    @blocking(AsyncClient.account)
+    def account(self) -> None: ...
+
+    @blocking(AsyncClient.ping)
+    def ping(self) -> None: ...
+
+    @blocking(AsyncClient.get)
+    def get(self) -> None: ...
 
     def __repr__(self) -> str:
         # A debugger also shows a client whose __init__ raised.

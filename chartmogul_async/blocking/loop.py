@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from threading import RLock, Thread, get_ident
 from typing import Protocol, TypeVar
 
@@ -43,7 +44,7 @@ class LoopThread:
         self._begin()
 
     def _begin(self) -> None:
-        self.lock = RLock()
+        self.lock: AbstractContextManager[bool] = RLock()
         self.portal: BlockingPortal | None = None
         self._thread: Thread | None = None
         self._users: set[User] = set()

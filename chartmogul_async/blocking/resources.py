@@ -30,17 +30,38 @@ class Metrics(Blocking[AsyncMetrics]):
         super().__init__(calls, lambda client: client.metrics)
         self._throttle = throttle
 
-    all = blocking(AsyncMetrics.all)
-    mrr = blocking(AsyncMetrics.mrr)
-    arr = blocking(AsyncMetrics.arr)
-    arpa = blocking(AsyncMetrics.arpa)
-    asp = blocking(AsyncMetrics.asp)
-    customer_count = blocking(AsyncMetrics.customer_count)
-    customer_churn_rate = blocking(AsyncMetrics.customer_churn_rate)
-    mrr_churn_rate = blocking(AsyncMetrics.mrr_churn_rate)
-    ltv = blocking(AsyncMetrics.ltv)
-    fetch = blocking(AsyncMetrics.fetch)
-    fetch_all = blocking(AsyncMetrics.fetch_all)
+    @blocking(AsyncMetrics.all)
+    def all(self) -> None: ...
+
+    @blocking(AsyncMetrics.mrr)
+    def mrr(self) -> None: ...
+
+    @blocking(AsyncMetrics.arr)
+    def arr(self) -> None: ...
+
+    @blocking(AsyncMetrics.arpa)
+    def arpa(self) -> None: ...
+
+    @blocking(AsyncMetrics.asp)
+    def asp(self) -> None: ...
+
+    @blocking(AsyncMetrics.customer_count)
+    def customer_count(self) -> None: ...
+
+    @blocking(AsyncMetrics.customer_churn_rate)
+    def customer_churn_rate(self) -> None: ...
+
+    @blocking(AsyncMetrics.mrr_churn_rate)
+    def mrr_churn_rate(self) -> None: ...
+
+    @blocking(AsyncMetrics.ltv)
+    def ltv(self) -> None: ...
+
+    @blocking(AsyncMetrics.fetch)
+    def fetch(self) -> None: ...
+
+    @blocking(AsyncMetrics.fetch_all)
+    def fetch_all(self) -> None: ...
 
     @streaming(AsyncMetrics.stream)
     def stream(self, queries: Iterable[Any]) -> Outcomes[Any]:
@@ -81,17 +102,20 @@ class Customers(Blocking[AsyncCustomers]):
     def __init__(self, calls: Calls) -> None:
         super().__init__(calls, lambda client: client.customers)
 
-    search = blocking(AsyncCustomers.search)
+    @blocking(AsyncCustomers.search)
+    def search(self) -> None: ...
 
 
-def _between_steps(method: Callable[Concatenate[AsyncThrottle, P], T]) -> Callable[Concatenate[Throttle, P], T]:
+def _between_steps(
+    method: Callable[Concatenate[AsyncThrottle, P], T],
+) -> Callable[[Callable[..., None]], Callable[Concatenate[Throttle, P], T]]:
     """Make a method for any thread of one that belongs to the event loop and waits for nothing."""
 
     @wraps(method)
     def call(self: Throttle, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return LOOP.run(partial(method, self._throttle, *args, **kwargs))
 
-    return call
+    return lambda _: call
 
 
 class Throttle:
@@ -102,8 +126,11 @@ class Throttle:
     def __init__(self, throttle: AsyncThrottle) -> None:
         self._throttle = throttle
 
-    statistics = _between_steps(AsyncThrottle.statistics)
-    resize = _between_steps(AsyncThrottle.resize)
+    @_between_steps(AsyncThrottle.statistics)
+    def statistics(self) -> None: ...
+
+    @_between_steps(AsyncThrottle.resize)
+    def resize(self) -> None: ...
 
     @property
     def parallel(self) -> int:

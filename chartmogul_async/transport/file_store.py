@@ -83,13 +83,13 @@ class FileStore:
 
     __module__ = "chartmogul_async"
 
-    poll = 0.005
-    lease = math.inf
+    poll: float = 0.005
+    lease: float = math.inf
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, on_outage: OnOutage = "local") -> None:
         if sys.platform == "win32":
             raise ArgumentError("FileStore needs locks that Windows does not have; use RedisStore")
-        self.path = _default_folder() if path is None else Path(path)
+        self.path: Path = _default_folder() if path is None else Path(path)
         self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
         self._namespace = _namespace()
         self._files: dict[str, _File] = {}

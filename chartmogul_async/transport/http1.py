@@ -51,12 +51,15 @@ class ResponseParser:
     )
 
     def __init__(self, method: str) -> None:
-        self.status = 0
-        self.reason = b""
+        self.status: int = 0
+        self.reason: bytes = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.has_head = self.is_complete = self.is_reusable = False
-        self.size = self.chunks = 0
-        self.body = bytearray()
+        self.has_head: bool = False
+        self.is_complete: bool = False
+        self.is_reusable: bool = False
+        self.size: int = 0
+        self.chunks: int = 0
+        self.body: bytearray = bytearray()
         self._without_body = 0
         self._is_head_request = method == "HEAD"
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)

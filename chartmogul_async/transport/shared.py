@@ -74,9 +74,9 @@ class SharedQueue:
         # Whether the store does not know it yet.
         self._resized = True
         # As the latest update left them, and the store's clock minus that of the event loop.
-        self.limits = AccountLimits(per_second, parallel)
-        self.offset = 0.0
-        self.queue = Queue()
+        self.limits: AccountLimits = AccountLimits(per_second, parallel)
+        self.offset: float = 0.0
+        self.queue: Queue = Queue()
         self.admitted: int = 0
         self.delayed: int = 0
         # Drawn by lot, since processes on several machines must not have the same one.
