@@ -1,4 +1,4 @@
-"""The limits of an account as some hundred bytes, and back; recent times to the microsecond, trips to a millisecond."""
+"""The limits of an account as some hundred bytes, and back; recent times to the microsecond."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ _NAMES = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
 # The number, the process, when it was seen, how many wait there, and how many were admitted.
 _MEMBER = struct.Struct("<IIfIQ")
 _TURN = struct.Struct("<IBf")
-_LONGEST_TRIP = 2**16 - 1
 _CHECKSUM = 4
 
 
 def dumps(limits: AccountLimits) -> bytes:
     """Write everything that is known.
 
-    That is 215 bytes for limits that nothing has used, 1175 where the default ones were used up in the last second, and
-    1555 with nineteen long exchanges beside that; each slot that lingers takes 4 more, each process 24 to 42.
+    That is 215 bytes for limits that nothing has used, 1335 where the default ones were used up in the last second, and
+    1715 with nineteen long exchanges beside that; each slot that lingers takes 4 more, each process 24 to 42.
     """
     window, pace, turns = limits.window, limits.pace or Pace(limits.per_second, limits.per_second), limits.turns
     counted = {start.number for start in window.starts}
@@ -64,7 +63,7 @@ def dumps(limits: AccountLimits) -> bytes:
             struct.pack(f"<{len(starts)}f", *[start.sent - reference for start in starts]),
             struct.pack(f"<{len(starts)}f", *[start.counted_by - reference for start in starts]),
             struct.pack(f"<{len(limits.lingering)}f", *[end - reference for end in limits.lingering]),
-            struct.pack(f"<{len(trips)}H", *[min(_LONGEST_TRIP, max(0, round(trip * 1000))) for trip in trips]),
+            struct.pack(f"<{len(trips)}f", *trips),
             *(
                 _MEMBER.pack(owner, each.pid, each.seen - reference, each.waiting, each.admitted)
                 for owner, each in turns.members.items()
@@ -99,7 +98,7 @@ def loads(content: bytes) -> AccountLimits:
     ]
     ends = place.take(struct.Struct(f"<{lingering}f"))
     window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))))
-    window.learn_trips(trip / 1000 for trip in place.take(struct.Struct(f"<{trips}H")))
+    window.learn_trips(place.take(struct.Struct(f"<{trips}f")))
     pace = Pace(numbers["per_second"], accepted=accepted, **_taken(floats, _PACE_TIMES + _PACE_NUMBERS))
     return AccountLimits(
         window=window,
