@@ -197,12 +197,12 @@ def test_another_clock_reads_and_writes_the_same(clock: float) -> None:
 
 
 @pytest.mark.parametrize("trip", [-MICROSECOND, 0.0, 0.0004, 0.001, 1.0014, 65.535, 1000.0])
-def test_round_trips_are_kept_to_the_microsecond(trip: float) -> None:
+def test_round_trips_are_kept_to_seven_digits(trip: float) -> None:
     """Rounding may put the sending a microsecond after the response."""
     limits = limits_of()
     exchange(limits, 0.0, takes=trip)
     once = loads(dumps(limits))
-    assert list(once.window.round_trips) == [pytest.approx(trip, abs=MICROSECOND)]
+    assert list(once.window.round_trips) == [pytest.approx(trip, rel=1e-6, abs=MICROSECOND)]
     assert loads(dumps(once)).window.round_trips == once.window.round_trips
 
 
