@@ -27,7 +27,8 @@ class LoopStore:
     pid = 0
 
     def __init__(self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local") -> None:
-        self.latency, self.lease, self.on_outage = latency, lease, on_outage
+        self.latency, self.lease = latency, lease
+        self.on_outage: OnOutage = on_outage
         self.poll = 0.005 + latency
         self.is_away = False
         self.updates = self.conflicts = 0

@@ -157,8 +157,8 @@ async def test_a_probe_of_another_process_ends_a_pause() -> None:
         await anyio.sleep(0.5)
         assert admitted == []
         await one.end(probe, 200)
-        responded = anyio.current_time()
-    assert admitted[0] - responded <= 0.6
+        await anyio.sleep(0.6)
+        assert len(admitted) == 1
 
 
 async def test_a_learned_rate_is_everybodys() -> None:

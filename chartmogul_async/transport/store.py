@@ -18,23 +18,29 @@ class StoreOutageError(Exception):
 
 
 class Store(Protocol):
-    """An atomic place for the limits of any number of accounts.
+    """An atomic place for the limits of any number of accounts."""
 
-    Attributes:
-        on_outage: What to do while it is away.
-        poll: Seconds after which to look again for what has no time of its own, such as a slot.
-        lease: Seconds after which a process that was not seen is taken to be gone, with its slots; infinity if the
-            store finds out by itself.
-        pid: The number of the process, for stores that can ask whether it runs; 0 for others.
-    """
+    @property
+    def on_outage(self) -> OnOutage:
+        """What to do while it is away."""
+        ...
 
-    on_outage: OnOutage
-    poll: float
-    lease: float
+    @property
+    def poll(self) -> float:
+        """Seconds after which to look again for what has no time of its own, such as a slot."""
+        ...
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a process that was not seen is taken to be gone, with its slots.
+
+        It is infinity if the store finds out by itself.
+        """
+        ...
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """The number of the process, for stores that can ask whether it runs; 0 for others."""
         ...
 
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
