@@ -389,7 +389,7 @@ async def test_statistics_and_free_slots() -> None:
     await admit(queue, 2)
     statistics = throttle.statistics()
     # What is in flight is the account's, what was admitted the process's own.
-    assert (statistics.admitted, statistics.waiting, statistics.in_flight) == (2, 0, 5)
+    assert (statistics.admitted, statistics.delayed, statistics.waiting, statistics.in_flight) == (2, 0, 0, 5)
     assert throttle._free_slots() == 15
     assert throttle._free_slots(taken=19) == 1
 

@@ -80,7 +80,7 @@ class Fault:
         if body is None and code >= 500:
             body = f"{code} {_REASONS.get(code, 'Error')}"
         elif body is None:
-            body = {"code": code, "message": f"Refused with {code} by the sandbox, as requested", "param": None}
+            body = {"code": code, "message": f"Refused with {code}, as requested", "param": None}
         headers = () if retry_after is None else (("retry-after", str(retry_after)),)
         if isinstance(body, str):
             return cls("status", code, encodable("body", body).encode(), "text/plain; charset=utf-8", headers)

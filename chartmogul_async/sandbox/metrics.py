@@ -189,7 +189,7 @@ def _interval(endpoint: str, query: Mapping[str, str]) -> Interval:
 def _divided(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Sequence[Period]:
     divided = list(islice(periods(start, end, interval, week_start_on), _MAX_ENTRIES + 1))
     if len(divided) > _MAX_ENTRIES:
-        message = f'Parameter "end-date" is too late: the sandbox gives at most {_MAX_ENTRIES} entries'
+        message = f'Parameter "end-date" is too late: there are at most {_MAX_ENTRIES} entries'
         raise _ParameterError("end-date", message)
     return divided
 

@@ -168,7 +168,7 @@ def _parse_clause(text: str, plans: list[PricingPlan]) -> Clause:
         "plan": {plan.uuid: plan.name for plan in plans},
     }.get(name)
     if texts is None:
-        raise FilterError(f"Filter {name!r} is not known to the sandbox; it knows plan, region, currency and mrr")
+        raise FilterError(f"Filter {name!r} is not known here; known are plan, region, currency and mrr")
     if word in _TEXT_OPERATORS:
         word = _TEXT_OPERATORS[word]
         values = [key for key, text in texts.items() if any(value in text for value in values)]

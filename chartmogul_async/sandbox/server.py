@@ -26,7 +26,7 @@ from chartmogul_async.sandbox.response import Response, to_json
 # Seconds, a usual value for servers of such an API. Uvicorn's 5 would close connections that a slow client reuses.
 _KEEP_ALIVE = 75
 
-_MISDIRECTED = Response(421, to_json({"error": "The sandbox does not respond for this host, see --host"}))
+_MISDIRECTED = Response(421, to_json({"error": "This server does not respond for this host, see --host"}))
 
 
 class Servable(Protocol):

@@ -102,6 +102,7 @@ class Waiter:
         "_sleeps",
         "deadline",
         "event",
+        "has_slept",
         "is_batch",
         "is_retry",
         "max_pause",
@@ -117,6 +118,7 @@ class Waiter:
         self.event: anyio.Event = anyio.Event()
         self.deadline: float = anyio.current_effective_deadline()
         self.since: float = since
+        self.has_slept: bool = False
         self.max_pause: float = max_pause
         self.paused_before: float = paused_before
         self.is_retry: bool = is_retry
@@ -138,6 +140,7 @@ class Waiter:
 
     async def wait(self) -> bool:
         """Sleep until something has changed, and return whether it is time to look again."""
+        self.has_slept = True
         if self._look_again_at == math.inf:
             self._sleeps = True
             await self.event.wait()

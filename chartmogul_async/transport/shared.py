@@ -235,7 +235,7 @@ class SharedQueue:
     def _serve(self, waiter: Waiter, number: int, now: float) -> None:
         paused = self.limits.fruitless_pauses(now + self.offset, waiter.paused_before)
         queued = now - waiter.since
-        permit = Permit(_nothing, number, now, queued, paused, was_queued=queued > 0)
+        permit = Permit(_nothing, number, now, queued, paused, was_queued=waiter.has_slept)
         if waiter not in self.queue.waiters:
             # Its caller left during the update.
             self._ends.append(_End(permit, now, withdrawn=True))
