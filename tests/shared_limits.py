@@ -51,6 +51,9 @@ class LoopStore:
                 return result
             self.conflicts += 1
 
+    def release(self, account: str) -> None:
+        pass
+
     def limits(self, account: str) -> AccountLimits:
         return loads(self._contents[account])
 

@@ -10,17 +10,20 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import httpx
+import psutil
 import pytest
 
 from chartmogul_async import AsyncClient, FileStore, Throttle, errors
 from chartmogul_async.transport import file_store
 from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.snapshots import VERSION
 from chartmogul_async.transport.store import StoreOutageError
 
 KEY = "api-key-of-an-account"
@@ -106,8 +109,13 @@ async def outage_of(store: FileStore) -> str:
 async def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
+    store = FileStore(folder)
     folder.symlink_to(elsewhere)
-    assert "the folder is something else, perhaps a link" in await outage_of(FileStore(folder))
+    assert "the folder is something else, perhaps a link" in await outage_of(store)
+    with pytest.raises(
+        errors.ArgumentError, match="^path must be a folder of this user alone, not '.*: it is something"
+    ):
+        FileStore(folder)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -133,15 +141,19 @@ async def test_something_else_in_place_of_the_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("what", ["folder", "file"])
 async def test_what_others_may_write_is_refused(folder: Path, what: str) -> None:
-    await FileStore(folder).update("account", fresh, start_one)
+    store, again = FileStore(folder), FileStore(folder)
+    await store.update("account", fresh, start_one)
     (folder if what == "folder" else file_in(folder)).chmod(0o770)
-    assert f"the {what} can be read or written by other users" in await outage_of(FileStore(folder))
+    assert f"the {what} can be read or written by other users" in await outage_of(again)
 
 
 async def test_a_foreign_owner_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await FileStore(folder).update("account", fresh, start_one)
+    store = FileStore(folder)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert "the folder belongs to another user" in await outage_of(FileStore(folder))
+    assert "the folder belongs to another user" in await outage_of(store)
+    with pytest.raises(errors.ArgumentError, match="it belongs to another user"):
+        FileStore(folder)
 
 
 @pytest.mark.parametrize("argument", ["global", None, True])
@@ -152,14 +164,11 @@ def test_on_outage_must_be_known(argument: object) -> None:
 
 def test_a_system_without_such_locks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(errors.ArgumentError, match="use RedisStore"):
+    with pytest.raises(errors.ArgumentError, match="give each process a part"):
         FileStore()
 
 
-def test_the_folder_is_private_to_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
-    assert FileStore().path == Path("/run/user/1000/chartmogul_async")
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
+def test_the_folder_is_private_to_the_user() -> None:
     assert FileStore().path.name == f"chartmogul_async-{os.getuid()}"
     assert repr(FileStore("/a")) == "FileStore('/a', on_outage='local')"
 
@@ -170,14 +179,16 @@ async def test_a_system_without_containers_has_one_file(folder: Path, monkeypatc
 
     monkeypatch.setattr(Path, "readlink", missing)
     await FileStore(folder).update("account", fresh, start_one)
-    assert file_in(folder).name == "account"
+    assert file_in(folder).name == f"account-{VERSION}"
 
 
 async def test_containers_do_not_share(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for container in (4026531836, 4026532001):
         monkeypatch.setattr(Path, "readlink", lambda _, number=container: Path(f"pid:[{number}]"))
         assert await FileStore(folder).update("account", fresh, start_one) == 1
-    assert sorted(file.name for file in folder.iterdir()) == ["account-4026531836", "account-4026532001"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        f"account-{VERSION}-{number}" for number in (4026531836, 4026532001)
+    ]
 
 
 # --- disks, locks, clocks --------------------------------------------------------------------------------------------
@@ -266,6 +277,56 @@ async def test_a_clock_that_began_anew_holds_nobody_up(folder: Path, monkeypatch
     assert starts_at - now < 1.1
 
 
+async def test_a_file_that_was_removed_is_made_anew(folder: Path) -> None:
+    """As by what cleans folders for temporary files; else each process would go on with a file of its own."""
+    one, other = FileStore(folder), FileStore(folder)
+    await one.update("account", fresh, start_one)
+    await other.update("account", fresh, start_one)
+    file_in(folder).unlink()
+    await one.update("account", fresh, start_one)
+    assert await other.update("account", fresh, in_flight) == 1
+
+
+async def test_a_lock_that_is_still_held_costs_no_patience_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(folder)
+    await store.update("account", fresh, start_one)
+    monkeypatch.setattr(file_store, "_PATIENCE", 0.01)
+    with file_in(folder).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        await outage_of(store)
+        monkeypatch.setattr(file_store, "_PATIENCE", 3600.0)
+        await outage_of(store)
+
+
+async def test_nothing_is_open_after_the_last_client(folder: Path) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": "pong!"}))
+    throttle = Throttle(store=FileStore(folder))
+    process = psutil.Process()
+    before = process.num_fds()
+    for _ in range(2):
+        async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
+            await client.ping()
+            assert process.num_fds() == before + 1
+        assert process.num_fds() == before
+
+
+def test_threads_lock_each_other_out(folder: Path) -> None:
+    store = FileStore(folder)
+
+    def updates() -> None:
+        for _ in range(50):
+            anyio.run(store.update, "account", fresh, start_one)
+        store.release("account")
+
+    threads = [threading.Thread(target=updates) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert anyio.run(store.update, "account", fresh, lambda limits, _: limits.last_number) >= 20
+    store.release("account")
+
+
 # --- processes -------------------------------------------------------------------------------------------------------
 
 HOLDER = """
@@ -319,18 +380,19 @@ async def test_a_forked_process_opens_the_file_anew(folder: Path, monkeypatch: p
     """Two processes with one open file would not lock each other out."""
     store = FileStore(folder)
     await store.update("account", fresh, start_one)
-    before = store._files["account"]
+    before = next(iter(store._files.values()))
     monkeypatch.setattr(os, "getpid", lambda: 2**22)
     assert await store.update("account", fresh, in_flight) == 1
-    assert store._files["account"] is not before
+    assert next(iter(store._files.values())) is not before
 
 
 async def test_a_read_only_folder_means_a_share(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Calls go on, and the log says why and with which limits."""
+    store = FileStore(folder)
     folder.symlink_to("nowhere")
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": "pong!"}))
     with caplog.at_level(logging.WARNING):
-        async with AsyncClient(KEY, transport=transport, throttle=Throttle(store=FileStore(folder))) as client:
+        async with AsyncClient(KEY, transport=transport, throttle=Throttle(store=store)) as client:
             await client.ping()
             await client.ping()
     assert caplog.text.count("the store of the limits is away") == 1

@@ -407,7 +407,9 @@ class World:
 
         The other counters follow: a fixed window is one of those seconds, and a bucket is filled as fast.
         """
+        # In the order of admission: a retry goes ahead of those that came before it.
         counted = [call for call in self.calls if call.sent is not None]
+        counted.sort(key=lambda call: 0 if call.permit is None else call.permit.number)
         for at, call in enumerate(counted):
             assert call.sent is not None
             earlier = sorted(other.sent for other in counted[:at] if other.sent is not None)
@@ -492,6 +494,13 @@ AN_OLD_REQUEST_MAKES_THE_PAUSE_LONGER: list[tuple[Operation, bool, int]] = [
     (Come(), True, 3),
     (Pass(61.0), True, 1),
 ]
+LIMITS_GROW_BEHIND_RETRIES: list[tuple[Operation, bool, int]] = [
+    (Come(gives_up=1.5), True, 11),
+    (End(0, 200), True, 9),
+    (Come(max_pause=90.0, is_retry=True), True, 9),
+    (Stall(1.1), True, 1),
+    (Resize(17, 2), True, 1),
+]
 A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE: list[tuple[Operation, bool, int]] = [
     (Come(), True, 3),
     (End(0, 429, retry_after=120.0), True, 1),
@@ -508,6 +517,7 @@ A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE: list[tuple[Operation, bool, int]] = [
 @example(A_TEST_OF_A_LONG_PAUSE_SUCCEEDS, 40, 20)
 @example(A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE, 40, 20)
 @example(AN_OLD_REQUEST_MAKES_THE_PAUSE_LONGER, 40, 20)
+@example(LIMITS_GROW_BEHIND_RETRIES, 4, 11)
 async def test_in_any_order_the_throttle_agrees_with_the_model(
     steps: list[tuple[Operation, bool, int]], per_second: int, parallel: int
 ) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 from typing import TypeVar
 
 import anyio
@@ -21,7 +22,7 @@ from attrs import define
 from chartmogul_async.checks import one_of
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.transport.limits import AccountLimits
-from chartmogul_async.transport.snapshots import dumps, loads
+from chartmogul_async.transport.snapshots import VERSION, dumps, loads
 from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
 
 if sys.platform != "win32":  # pragma: no branch - the suite is not measured on Windows
@@ -38,6 +39,8 @@ _LOOK_FOR_DEAD_EVERY = 0.1
 # Bytes; some dozens of processes need a few thousand.
 _LARGEST = 1_000_000
 _LENGTH = struct.Struct("<I")
+# Seconds by which a time of long ago may have been rounded.
+_COARSE = 1.0
 # Seconds after which a server has forgotten the requests that are not known.
 _UNKNOWN_FOR = 1.1
 # Nobody but the owner may read the state, or change it.
@@ -72,27 +75,34 @@ class FileStore:
     Containers have limits of their own even in one folder, since they do not see each other's processes.
 
     Args:
-        path: The folder, by default ``chartmogul_async`` in ``$XDG_RUNTIME_DIR``, or in the system's folder for
-            temporary files with the user's number in its name. It is made if there is none.
+        path: The folder, by default one in the system's folder for temporary files with the user's number in its
+            name. It is made if there is none.
         on_outage: What to do while the files cannot be used: ``"local"`` takes an equal share of the limits among the
             processes last seen, and says so in the log; ``"raise"`` raises ``StoreError``.
 
     Raises:
-        ArgumentError: ``on_outage`` is neither of the two, or this system has no locks that would do.
+        ArgumentError: ``on_outage`` is neither of the two, the folder is a link or open to other users, or this system
+            has no locks that would do.
     """
 
     __module__ = "chartmogul_async"
 
     poll: float = 0.005
-    lease: float = math.inf
+    # Most processes that are gone are noticed sooner. What is left is one that is known by the number of another.
+    lease: float = 30.0
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, on_outage: OnOutage = "local") -> None:
         if sys.platform == "win32":
-            raise ArgumentError("FileStore needs locks that Windows does not have; use RedisStore")
+            raise ArgumentError(
+                "FileStore needs locks that Windows does not have; give each process a part of the limits"
+            )
         self.path: Path = _default_folder() if path is None else Path(path)
+        _check_folder(self.path)
         self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
-        self._namespace = _namespace()
-        self._files: dict[str, _File] = {}
+        self._suffix = f"-{VERSION}{_namespace()}"
+        # One for each thread: a lock is of the open file, so that two threads with one would not lock each other out.
+        self._files: dict[tuple[str, int], _File] = {}
+        self._is_away = False
 
     def __repr__(self) -> str:
         return f"FileStore({str(self.path)!r}, on_outage={self.on_outage!r})"
@@ -117,34 +127,59 @@ class FileStore:
             StoreOutageError: The file cannot be opened, locked, read or written.
         """
         try:
-            file = self._file(account)
-            await _lock(file.descriptor)
+            file = await self._locked(account)
             try:
-                return _changed(file, fresh, change)
+                result = _changed(file, fresh, change)
             finally:
                 fcntl.flock(file.descriptor, fcntl.LOCK_UN)
         except OSError as error:
-            self._forget(account)
+            self._is_away = True
+            self.release(account)
             raise StoreOutageError(f"{self.path}: {error.strerror or error}") from None
+        self._is_away = False
+        return result
 
-    def _file(self, account: str) -> _File:
-        file = self._files.get(account)
-        if file is None or file.pid != os.getpid():
-            file = self._files[account] = _File(_opened(self.path, account + self._namespace), os.getpid())
-        return file
+    def release(self, account: str) -> None:
+        """Close the file of an account; the next update opens it again.
 
-    def _forget(self, account: str) -> None:
-        """Open the file anew next time: its disk may have been replaced."""
-        file = self._files.pop(account, None)
+        Args:
+            account: The name of the file.
+        """
+        file = self._files.pop((account, get_ident()), None)
         if file is not None:
             os.close(file.descriptor)
 
+    async def _locked(self, account: str) -> _File:
+        """The file of an account under its lock, and not one that somebody has removed meanwhile."""
+        while True:
+            file = self._file(account)
+            await _lock(file.descriptor, 0.0 if self._is_away else _PATIENCE)
+            if os.fstat(file.descriptor).st_nlink:
+                return file
+            self.release(account)
+
+    def _file(self, account: str) -> _File:
+        known = self._files.get((account, get_ident()))
+        if known is not None and known.pid == os.getpid():
+            return known
+        file = _File(_opened(self.path, account + self._suffix), os.getpid())
+        self._files[account, get_ident()] = file
+        return file
+
 
 def _default_folder() -> Path:
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime:
-        return Path(runtime) / "chartmogul_async"
+    # The same for a login, a service and cron.
     return Path(tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_symlink() or folder.exists():
+        try:
+            _check_private(folder.lstat(), stat.S_ISDIR, "it")
+        except OSError as error:
+            raise ArgumentError(
+                f"path must be a folder of this user alone, not {str(folder)!r}: {error.strerror}"
+            ) from None
 
 
 def _namespace() -> str:
@@ -178,15 +213,15 @@ def _check_private(status: os.stat_result, is_right_kind: Callable[[int], bool],
         raise OSError(errno.EPERM, f"{what} can be read or written by other users")
 
 
-async def _lock(descriptor: int) -> None:
+async def _lock(descriptor: int, patience: float) -> None:
     """Lock a file, without holding up the event loop while another process does."""
-    give_up_at = time.monotonic() + _PATIENCE
+    give_up_at = time.monotonic() + patience
     pause = _FIRST_RETRY
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > give_up_at:
+            if time.monotonic() >= give_up_at:
                 raise OSError(errno.ETIMEDOUT, "another process holds the lock, and may have been stopped") from None
             await anyio.sleep(pause)
             pause = min(2 * pause, _LONGEST_RETRY)
@@ -195,9 +230,9 @@ async def _lock(descriptor: int) -> None:
 
 
 def _changed(file: _File, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
-    content = os.pread(file.descriptor, _LARGEST, 0)
+    before = os.pread(file.descriptor, _LARGEST, 0)
     now = time.monotonic()
-    limits = file.limits if content == file.content and file.limits is not None else _loaded(content, now, fresh)
+    limits = file.limits if before == file.content and file.limits is not None else _loaded(before, now, fresh)
     # What follows may fail, and leave a value that was never written.
     file.limits = None
     if now >= file.looked_at + _LOOK_FOR_DEAD_EVERY:
@@ -209,7 +244,7 @@ def _changed(file: _File, fresh: Callable[[], AccountLimits], change: Change[T])
     content = _LENGTH.pack(len(written)) + written
     if os.pwrite(file.descriptor, content, 0) < len(content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    file.content = content + file.content[len(content) :]
+    file.content = content + before[len(content) :]
     file.limits = limits
     return result
 
@@ -225,7 +260,7 @@ def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> A
         limits.paused_until = now + _UNKNOWN_FOR
         return limits
     latest = max((member.seen for member in limits.turns.members.values()), default=now)
-    if latest > now:
+    if latest > now + _COARSE:
         # The clock began anew with the machine.
         limits.shift(now - latest)
     return limits
@@ -247,8 +282,10 @@ def _remove_dead(limits: AccountLimits, now: float) -> None:
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
+        # One that ended, and that its parent has not asked for, still has its number.
+        return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:
+        # It belongs to another user, or there is no such folder on this system.
         return True
-    return True

@@ -34,6 +34,10 @@ _RESERVED = 0.25
 _INTERACTIVE_FOR = 10.0
 # Of so many requests at least one is of a batch, if any of a batch waits.
 _BATCH_SHARE = 8
+# Seconds after which a process looks again for what a response to another one may change.
+_LOOKS_AGAIN = 0.25
+# Seconds; a process that comes as soon as it may might be early by less.
+_ROUNDING = 0.0002
 # Whoever has so many turns ahead of its own looks half as often whether a slot is free.
 _POLLED_LESS = 4
 # Seconds for which a server may still be busy with a request that was given up, beyond what a response usually takes.
@@ -223,7 +227,7 @@ class AccountLimits:
         self.window.starts.append(start)
         return number
 
-    def wait_for_turn(self, owner: int, now: float, is_batch: bool, poll: float) -> float:
+    def wait_for_turn(self, owner: int, now: float, is_batch: bool, poll: float, taken: int = 0) -> float:
         """Keep a turn for one of several processes, and return when it should be here again.
 
         Args:
@@ -231,12 +235,17 @@ class AccountLimits:
             now: The time.
             is_batch: What waits there.
             poll: Seconds after which to look again for what has no time, such as a slot.
+            taken: How many requests it was admitted just before.
         """
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
         start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
         if start == math.inf:
             start = max(now + poll * (1 + ahead / _POLLED_LESS), self._response_expected_at(ahead))
-        comes_at = max(start, now)
+        elif start > self.window.opens_at(now, max(1, self.per_second - ahead)):
+            # A response to another process may end what it waits for.
+            start = min(start, now + _LOOKS_AGAIN)
+        # Others come first before it takes more than its part of what is free; and times are rounded when written.
+        comes_at = max(start, now + (poll if taken else _ROUNDING))
         self.turns.keep(owner, is_batch, comes_at)
         return comes_at
 

@@ -65,9 +65,10 @@ class SharedQueue:
         account: Which account they belong to.
         per_second: Requests that may start in any second, in all processes.
         parallel: Requests that may be in flight at once, in all processes.
+        replaces: What was this process before, in an event loop that has ended.
     """
 
-    def __init__(self, store: Store, account: str, per_second: int, parallel: int) -> None:
+    def __init__(self, store: Store, account: str, per_second: int, parallel: int, replaces: int | None = None) -> None:
         self._store = store
         self._account = account
         self._size = per_second, parallel
@@ -80,7 +81,8 @@ class SharedQueue:
         self.admitted: int = 0
         self.delayed: int = 0
         # Drawn by lot, since processes on several machines must not have the same one.
-        self._member = secrets.randbits(31) + 1
+        self.member: int = secrets.randbits(31) + 1
+        self._replaces = replaces
         self._in_flight: dict[Permit, None] = {}
         self._ends: list[_End] = []
         self._lock = anyio.Lock(fast_acquire=True)
@@ -108,7 +110,7 @@ class SharedQueue:
             StoreError: The store is away, and nothing else is to be used then.
         """
         now = anyio.current_time()
-        waiter = Waiter(now, max_pause, self.limits.seconds_paused(now + self.offset), is_retry, is_batch)
+        waiter = Waiter(now, max_pause, math.inf, is_retry, is_batch)
         self.queue.join(waiter)
         try:
             if waiter in self._heads(now):
@@ -182,10 +184,16 @@ class SharedQueue:
         if self._store.lease == math.inf:
             yield
             return
+        failed: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._renew)
-            yield
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - it is raised below, where no group wraps it
+                failed = error
             group.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
 
     async def _renew(self) -> None:
         every = self._store.lease / _RENEWALS
@@ -207,10 +215,10 @@ class SharedQueue:
         # An update that was cut off would leave it open whether it took place. The store bounds its time.
         with anyio.CancelScope(shield=True):
             async with self._lock:
-                if self._carried >= ticket:
-                    return
-                self._carried = self._asked
-                await self._carry()
+                if self._carried < ticket:
+                    asked = self._asked
+                    await self._carry()
+                    self._carried = asked
 
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
@@ -221,8 +229,14 @@ class SharedQueue:
             self._ends = ends + self._ends
             self._refuse_all(f"not sent: the store of the limits is away: {outage}")
             return
+        except BaseException:
+            # Whether the update took place is open; what ended is reported again, and what was admitted is given up.
+            self._ends = ends + self._ends
+            raise
         now = self._updated_at = anyio.current_time()
-        self.limits, self.offset = update.limits, update.now - now
+        self._adopt_limits(update)
+        self.offset = update.now - now
+        self._replaces = None
         self._resized = self._resized and self._alone is not None
         for permit, number in update.adopted:
             permit.number = number
@@ -232,8 +246,16 @@ class SharedQueue:
         for head in self._heads(now):
             head.wake_at(update.looks_again.get(head.is_batch, update.now) - self.offset)
 
+    def _adopt_limits(self, update: _Update) -> None:
+        """Pauses count for a call from the first update on that knows it, and those of other limits do not."""
+        others = (update.limits is self._alone) != (self.limits is self._alone)
+        self.limits, paused = update.limits, update.limits.seconds_paused(update.now)
+        for waiter in self.queue.waiters:
+            if others or waiter.paused_before == math.inf:
+                waiter.paused_before = paused
+
     def _serve(self, waiter: Waiter, number: int, now: float) -> None:
-        paused = self.limits.fruitless_pauses(now + self.offset, waiter.paused_before)
+        paused = max(0.0, self.limits.fruitless_pauses(now + self.offset, waiter.paused_before))
         queued = now - waiter.since
         permit = Permit(_nothing, number, now, queued, paused, was_queued=waiter.has_slept)
         if waiter not in self.queue.waiters:
@@ -290,17 +312,19 @@ class SharedQueue:
         waiting, in_flight, size = len(self.queue.waiters), list(self._in_flight), self._size if self._resized else None
 
         def change(limits: AccountLimits, now: float) -> _Update:
-            limits.turns.see(self._member, self._store.pid, now, waiting)
+            limits.turns.see(self.member, self._store.pid, now, waiting)
             for owner in limits.turns.unseen_since(now - self._store.lease):
                 limits.remove_member(owner, now)
-            if size not in (None, (limits.per_second, limits.parallel)):
+            if size is not None and limits is not self._alone and size != (limits.per_second, limits.parallel):
                 limits.resize(*size)
+            if self._replaces is not None:
+                limits.remove_member(self._replaces, now)
             for end in ends:
                 self._apply(end, limits, min(now, end.moment + now - here))
             update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
             for is_batch in self._priorities(limits):
                 self._admit(update, waiters[is_batch], is_batch, bool(waiters[True]))
-            limits.turns.members[self._member].waiting -= len(update.numbers)
+            limits.turns.members[self.member].waiting -= len(update.numbers)
             return update
 
         return change
@@ -319,10 +343,10 @@ class SharedQueue:
 
     def _reconcile(self, limits: AccountLimits, now: float, in_flight: list[Permit]) -> list[tuple[Permit, int]]:
         """After an outage the limits may know other requests of this process than those that are in flight."""
-        known = {number for number, start in limits.in_flight.items() if start.owner == self._member}
+        known = {number for number, start in limits.in_flight.items() if start.owner == self.member}
         for number in known.difference(permit.number for permit in in_flight):
             limits.release(number, now, given_up=True)
-        return [(permit, limits.adopt(self._member, now)) for permit in in_flight if permit.number not in known]
+        return [(permit, limits.adopt(self.member, now)) for permit in in_flight if permit.number not in known]
 
     def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
         return (True, False) if limits.batch_is_due else (False, True)
@@ -330,14 +354,15 @@ class SharedQueue:
     def _admit(self, update: _Update, waiters: list[Waiter], is_batch: bool, batch_waits: bool) -> None:
         limits, now = update.limits, update.now
         for taken, waiter in enumerate(waiters):
-            number = limits.admit_in_turn(self._member, now, is_batch, batch_waits, taken)
+            number = limits.admit_in_turn(self.member, now, is_batch, batch_waits, taken)
             if number is None and self._exceeds(waiter, limits, now):
-                number = limits.admit(now, as_test=True, owner=self._member)
+                number = limits.admit(now, as_test=True, owner=self.member)
             if number is None:
-                update.looks_again[is_batch] = limits.wait_for_turn(self._member, now, is_batch, self._store.poll)
+                poll = self._store.poll
+                update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, poll, taken)
                 return
             update.numbers.append((waiter, number))
-        limits.turns.end(self._member, is_batch)
+        limits.turns.end(self.member, is_batch)
 
     def _exceeds(self, waiter: Waiter, limits: AccountLimits, now: float) -> bool:
         """Whether the pause leaves no time for a response."""
@@ -350,6 +375,11 @@ class SharedQueue:
         """The next update changes the limits for all processes."""
         self._size = per_second or self._size[0], parallel or self._size[1]
         self._resized = True
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether any call waits or is in flight."""
+        return bool(self.queue.waiters or self._in_flight)
 
     def free_slots(self, taken: int) -> int:
         """How many more requests could start immediately, as far as this process knows."""

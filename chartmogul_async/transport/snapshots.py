@@ -23,7 +23,7 @@ _SMALL = ("per_second", "parallel", "max_in_flight", "pauses_in_a_row", "passed_
 _LARGE = ("admitted", "last_number", "paused_number", "lowered_number", "successes")
 
 # A version, seven lengths, and the time that all others refer to; a checksum ends the whole.
-_VERSION = 2
+VERSION = 2
 _HEAD = struct.Struct("<B7Hd")
 # The large ones end with the number of the probe and how many responses the pace has seen.
 _NUMBERS = struct.Struct(f"<{len(_SMALL)}I{len(_LARGE) + 2}Q")
@@ -48,12 +48,13 @@ def dumps(limits: AccountLimits) -> bytes:
     both = [start for start in limits.in_flight.values() if start.number in counted]
     ended = [start for start in window.starts if start.number not in limits.in_flight]
     starts = (*gone, *both, *ended)
-    reference = max((*(start.admitted for start in starts), *limits.lingering), default=0.0)
+    seen = [member.seen for member in turns.members.values()]
+    reference = max((*(start.admitted for start in starts), *limits.lingering, *seen), default=0.0)
     trips = window.round_trips
     lengths = (len(gone), len(limits.in_flight), len(starts), len(trips), len(limits.lingering))
     content = b"".join(
         (
-            _HEAD.pack(_VERSION, *lengths, len(turns.members), len(turns.order), reference),
+            _HEAD.pack(VERSION, *lengths, len(turns.members), len(turns.order), reference),
             _NUMBERS.pack(*_values(limits, _SMALL), *_values(limits, _LARGE), limits.probe or 0, pace.accepted),
             _FLOATS.pack(*_values(limits, _TIMES + _DURATIONS), *_values(pace, _PACE_TIMES + _PACE_NUMBERS)),
             # How many starts ago, the owner, and the seconds after the reference.
@@ -83,8 +84,8 @@ def loads(content: bytes) -> AccountLimits:
     content, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
     if not content or checksum != _checksum(content):
         raise ValueError("these bytes are not the limits of an account")
-    if content[0] != _VERSION:
-        raise ValueError(f"the limits were written by version {content[0]}, not {_VERSION}")
+    if content[0] != VERSION:
+        raise ValueError(f"the limits were written by version {content[0]}, not {VERSION}")
     _, gone, in_flight, known, trips, lingering, members, turns, reference = _HEAD.unpack_from(content)
     place = _Place(content, _HEAD.size)
     *integers, probe, accepted = place.take(_NUMBERS)

@@ -43,6 +43,10 @@ class Store(Protocol):
         """The number of the process, for stores that can ask whether it runs; 0 for others."""
         ...
 
+    def release(self, account: str) -> None:
+        """Keep nothing open for an account; the next update opens it again."""
+        ...
+
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
         """Read the limits of an account, change them, and write them, all at once.
 

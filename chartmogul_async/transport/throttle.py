@@ -86,6 +86,8 @@ class Throttle:
         self._store = store
         self._account = ""
         self._shared: SharedQueue | None = None
+        # What this process was in the store before, in another event loop.
+        self._member: int | None = None
         self._queue = Queue()
         self._delayed = 0
 
@@ -175,7 +177,7 @@ class Throttle:
         if loop != self._loop:
             has_ended = self._loop is not None and self._has_ended()
             # A client may have been closed with calls in progress.
-            is_in_use = self._users or self._queue.waiters or self._limits.in_flight
+            is_in_use = self._users or self._queue.waiters or self._limits.in_flight or self._shares_now()
             if is_in_use and not has_ended:
                 raise StateError(
                     "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
@@ -184,17 +186,23 @@ class Throttle:
             self._move_to(loop)
             if has_ended:
                 self._start_afresh()
-            self._shared = None
+            if self._shared is not None:
+                self._member, self._shared = self._shared.member, None
         self._users.add(user)
         if self._store is None:
             return Admission(self._acquire, self._end, self._give_back)
         shared = self._share(self._store, account)
         return Admission(shared.acquire, shared.end, shared.give_back, shared.alive)
 
+    def _shares_now(self) -> bool:
+        return self._shared is not None and self._shared.is_in_use
+
     def _share(self, store: Store, account: str) -> SharedQueue:
         if self._shared is None:
             self._account = account
-            self._shared = SharedQueue(store, account, self._limits.per_second, self._limits.parallel)
+            self._shared = SharedQueue(
+                store, account, self._limits.per_second, self._limits.parallel, replaces=self._member
+            )
         elif account != self._account:
             raise StateError(
                 "this Throttle's store keeps the limits of another account; make one Throttle for each account"
@@ -208,6 +216,8 @@ class Throttle:
             user: The client's session.
         """
         self._users.discard(user)
+        if self._store is not None and not self._users:
+            self._store.release(self._account)
 
     def _move_to(self, loop: object) -> None:
         """The clocks of two event loops have nothing in common, so what is known is carried over."""

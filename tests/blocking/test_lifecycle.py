@@ -182,7 +182,7 @@ def interrupt():
     os.kill(os.getpid(), NUMBER)
     while connection.recv(65536):
         pass  # the request goes on
-    print("the connection is closed", flush=True)
+    print("the connection is closed\\n", end="", flush=True)  # at once, as other threads print, too
     connection.close()
 other = threading.Thread(target=interrupt)
 other.start()
@@ -196,7 +196,7 @@ def test_ctrl_c_cancels_the_call(sandbox: str) -> None:
 try:
     client.ping()
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    print("interrupted\\n", end="", flush=True)
 other.join()
 silent.close()
 print(client.throttle.statistics().in_flight, client.throttle.statistics().waiting)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
+import chartmogul_async
 from tests.mutation.__main__ import SURVIVORS
 from tests.mutation.modules import TESTS
-from tests.mutation.mutants import PACKAGE, ROOT
+from tests.mutation.mutants import ROOT
 
 
 def test_every_module_below_the_client_can_be_mutated() -> None:
     folders = ("metrics", "structuring", "transport")
-    modules = {f"{folder}/{path.stem}" for folder in folders for path in (ROOT / PACKAGE / folder).glob("[!_]*.py")}
+    modules = {
+        f"{folder}/{path.stem}"
+        for folder in folders
+        for path in (Path(chartmogul_async.__file__).parent / folder).glob("[!_]*.py")
+    }
     assert set(TESTS) == modules
 
 
