@@ -113,7 +113,7 @@ async def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     folder.symlink_to(elsewhere)
     assert "the folder is something else, perhaps a link" in await outage_of(store)
     with pytest.raises(
-        errors.ArgumentError, match="^path must be a folder of this user alone, not '.*: it is something"
+        errors.ArgumentError, match=r"^path must be a folder of this user alone, not '.*: it is something"
     ):
         FileStore(folder)
     assert list(elsewhere.iterdir()) == []

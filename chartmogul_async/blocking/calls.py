@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
-from attrs import frozen
+from attrs import define
 
 from chartmogul_async import AsyncClient
 from chartmogul_async.blocking.loop import LOOP
@@ -27,11 +27,11 @@ _IN_THE_LOOP = (
 )
 
 
-@frozen
+@define
 class Raised:
-    """What a call raised, carried to the thread that waits for it."""
+    """What a call raised, carried to the thread that waits for it, and forgotten when it is there."""
 
-    error: BaseException
+    error: BaseException | None
 
 
 class Calls:
@@ -166,7 +166,9 @@ def result_of(future: Future[T | Raised]) -> T:
         del future
     if not isinstance(outcome, Raised):
         return outcome
-    error = outcome.error
+    # The event loop may know the future for longer.
+    error, outcome.error = outcome.error, None
+    assert error is not None
     try:
         # The first frame is the one that handed the error over.
         raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
