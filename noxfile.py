@@ -76,6 +76,8 @@ def run_tests(session: nox.Session, *options: str) -> None:
     shutil.unpack_archive(sdist, place)
     (suite,) = place.iterdir()
     shutil.rmtree(suite / "chartmogul_async")
+    # Tests over sockets wait for half of their time.
+    session.env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(2 * (os.cpu_count() or 1))
     with session.chdir(suite):
         session.run("python", "-m", "pytest", "-n", "auto", *options, *session.posargs)
 

@@ -313,9 +313,13 @@ async def test_nothing_is_open_after_the_last_client(folder: Path) -> None:
 def test_threads_lock_each_other_out(folder: Path) -> None:
     store = FileStore(folder)
 
+    def count(limits: AccountLimits, now: float) -> int:
+        limits.last_number += 1
+        return limits.last_number
+
     def updates() -> None:
         for _ in range(50):
-            anyio.run(store.update, "account", fresh, start_one)
+            anyio.run(store.update, "account", fresh, count)
         store.release("account")
 
     threads = [threading.Thread(target=updates) for _ in range(4)]
@@ -323,7 +327,7 @@ def test_threads_lock_each_other_out(folder: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert anyio.run(store.update, "account", fresh, lambda limits, _: limits.last_number) >= 20
+    assert anyio.run(store.update, "account", fresh, count) == 4 * 50 + 1
     store.release("account")
 
 

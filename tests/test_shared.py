@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.shared import SharedQueue
+from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
 
@@ -285,6 +287,18 @@ async def test_a_permit_is_given_back_once() -> None:
     assert store.limits("account").paused_until == -math.inf
 
 
+async def test_what_ends_during_an_update_is_reported_together() -> None:
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store)
+    permits = await admit(queue, 5)
+    before = store.updates
+    async with anyio.create_task_group() as group:
+        for permit in permits:
+            group.start_soon(queue.end, permit, 200)
+    assert store.updates - before == 2
+    assert store.limits("account").in_flight == {}
+
+
 async def test_an_update_is_not_cut_off() -> None:
     """It would be open whether it took place."""
     store = LoopStore(latency=0.1)
@@ -459,6 +473,61 @@ async def test_a_process_that_was_taken_to_be_dead_goes_on() -> None:
     assert await paused.end(permit, 200) == ()
     await paused.acquire()
     assert len(store.limits("account").in_flight) == 2
+
+
+async def test_an_error_of_a_long_exchange_comes_out_bare() -> None:
+    queue = queue_of(LoopStore(lease=5.0))
+    with pytest.raises(LookupError):
+        async with queue.alive():
+            raise LookupError
+
+
+async def test_an_end_that_could_not_be_reported_is_reported_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a task is cancelled natively, which no scope keeps away."""
+
+    async def fail(*_: object) -> None:
+        raise LookupError
+
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "update", fail)
+        with pytest.raises(LookupError):
+            await queue.end(permit, 429, retry_after=7.0)
+    started = anyio.current_time()
+    await queue.acquire()
+    assert anyio.current_time() - started == pytest.approx(7.0)
+    assert len(store.limits("account").in_flight) == 1
+
+
+def use_in(loop: asyncio.AbstractEventLoop, throttle: Throttle, user: object) -> None:
+    async def use() -> None:
+        await throttle._attach(user, "account").acquire()
+
+    loop.run_until_complete(use())
+
+
+def test_the_next_event_loop_takes_the_place_of_the_one_before() -> None:
+    store = LoopStore()
+    throttle = Throttle(store=store)
+    for _ in range(2):
+        loop = VirtualTimeLoop()
+        use_in(loop, throttle, object())
+        loop.close()
+    limits = store.limits("account")
+    assert (len(limits.in_flight), len(limits.turns.members)) == (1, 1)
+
+
+def test_it_belongs_to_its_event_loop_while_anything_is_in_flight() -> None:
+    throttle, user = Throttle(store=LoopStore()), object()
+    first, second = VirtualTimeLoop(), VirtualTimeLoop()
+    use_in(first, throttle, user)
+    throttle._detach(user)
+    with pytest.raises(errors.StateError, match="serves a client in another event loop"):
+        use_in(second, throttle, user)
+    first.close()
+    second.close()
 
 
 # --- a store that is away --------------------------------------------------------------------------------------------
