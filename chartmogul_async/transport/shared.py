@@ -215,10 +215,11 @@ class SharedQueue:
         # An update that was cut off would leave it open whether it took place. The store bounds its time.
         with anyio.CancelScope(shield=True):
             async with self._lock:
-                if self._carried < ticket:
-                    asked = self._asked
-                    await self._carry()
-                    self._carried = asked
+                if self._carried >= ticket:
+                    return
+                asked = self._asked
+                await self._carry()
+                self._carried = asked
 
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
