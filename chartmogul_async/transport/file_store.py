@@ -39,8 +39,6 @@ _LOOK_FOR_DEAD_EVERY = 0.1
 # Bytes; some dozens of processes need a few thousand.
 _LARGEST = 1_000_000
 _LENGTH = struct.Struct("<I")
-# Seconds by which a time of long ago may have been rounded.
-_COARSE = 1.0
 # Seconds after which a server has forgotten the requests that are not known.
 _UNKNOWN_FOR = 1.1
 # Nobody but the owner may read the state, or change it.
@@ -260,7 +258,7 @@ def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> A
         limits.paused_until = now + _UNKNOWN_FOR
         return limits
     latest = max((member.seen for member in limits.turns.members.values()), default=now)
-    if latest > now + _COARSE:
+    if latest > now:
         # The clock began anew with the machine.
         limits.shift(now - latest)
     return limits

@@ -1,6 +1,6 @@
 """What is known about an account's limits, as a pure value: no clock, no event loop, no I/O.
 
-Every method that depends on the time is given it as ``now``. ``snapshots`` writes the value to some hundred bytes and
+Every method that depends on the time is given it as ``now``. ``snapshots`` writes the value to bytes and
 reads it back, so that it may live anywhere: in this process, in a file, on a server.
 
 Source of the limits: https://dev.chartmogul.com/docs/rate-limits

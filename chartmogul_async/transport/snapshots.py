@@ -1,4 +1,4 @@
-"""The limits of an account as some hundred bytes, and back; recent times to the microsecond."""
+"""The limits of an account as one or two thousand bytes, and back."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _PACE_NUMBERS = ("rate", "failed_rate", "even_for")
 _SMALL = ("per_second", "parallel", "max_in_flight", "pauses_in_a_row", "passed_over")
 _LARGE = ("admitted", "last_number", "paused_number", "lowered_number", "successes")
 
-# A version, seven lengths, and the time that all others refer to; a checksum ends the whole.
-VERSION = 2
-_HEAD = struct.Struct("<B7Hd")
+# A version and seven lengths; a checksum ends the whole.
+VERSION = 3
+_HEAD = struct.Struct("<B7H")
 # The large ones end with the number of the probe and how many responses the pace has seen.
 _NUMBERS = struct.Struct(f"<{len(_SMALL)}I{len(_LARGE) + 2}Q")
 _FLOATS = struct.Struct(f"<{len(_TIMES + _PACE_TIMES + _DURATIONS + _PACE_NUMBERS)}d")
 _NAMES = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
 # The number, the process, when it was seen, how many wait there, and how many were admitted.
-_MEMBER = struct.Struct("<IIfIQ")
-_TURN = struct.Struct("<IBf")
+_MEMBER = struct.Struct("<IIdIQ")
+_TURN = struct.Struct("<IBd")
 _CHECKSUM = 4
 
 
 def dumps(limits: AccountLimits) -> bytes:
     """Write everything that is known.
 
-    That is 215 bytes for limits that nothing has used, 1335 where the default ones were used up in the last second, and
-    1715 with nineteen long exchanges beside that; each slot that lingers takes 4 more, each process 24 to 42.
+    That is 207 bytes for limits that nothing has used, 1807 where the default ones were used up in the last second, and
+    2415 with nineteen long exchanges beside that; each slot that lingers takes 8 more, each process 28 to 54.
     """
     window, pace, turns = limits.window, limits.pace or Pace(limits.per_second, limits.per_second), limits.turns
     counted = {start.number for start in window.starts}
@@ -48,28 +48,26 @@ def dumps(limits: AccountLimits) -> bytes:
     both = [start for start in limits.in_flight.values() if start.number in counted]
     ended = [start for start in window.starts if start.number not in limits.in_flight]
     starts = (*gone, *both, *ended)
-    seen = [member.seen for member in turns.members.values()]
-    reference = max((*(start.admitted for start in starts), *limits.lingering, *seen), default=0.0)
     trips = window.round_trips
     lengths = (len(gone), len(limits.in_flight), len(starts), len(trips), len(limits.lingering))
     content = b"".join(
         (
-            _HEAD.pack(VERSION, *lengths, len(turns.members), len(turns.order), reference),
+            _HEAD.pack(VERSION, *lengths, len(turns.members), len(turns.order)),
             _NUMBERS.pack(*_values(limits, _SMALL), *_values(limits, _LARGE), limits.probe or 0, pace.accepted),
             _FLOATS.pack(*_values(limits, _TIMES + _DURATIONS), *_values(pace, _PACE_TIMES + _PACE_NUMBERS)),
-            # How many starts ago, the owner, and the seconds after the reference.
+            # How many starts ago, the owner, and the times.
             struct.pack(f"<{len(starts)}I", *[limits.last_number - start.number for start in starts]),
             struct.pack(f"<{len(starts)}I", *[start.owner for start in starts]),
-            struct.pack(f"<{len(starts)}f", *[start.admitted - reference for start in starts]),
-            struct.pack(f"<{len(starts)}f", *[start.sent - reference for start in starts]),
-            struct.pack(f"<{len(starts)}f", *[start.counted_by - reference for start in starts]),
-            struct.pack(f"<{len(limits.lingering)}f", *[end - reference for end in limits.lingering]),
+            struct.pack(f"<{len(starts)}d", *[start.admitted for start in starts]),
+            struct.pack(f"<{len(starts)}d", *[start.sent for start in starts]),
+            struct.pack(f"<{len(starts)}d", *[start.counted_by for start in starts]),
+            struct.pack(f"<{len(limits.lingering)}d", *limits.lingering),
             struct.pack(f"<{len(trips)}f", *trips),
             *(
-                _MEMBER.pack(owner, each.pid, each.seen - reference, each.waiting, each.admitted)
+                _MEMBER.pack(owner, each.pid, each.seen, each.waiting, each.admitted)
                 for owner, each in turns.members.items()
             ),
-            *(_TURN.pack(turn.owner, turn.is_batch, turn.until - reference) for turn in turns.order),
+            *(_TURN.pack(turn.owner, turn.is_batch, turn.until) for turn in turns.order),
         )
     )
     return content + _checksum(content)
@@ -86,18 +84,17 @@ def loads(content: bytes) -> AccountLimits:
         raise ValueError("these bytes are not the limits of an account")
     if content[0] != VERSION:
         raise ValueError(f"the limits were written by version {content[0]}, not {VERSION}")
-    _, gone, in_flight, known, trips, lingering, members, turns, reference = _HEAD.unpack_from(content)
+    _, gone, in_flight, known, trips, lingering, members, turns = _HEAD.unpack_from(content)
     place = _Place(content, _HEAD.size)
     *integers, probe, accepted = place.take(_NUMBERS)
     numbers: dict[str, Any] = dict(zip(_SMALL + _LARGE, integers, strict=True))
     floats: dict[str, Any] = dict(zip(_NAMES, place.take(_FLOATS), strict=True))
+    columns = (place.take(struct.Struct(f"<{known}{form}")) for form in "IIddd")
     starts = [
-        Start(numbers["last_number"] - age, reference + admitted, reference + sent, reference + counted_by, owner)
-        for age, owner, admitted, sent, counted_by in zip(
-            *(place.take(struct.Struct(f"<{known}{form}")) for form in "IIfff"), strict=True
-        )
+        Start(numbers["last_number"] - age, admitted, sent, counted_by, owner)
+        for age, owner, admitted, sent, counted_by in zip(*columns, strict=True)
     ]
-    ends = place.take(struct.Struct(f"<{lingering}f"))
+    ends = place.take(struct.Struct(f"<{lingering}d"))
     window = Window(deque(sorted(starts[gone:], key=attrgetter("number"))))
     window.learn_trips(place.take(struct.Struct(f"<{trips}f")))
     pace = Pace(numbers["per_second"], accepted=accepted, **_taken(floats, _PACE_TIMES + _PACE_NUMBERS))
@@ -105,15 +102,15 @@ def loads(content: bytes) -> AccountLimits:
         window=window,
         pace=None if pace.refused_at == -math.inf else pace,
         in_flight={start.number: start for start in starts[:in_flight]},
-        lingering=[reference + end for end in ends],
+        lingering=list(ends),
         probe=probe or None,
         turns=Turns(
             {
-                owner: Member(pid, reference + seen, waiting, admitted)
+                owner: Member(pid, seen, waiting, admitted)
                 for owner, pid, seen, waiting, admitted in (place.take(_MEMBER) for _ in range(members))
             },
             [
-                Turn(owner, bool(is_batch), reference + until)
+                Turn(owner, bool(is_batch), until)
                 for owner, is_batch, until in (place.take(_TURN) for _ in range(turns))
             ],
         ),
