@@ -183,7 +183,7 @@ def test_an_instance_is_returned() -> None:
             "x must be a MetricQuery, such as MetricQuery('mrr', start_date, end_date), not 5",
         ),
         (ArgumentError, "", "x must be an ArgumentError, not 5"),
-        (httpx.AsyncBaseTransport, "", "x must be an httpx.AsyncBaseTransport, not 5"),
+        (httpx.AsyncBaseTransport, "", f"x must be an {httpx.__name__}.AsyncBaseTransport, not 5"),
         (str, "", "x must be a str, not 5"),
     ],
 )

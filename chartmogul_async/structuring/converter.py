@@ -26,7 +26,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from chartmogul_async.errors import DecodeError
 from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
-from chartmogul_async.structuring.density import HARMLESS_SIZE, check_density, parse_int_for
+from chartmogul_async.structuring.density import HARMLESS_SIZE, LONGEST_INTEGER, check_density, parse_int_for
 
 # The extra ``fast`` installs orjson.
 try:
@@ -85,8 +85,9 @@ def decode(content: bytes) -> Any:
     """
     if len(content) > HARMLESS_SIZE:
         check_density(content)
+    parse_int = parse_int_for(content) if len(content) > LONGEST_INTEGER else int
     try:
-        return json.loads(content, parse_constant=_refuse_constant, parse_int=parse_int_for(content))
+        return json.loads(content, parse_constant=_refuse_constant, parse_int=parse_int)
     except (ValueError, RecursionError) as error:
         problem = f"$: the body of {len(content)} bytes is {'not JSON' if content.strip() else 'empty'}"
         if isinstance(error, json.JSONDecodeError) and content.strip():

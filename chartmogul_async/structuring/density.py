@@ -20,8 +20,8 @@ _HARMLESS = 10_000
 HARMLESS_SIZE = 2 * _HARMLESS
 """Bytes; JSON that is not longer cannot be too dense."""
 
-# Digits; integers of up to this many are accepted anywhere.
-_LONG = 500
+LONGEST_INTEGER = 500
+"""Digits; integers of up to this many are accepted anywhere."""
 
 
 def check_density(content: bytes) -> None:
@@ -54,11 +54,11 @@ def parse_int_for(content: bytes) -> Callable[[str], int]:
     Returns:
         A function; ``int`` itself, with which a parser is faster, for a text without long runs of digits.
     """
-    blocks = range(0, len(content), _LONG)
-    return _short_int if any(content[start : start + _LONG].isdigit() for start in blocks) else int
+    blocks = range(0, len(content), LONGEST_INTEGER)
+    return _short_int if any(content[start : start + LONGEST_INTEGER].isdigit() for start in blocks) else int
 
 
 def _short_int(digits: str) -> int:
-    if len(digits) > _LONG:
-        raise ValueError(f"an integer has more than {_LONG} digits")
+    if len(digits) > LONGEST_INTEGER:
+        raise ValueError(f"an integer has more than {LONGEST_INTEGER} digits")
     return int(digits)
