@@ -10,12 +10,13 @@ undivided. A change that touches no overlap cannot be seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import OrderedDict
 from functools import partial
 from typing import Any, Literal
 
 import anyio
 import attrs
+from attrs import Factory, define
 
 from chartmogul_async import intervals
 from chartmogul_async.checks import positive_integer
@@ -40,20 +41,89 @@ _DAYS_OF_A_MONTH = 31
 _WITH_MONTHLY_FIGURES = {"all", "customer_churn_rate", "mrr_churn_rate"}
 # Seconds for which similar ranges stay undivided after slices that were of no use.
 _UNDIVIDED_FOR = 600.0
+# How so many ranges were cut is kept.
+_MOST_CUTS = 1_000
 # Statuses that have nothing to do with the range: the key is wrong, may not do this, or is used too fast.
 _NOT_ABOUT_THE_RANGE = {401, 403, 429}
 
 
-class RangeFetcher:
-    """Fetches the range of a query, in slices where that is faster, and remembers for a while where it failed."""
+@define(eq=False)
+class _Range:
+    """A range that is in progress, for all calls that ask for the same.
+
+    Attributes:
+        parts: Its slices; none if it is fetched undivided.
+        callers: How many calls are in progress.
+        responses: Those that came, so that a call which comes later need not ask for them.
+        latest: The last slice, asked for after all others.
+    """
+
+    parts: tuple[Slice, ...]
+    callers: int = 0
+    responses: dict[Slice, MetricResponse[Any, Any]] = Factory(dict)
+    latest: MetricResponse[Any, Any] | None = None
+
+
+class RangeMemory:
+    """What one client knows of ranges: those in progress, how recent ones were cut, and where slices were of no use.
+
+    Args:
+        session: The client's own session.
+    """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._weeks = WeekLookup(session)
-        # Requests of the calls in progress; they take their slots a little later.
-        self._planned = 0
+        self.weeks = WeekLookup(session)
+        self.in_progress: dict[tuple[MetricQuery, Slices], _Range] = {}
+        # When and how ranges were cut whose responses may be used again, the oldest first.
+        self._cuts: OrderedDict[tuple[MetricQuery, Slices], tuple[float, tuple[Slice, ...]]] = OrderedDict()
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}
+
+    @property
+    def planned(self) -> int:
+        """Requests of the calls in progress; they take their slots a little later."""
+        return sum(max(1, len(each.parts)) for each in self.in_progress.values())
+
+    def cut_of(self, query: MetricQuery, slices: Slices, max_age: float) -> tuple[Slice, ...] | None:
+        """How a range is cut at present, or was for responses that may be used again."""
+        current = self.in_progress.get((query, slices))
+        if current is not None:
+            return current.parts
+        cut_at, parts = self._cuts.get((query, slices), (-math.inf, None))
+        return parts if anyio.current_time() - cut_at <= max_age else None
+
+    def keep_cut(self, query: MetricQuery, slices: Slices, parts: tuple[Slice, ...], max_age: float) -> None:
+        """Cut the range in the same way while responses may be used again."""
+        now = anyio.current_time()
+        cut_at, _ = self._cuts.get((query, slices), (-math.inf, ()))
+        if now - cut_at > max_age:
+            self._cuts[query, slices] = now, parts
+            self._cuts.move_to_end((query, slices))
+        if len(self._cuts) > _MOST_CUTS:
+            self._cuts.popitem(last=False)
+
+    def is_left_undivided(self, query: MetricQuery) -> bool:
+        """Whether slices of similar ranges were of no use lately."""
+        return anyio.current_time() < self._undivided.get(_without_range(query), -math.inf)
+
+    def leave_undivided(self, query: MetricQuery) -> None:
+        """Do not cut similar ranges for a while."""
+        now = anyio.current_time()
+        self._undivided = {kind: until for kind, until in self._undivided.items() if now < until}
+        self._undivided[_without_range(query)] = now + _UNDIVIDED_FOR
+
+
+class RangeFetcher:
+    """Fetches the range of a query, in slices where that is faster.
+
+    Args:
+        session: Makes the requests.
+        memory: What is known of ranges.
+    """
+
+    def __init__(self, session: Session, memory: RangeMemory) -> None:
+        self._session = session
+        self._memory = memory
 
     async def fetch(self, query: MetricQuery[E, S], slices: Slices) -> Series[E, S]:
         """Fetch a query as one series.
@@ -72,45 +142,62 @@ class RangeFetcher:
             ChartMogulError: A request failed.
         """
         parts = await self._plan(query, slices)
-        planned = max(1, len(parts))
-        self._planned += planned
+        key = query, slices
+        shared = self._memory.in_progress.setdefault(key, _Range(parts))
+        shared.callers += 1
         try:
-            response = await self._fetch_slices(query, parts) if parts else None
+            response, cut = None, shared.parts
+            if cut:
+                response = await self._fetch_slices(query, shared)
             if response is None:
-                response = await self._session.fetch(query.path, query.params, RESPONSES[query.metric])
+                response, cut = await self._session.fetch(query.path, query.params, RESPONSES[query.metric]), ()
         finally:
-            self._planned -= planned
+            shared.callers -= 1
+            if not shared.callers:
+                del self._memory.in_progress[key]
+        if max_age := self._session.options.max_age:
+            self._memory.keep_cut(query, slices, cut, max_age)
         return Series(response.entries, response.summary, query)
 
-    async def _fetch_slices(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
+    async def _fetch_slices(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any] | None:
         """The joined responses of all slices; None if the range must be fetched undivided."""
         try:
-            response = await self._fetch_joined(query, parts)
+            response = await self._fetch_joined(query, shared)
         except StatusError as error:
             if not _may_succeed_undivided(error):
                 raise
-            self._leave_undivided(query)
+            self._memory.leave_undivided(query)
             return None
         if response is None:
-            self._leave_undivided(query)
-            self._session.report(SlicesDisagreed(query.metric, len(parts)))
+            self._memory.leave_undivided(query)
+            self._session.report(SlicesDisagreed(query.metric, len(shared.parts)))
         return response
 
-    async def _fetch_joined(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
+    async def _fetch_joined(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any] | None:
         """The joined responses of all slices; None if they disagree."""
-        calls = [partial(self._fetch_slice, query, part) for part in parts]
+        calls = [partial(self._fetch_slice, query, shared, part) for part in shared.parts]
         responses = await run_all(calls, self._session.throttle.parallel)
-        entries, latest = joined(parts, responses), responses[-1]
+        entries, latest = joined(shared.parts, responses), responses[-1]
         if entries is not None and not have_one_summary(responses):
             # The summary describes now, so it may move while the entries stay. A response after all others has the
             # newest one, and shows whether the newest entries moved, too.
-            latest = await calls[-1]()
+            latest = await self._fetch_latest(query, shared)
             entries = entries if latest.entries == responses[-1].entries else None
         return None if entries is None else attrs.evolve(latest, entries=entries)
 
-    async def _fetch_slice(self, query: MetricQuery, part: Slice) -> MetricResponse[Any, Any]:
+    async def _fetch_slice(self, query: MetricQuery, shared: _Range, part: Slice) -> MetricResponse[Any, Any]:
+        if part not in shared.responses:
+            response = await self._ask(query, part)
+            shared.responses.setdefault(part, response)
+        return shared.responses[part]
+
+    async def _fetch_latest(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any]:
+        shared.latest = shared.latest or await self._ask(query, shared.parts[-1], occasion=shared)
+        return shared.latest
+
+    async def _ask(self, query: MetricQuery, part: Slice, occasion: object = None) -> MetricResponse[Any, Any]:
         dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
-        return await self._session.fetch(query.path, query.params | dates, RESPONSES[query.metric])
+        return await self._session.fetch(query.path, query.params | dates, RESPONSES[query.metric], occasion)
 
     # --- planning ------------------------------------------------------------------------------------------
 
@@ -118,6 +205,9 @@ class RangeFetcher:
         """The slices of a range; none if it is fetched undivided."""
         if slices is not None and not (isinstance(slices, str) and slices == "interval"):
             positive_integer("slices", slices, ', None or "interval"')
+        known = self._memory.cut_of(query, slices, self._session.options.max_age)
+        if known is not None:
+            return known
         if self._number_of_slices(query, slices) == 1:
             return ()
         self._session.check_usable()
@@ -141,26 +231,17 @@ class RangeFetcher:
             # No interval is shorter than a day.
             return 1
         worth = _entries(query) // _entries_worth_a_slice(query)
-        if worth < 2 or self._is_left_undivided(query):
+        if worth < 2 or self._memory.is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.free_slots(self._planned)))
+        return max(1, min(worth, self._session.free_slots(self._memory.planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""
         if query.interval != "week":
             return "monday"
-        return await (self._weeks.find() if slices is None else self._weeks.require())
-
-    # --- what is remembered --------------------------------------------------------------------------------
-
-    def _is_left_undivided(self, query: MetricQuery) -> bool:
-        return anyio.current_time() < self._undivided.get(_without_range(query), -math.inf)
-
-    def _leave_undivided(self, query: MetricQuery) -> None:
-        now = anyio.current_time()
-        self._undivided = {kind: until for kind, until in self._undivided.items() if now < until}
-        self._undivided[_without_range(query)] = now + _UNDIVIDED_FOR
+        weeks = self._memory.weeks
+        return await (weeks.find() if slices is None else weeks.require())
 
 
 def _without_range(query: MetricQuery) -> tuple[object, ...]:

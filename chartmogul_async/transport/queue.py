@@ -30,6 +30,15 @@ class Queue:
         self.waiters[waiter] = None
         self._order_of(waiter)[waiter] = None
 
+    def promote(self, waiter: Waiter) -> None:
+        """Go over from the waiters of a batch to the interactive ones, behind those."""
+        order = self._order_of(waiter)
+        waiter.is_batch = False
+        if waiter in order:
+            # One that is passed over returns to the front when its caller allows it more time.
+            del order[waiter]
+            self._order_of(waiter)[waiter] = None
+
     def leave(self, waiter: Waiter) -> None:
         """Be forgotten; leaving twice does nothing."""
         self.waiters.pop(waiter, None)

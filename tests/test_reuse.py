@@ -1,0 +1,493 @@
+"""Equal requests share one exchange, and recent responses are used again."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from chartmogul_async import (
+    AsyncClient,
+    ClientStatistics,
+    MetricQuery,
+    RetryPolicy,
+    Throttle,
+    errors,
+)
+from chartmogul_async.sandbox import Company, Limits, Sandbox
+from chartmogul_async.transport import reuse
+from tests.clients import ACCOUNT, MRR, client_of, ok
+
+RANGE = ("2023-07-01", "2023-07-31")
+METRICS = ("all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv")
+LONG = ("2016-07-01", "2026-06-30")
+
+
+class Server:
+    """Responds after 0.1 s, with the responses given, the last one again and again."""
+
+    def __init__(self, *responses: httpx.Response | Exception) -> None:
+        self.requests: list[httpx.Request] = []
+        self.cancelled = 0
+        self._responses = list(responses) or [ok()]
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        try:
+            await anyio.sleep(0.1)
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+        response = self._responses.pop(0) if len(self._responses) > 1 else self._responses[0]
+        if isinstance(response, Exception):
+            raise response
+        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
+
+
+async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await call()
+    except errors.ChartMogulError as error:
+        return error
+
+
+async def at_once(number: int, call: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """The outcomes of equal calls that begin at the same time."""
+    outcomes: list[Any] = []
+
+    async def one() -> None:
+        outcomes.append(await outcome_of(call))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(number):
+            group.start_soon(one)
+    return outcomes
+
+
+# --- one exchange ----------------------------------------------------------------------------------------------------
+
+
+async def test_equal_calls_share_one_exchange() -> None:
+    server = Server()
+    async with client_of(server) as client:
+        series = await at_once(100, lambda: client.metrics.mrr(*RANGE))
+        assert client.statistics() == ClientStatistics(exchanges=1, shared=99, reused=0, kept=0, kept_bytes=0)
+        # Nothing is kept: a call that comes later makes an exchange.
+        series += [await client.metrics.mrr(*RANGE)]
+    assert len(server.requests) == 2
+    assert all(each == series[0] for each in series)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda client: client.metrics.mrr(*RANGE), lambda client: client.metrics.arr(*RANGE)),
+        (lambda client: client.metrics.mrr(*RANGE), lambda client: client.metrics.mrr(*RANGE, geo="US")),
+        (lambda client: client.metrics.mrr(*RANGE), lambda client: client.metrics.mrr(*RANGE, interval="day")),
+        (lambda client: client.ping(), lambda client: client.ping()),
+        (lambda client: client.get("/plans"), lambda client: client.get("/plans")),
+    ],
+    ids=["metric", "filter", "interval", "ping", "get"],
+)
+async def test_other_calls_do_not(
+    one: Callable[[AsyncClient], Awaitable[Any]], other: Callable[[AsyncClient], Awaitable[Any]]
+) -> None:
+    """What ``get`` returns may be changed by its caller, and ``ping`` asks whether the key is valid now."""
+    server = Server(httpx.Response(200, json={"data": "pong!"}))
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        for call in (one, other):
+            group.start_soon(outcome_of, partial(call, client))
+    assert len(server.requests) == 2
+
+
+async def test_views_share_unless_they_try_otherwise() -> None:
+    server = Server()
+    async with client_of(server) as client:
+        alike = client.with_options(priority="batch", max_wait=10, max_age=10, on_response=lambda _: None)
+        others = [client.with_options(retry=RetryPolicy(attempts=1)), client.with_options(timeout=3)]
+        async with anyio.create_task_group() as group:
+            for each in (client, alike, *others):
+                group.start_soon(partial(each.metrics.mrr, *RANGE))
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("resource", ["customers", "account"])
+async def test_customers_and_the_account_are_shared_too(resource: str) -> None:
+    server = Server(httpx.Response(200, json={"entries": [], "has_more": False} | ACCOUNT))
+    async with client_of(server) as client:
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "customers": lambda: client.customers.search("anna@example.com"),
+            "account": client.account,
+        }
+        await at_once(5, calls[resource])
+    assert len(server.requests) == 1
+
+
+async def test_nine_metrics_for_two_hundred_viewers_are_nine_requests() -> None:
+    """As found, 1,800 requests and 45 s; a single viewer takes 0.045 s."""
+    sandbox = Sandbox(Company(customers=5), limits=None, latency=0.03)
+
+    async def viewer(client: AsyncClient) -> None:
+        async with anyio.create_task_group() as group:
+            for metric in METRICS:
+                group.start_soon(client.metrics.fetch, MetricQuery(metric, "2025-01-01", "2025-12-31"))
+
+    async with AsyncClient("key", transport=sandbox.transport()) as client:
+        started = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            for _ in range(200):
+                group.start_soon(viewer, client)
+        assert anyio.current_time() - started <= 0.05
+    assert sandbox.counters.requests == 9
+
+
+# --- whoever leaves ----------------------------------------------------------------------------------------------
+
+
+async def test_who_is_cancelled_leaves_alone() -> None:
+    server, done = Server(), []
+
+    async def viewer(client: AsyncClient, patience: float) -> None:
+        with anyio.move_on_after(patience):
+            done.append(await client.metrics.mrr(*RANGE))
+
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        for patience in (1.0, 0.05, 1.0):
+            group.start_soon(viewer, client, patience)
+    assert len(server.requests) == 1
+    assert len(done) == 2
+
+
+async def test_another_call_carries_on_when_the_first_one_is_cancelled() -> None:
+    server, throttle = Server(), Throttle()
+    async with client_of(server, throttle=throttle) as client, anyio.create_task_group() as group:
+        first = anyio.CancelScope()
+
+        async def cancelled() -> None:
+            with first:
+                await client.metrics.mrr(*RANGE)
+
+        group.start_soon(cancelled)
+        await anyio.wait_all_tasks_blocked()
+        outcomes: list[Any] = []
+
+        async def other() -> None:
+            outcomes.append(await client.metrics.mrr(*RANGE))
+
+        for _ in range(3):
+            group.start_soon(other)
+        await anyio.sleep(0.05)
+        first.cancel()
+    assert (len(server.requests), server.cancelled, len(outcomes)) == (2, 1, 3)
+    statistics = throttle.statistics()
+    assert (statistics.waiting, statistics.in_flight) == (0, 0)
+
+
+async def test_a_call_that_carries_on_keeps_its_place() -> None:
+    """It has waited as long as those that came after it, so it does not go to the end of the queue."""
+    server = Server()
+    order: list[str] = []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    throttle = Throttle(parallel=1)
+    async with client_of(server, throttle=throttle) as client, anyio.create_task_group() as group:
+        first = anyio.CancelScope()
+
+        async def cancelled() -> None:
+            with first:
+                await call(client, "cancelled", "US")
+
+        group.start_soon(call, client, "in flight", "DE")
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(cancelled)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(call, client, "carries on", "US")
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(call, client, "later", "FR")
+        await anyio.wait_all_tasks_blocked()
+        first.cancel()
+    assert order == ["in flight", "carries on", "later"]
+
+
+async def test_an_error_goes_to_all() -> None:
+    """Each has one of its own, without the traceback of another task."""
+    async with client_of(Server(httpx.Response(422, json={"message": "no"}))) as client:
+        found = await at_once(3, lambda: client.metrics.mrr(*RANGE))
+    assert [type(error) for error in found] == [errors.ValidationError] * 3
+    assert len({id(error) for error in found}) == 3
+    assert {str(error) for error in found} == {str(found[0])}
+    frames = [error.__traceback__.tb_frame.f_code.co_name for error in found]
+    assert frames == ["outcome_of"] * 3
+    depths = [_depth(error) for error in found]
+    assert depths[0] > depths[1] == depths[2]
+    assert str(pickle.loads(pickle.dumps(found[2]))) == str(found[0])
+
+
+def _depth(error: BaseException) -> int:
+    depth, traceback = 0, error.__traceback__
+    while traceback is not None:
+        depth, traceback = depth + 1, traceback.tb_next
+    return depth
+
+
+async def test_the_cause_of_an_error_goes_to_all() -> None:
+    async with client_of(Server(httpx.ConnectError("refused")), retry=RetryPolicy(attempts=1)) as client:
+        found = await at_once(3, lambda: client.metrics.mrr(*RANGE))
+    assert {type(error) for error in found} == {errors.NetworkError}
+    assert {type(error.__cause__) for error in found} == {httpx.ConnectError}
+
+
+async def test_what_a_hook_raises_concerns_its_call_alone() -> None:
+    events = 0
+
+    def hook(_: object) -> None:
+        nonlocal events
+        events += 1
+        if events == 1:
+            raise KeyError("of the user")
+
+    server, failed = Server(), 0
+    async with client_of(server, on_event=hook) as client, anyio.create_task_group() as group:
+
+        async def call() -> None:
+            nonlocal failed
+            try:
+                await client.metrics.mrr(*RANGE)
+            except KeyError:
+                failed += 1
+
+        for _ in range(3):
+            group.start_soon(call)
+    assert (failed, len(server.requests)) == (1, 2)
+
+
+async def test_closing_ends_the_calls_that_wait_for_another() -> None:
+    found: list[BaseException] = []
+    client = client_of(Server())
+
+    async def call() -> None:
+        try:
+            await client.metrics.mrr(*RANGE)
+        except errors.StateError as error:
+            found.append(error)
+
+    async with anyio.create_task_group() as group:
+        throttle = client.throttle
+        throttle.resize(parallel=1)
+        group.start_soon(partial(client.metrics.mrr, *RANGE, geo="US"))
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(3):
+            group.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        await client.aclose()
+    assert len(found) == 3
+
+
+# --- priorities ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_interactive_call_promotes_the_batch_call_that_it_waits_for() -> None:
+    server, order = Server(), []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    async with client_of(server, throttle=Throttle(parallel=1)) as client, anyio.create_task_group() as group:
+        batch = client.with_options(priority="batch")
+        for number, geo in enumerate(("DE", "FR", "IT", "US")):
+            group.start_soon(call, batch, f"batch {number}", geo)
+            await anyio.wait_all_tasks_blocked()
+        group.start_soon(call, client, "page", "US")
+    assert len(server.requests) == 4
+    assert order[0] == "batch 0"
+    assert set(order[1:3]) == {"batch 3", "page"}
+
+
+async def test_a_call_that_is_sent_again_is_promoted_too() -> None:
+    """It waits between two attempts, when an interactive call comes."""
+    server = Server(httpx.Response(500), ok())
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        batch = client.with_options(priority="batch")
+        group.start_soon(partial(batch.metrics.mrr, *RANGE))
+        await anyio.sleep(0.11)
+        await client.metrics.mrr(*RANGE)
+    assert len(server.requests) == 2
+
+
+# --- recent responses --------------------------------------------------------------------------------------------
+
+
+async def test_a_recent_response_is_used_again() -> None:
+    server = Server()
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        first = await minute.metrics.mrr(*RANGE)
+        await anyio.sleep(59.8)
+        assert await minute.metrics.mrr(*RANGE) == first
+        assert len(server.requests) == 1
+        assert minute.statistics() == client.statistics()
+        assert client.statistics() == ClientStatistics(1, 0, 1, 1, len(ok().content))
+        # The age counts from when the request was sent.
+        await anyio.sleep(0.2)
+        await minute.metrics.mrr(*RANGE)
+        assert len(server.requests) == 2
+        await client.metrics.mrr(*RANGE)
+        await client.with_options(max_age=0.05).metrics.mrr(*RANGE)
+        assert len(server.requests) == 4
+    assert client.statistics().kept == client.statistics().kept_bytes == 0
+
+
+async def test_a_shared_response_is_kept_for_whoever_allows_it() -> None:
+    server = Server()
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(client.metrics.mrr, *RANGE))
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(partial(minute.metrics.mrr, *RANGE))
+        await minute.metrics.mrr(*RANGE)
+    assert len(server.requests) == 1
+
+
+async def test_errors_are_not_kept() -> None:
+    server = Server(httpx.Response(422), ok())
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        assert isinstance(await outcome_of(lambda: minute.metrics.mrr(*RANGE)), errors.ValidationError)
+        assert len(await minute.metrics.mrr(*RANGE)) == 1
+
+
+async def test_get_and_ping_always_ask() -> None:
+    server = Server(httpx.Response(200, json={"data": "pong!"}))
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        for _ in range(2):
+            await minute.ping()
+            await minute.get("/plans")
+        assert client.statistics().kept == 0
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(("limit", "most"), [("_MOST_KEPT", 3), ("_MOST_BYTES", 3 * len(ok().content))])
+async def test_what_is_kept_is_bounded(limit: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reuse, limit, most)
+    server = Server()
+    async with client_of(server) as client:
+        hour = client.with_options(max_age=3600)
+
+        async def fetch(*countries: str) -> int:
+            before = len(server.requests)
+            for geo in countries:
+                await hour.metrics.mrr(*RANGE, geo=geo)
+            return len(server.requests) - before
+
+        assert await fetch("DE", "FR", "IT") == 3
+        assert await fetch("DE") == 0
+        # The one that was not used for longest goes.
+        assert await fetch("US") == 1
+        assert client.statistics().kept == 3
+        assert client.statistics().kept_bytes == 3 * len(ok().content)
+        assert await fetch("DE", "IT", "US") == 0
+        assert await fetch("FR") == 1
+
+
+# --- ranges in slices --------------------------------------------------------------------------------------------
+
+
+def sandbox_of(latency: float = 0.05) -> Sandbox:
+    return Sandbox(Company(customers=10), latency=latency, limits=Limits(1000, 20))
+
+
+async def test_equal_ranges_share_their_slices() -> None:
+    sandbox = sandbox_of()
+    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
+        series = await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day"))
+    assert sandbox.counters.requests == 20
+    assert all(each == series[0] for each in series)
+
+
+async def test_a_range_in_progress_is_joined_slice_by_slice() -> None:
+    """The later call asks for none of the slices that came before it did."""
+    sandbox = sandbox_of()
+    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(client.metrics.mrr, *LONG, interval="day", slices=20))
+            await anyio.sleep(0.12)
+            later = await client.metrics.mrr(*LONG, interval="day", slices=20)
+        assert sandbox.counters.requests == 20
+        assert later == await client.metrics.mrr(*LONG, interval="day", slices=1)
+
+
+async def test_the_slices_of_a_cancelled_range_are_not_lost() -> None:
+    sandbox = sandbox_of()
+    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+        async with anyio.create_task_group() as group:
+            first = anyio.CancelScope()
+
+            async def cancelled() -> None:
+                with first:
+                    await client.metrics.mrr(*LONG, interval="day", slices=20)
+
+            group.start_soon(cancelled)
+            await anyio.sleep(0.12)
+            group.start_soon(partial(client.metrics.mrr, *LONG, interval="day", slices=20))
+            await anyio.sleep(0.01)
+            first.cancel()
+        # Those that were in flight are asked for again.
+        assert sandbox.counters.requests == 25
+
+
+async def test_a_recent_range_is_used_again_however_it_would_be_cut_now() -> None:
+    sandbox = sandbox_of()
+    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
+        minute = client.with_options(max_age=60)
+        first = await minute.metrics.mrr(*LONG, interval="day")
+        assert sandbox.counters.requests == 20
+        client.throttle.resize(parallel=7)
+        assert await minute.metrics.mrr(*LONG, interval="day") == first
+        assert sandbox.counters.requests == 20
+        await anyio.sleep(61)
+        await minute.metrics.mrr(*LONG, interval="day")
+        assert sandbox.counters.requests == 27
+
+
+async def test_a_recent_range_that_disagreed_is_used_again() -> None:
+    """It was fetched undivided in the end, and so it stays."""
+    asked: list[httpx.Request] = []
+
+    async def changing(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        mrr = {**MRR, "entries": [{**MRR["entries"][0], "mrr": len(asked), "date": day} for day in _ends(request)]}  # type: ignore[dict-item]
+        return httpx.Response(200, json=mrr)
+
+    async with client_of(changing) as client:
+        minute = client.with_options(max_age=60)
+        first = await minute.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
+        requests = len(asked)
+        assert requests == 5
+        assert await minute.metrics.mrr("2024-01-01", "2024-12-31", slices=4) == first
+        assert len(asked) == requests
+
+
+def _ends(request: httpx.Request) -> list[str]:
+    first, last = (int(request.url.params[name][5:7]) for name in ("start-date", "end-date"))
+    days = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
+    return [f"2024-{month:02}-{days[month]}" for month in range(first, last + 1)]
+
+
+async def test_cuts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chartmogul_async.metrics.slices._MOST_CUTS", 2)
+    async with client_of(Server()) as client:
+        hour = client.with_options(max_age=3600)
+        for geo in ("DE", "FR", "IT"):
+            await hour.metrics.mrr(*RANGE, geo=geo)
+        assert len(client._memory._cuts) == 2
