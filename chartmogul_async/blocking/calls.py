@@ -230,7 +230,7 @@ def with_arguments_of(
 
 
 def with_signature_of(
-    method: Callable[Concatenate[A, P], object],
+    method: Callable[Concatenate[AsyncClient, P], object],
 ) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
     """Declare that a method takes the arguments of another one, and has its docstring.
 
