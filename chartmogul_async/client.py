@@ -62,11 +62,11 @@ class ClientStatistics:
     """A client and its views at one moment.
 
     Attributes:
-        exchanges: Exchanges of metrics, customers and the account so far, each with all its attempts.
-        shared: Calls that waited for an equal exchange in progress in place of one of their own.
-        reused: Calls that were given a recent response, as their ``max_age`` allowed.
-        kept: Recent responses that may be used again.
-        kept_bytes: Bytes of their content.
+        exchanges: Exchanges so far, each with all its attempts, but for those of ``get``.
+        shared: Requests in whose place an equal exchange in progress was waited for.
+        reused: Calls that were given a recent result, as their ``max_age`` allowed.
+        kept: Recent results that may be used again.
+        kept_bytes: Bytes of the content that they are made of.
     """
 
     __module__ = "chartmogul_async"
@@ -142,7 +142,7 @@ class AsyncClient:
             on_event=_checked_hook("on_event", "event", on_event),
         )
         self._session = Session(exchanges, Options(_checked_timeout(timeout).as_dict(), _checked_retry(retry)), Reuse())
-        self._memory = RangeMemory(self._session)
+        self._memory = RangeMemory()
         self._was_entered = False
 
     def with_options(
@@ -171,11 +171,11 @@ class AsyncClient:
             priority: ``"interactive"`` requests go first, and while such come, those of a ``"batch"`` leave a quarter
                 of the limits to them; of eight requests at least one is of a batch, if any waits. By default
                 ``stream`` and ``fetch_all`` are batches, and all other calls are interactive.
-            max_wait: Seconds that a call may wait in the queue before it is first sent; then it raises
-                ``QueueTimeoutError``.
-            max_age: How many seconds ago the request of a response may have been sent that is used again. By default,
+            max_wait: Seconds that a request may wait in the queue before it is first sent; then its call raises
+                ``QueueTimeoutError``. A long range has several requests.
+            max_age: How many seconds ago the request of a result may have been sent that is used again. By default,
                 and with 0, each call makes a request, or waits for an equal one that is in progress. At most 1,000
-                responses and 32 MiB of their content are remembered, in memory only.
+                results, of 32 MiB of content, are remembered, in memory only.
             on_response: A function called with a ``ResponseInfo`` (status, headers, request id) for each response that
                 a result was made of; a long range has several. What it raises is raised by the call.
 
@@ -196,7 +196,8 @@ class AsyncClient:
         options = {name: value for name, value in given.items() if value is not None}
         view = object.__new__(type(self))
         # Its resources are made anew, since they have the session of this client.
-        kept = {name: value for name, value in vars(self).items() if name not in ("metrics", "customers")}
+        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        kept = {name: value for name, value in vars(self).items() if name not in made}
         vars(view).update(kept, _session=self._session.with_options(**options), _was_entered=False)
         return view
 

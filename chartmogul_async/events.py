@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 logger: logging.Logger = logging.getLogger("chartmogul_async")
 
@@ -149,7 +149,8 @@ class ResponseInfo:
     method: str
     path: str
     status: int
-    headers: Mapping[str, str]
+    # A mapping has no hash.
+    headers: Mapping[str, str] = field(hash=False)
     request_id: str | None
     elapsed: float
 

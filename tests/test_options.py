@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, get_args
 
 import anyio
@@ -190,11 +190,57 @@ async def test_max_wait_of_a_call_that_waits_for_another() -> None:
         await anyio.wait_all_tasks_blocked()
         group.start_soon(partial(client.metrics.mrr, *RANGE))
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(errors.QueueTimeoutError):
+        with pytest.raises(errors.QueueTimeoutError) as caught:
             await client.with_options(max_wait=2).metrics.mrr(*RANGE)
-        assert anyio.current_time() == pytest.approx(2)
+        assert caught.value.path == "/v1/metrics/mrr"
+        assert anyio.current_time() == pytest.approx(2, abs=0.3)
         await client.with_options(max_wait=9).metrics.mrr(*RANGE)
         assert anyio.current_time() == pytest.approx(20)
+
+
+async def test_max_wait_is_over_for_those_whose_request_was_sent() -> None:
+    """As found, a call that waited for one in flight was told that it had waited in the queue, when that one left."""
+    async with client_of(slow(10)) as client, anyio.create_task_group() as group:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as first:
+                first.start_soon(partial(client.metrics.mrr, *RANGE))
+                await anyio.wait_all_tasks_blocked()
+                group.start_soon(partial(client.with_options(max_wait=1).metrics.mrr, *RANGE))
+                await anyio.sleep(5)
+                scope.cancel()
+    assert anyio.current_time() == pytest.approx(15, abs=0.5)
+
+
+async def test_the_lookup_of_the_week_has_the_options_of_its_call() -> None:
+    async def handler(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(30)
+        return ok()
+
+    async with client_of(handler, throttle=Throttle(parallel=1)) as client, anyio.create_task_group() as group:
+        group.start_soon(partial(client.metrics.mrr, *RANGE))
+        await anyio.wait_all_tasks_blocked()
+        view = client.with_options(max_wait=2)
+        with pytest.raises(errors.QueueTimeoutError) as caught:
+            await view.metrics.mrr("2020-01-01", "2023-12-31", interval="week", slices=2)
+        assert caught.value.path == "/v1/account"
+        group.cancel_scope.cancel()
+
+
+class Custom(AsyncClient):
+    @cached_property
+    def own(self) -> object:
+        return self.metrics
+
+
+def test_a_view_of_a_subclass_makes_its_parts_anew() -> None:
+    client = Custom(KEY)
+    client.label = "mine"  # type: ignore[attr-defined]
+    assert client.own is client.metrics
+    view = client.with_options(max_age=1)
+    assert type(view) is Custom
+    assert view.label == "mine"  # type: ignore[attr-defined]
+    assert view.own is view.metrics is not client.metrics
+    assert hash(ResponseInfo("GET", "/", 200, {}, None, 0.1)) == hash(ResponseInfo("GET", "/", 200, {}, None, 0.1))
 
 
 async def test_max_wait_of_one_call_does_not_end_another() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -18,6 +21,7 @@ from chartmogul_async import (
     MetricName,
     MetricQuery,
     RetryPolicy,
+    SlicesDisagreed,
     Throttle,
     errors,
 )
@@ -59,6 +63,12 @@ class Server:
         if isinstance(response, Exception):
             raise response
         return httpx.Response(response.status_code, headers=response.headers, content=response.content)
+
+
+async def step() -> None:
+    """Let every task go on to where it waits, in no time."""
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
 
 
 async def outcome_of(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -158,6 +168,18 @@ async def test_nine_metrics_for_two_hundred_viewers_are_nine_requests() -> None:
     assert sandbox.counters.requests == 9
 
 
+async def test_what_a_caller_changes_is_its_own() -> None:
+    """Entries are frozen, but customers and accounts have fields that are dicts."""
+    found = {"entries": [{"uuid": "cus_1", "attributes": {"custom": {"a": 1}}}], "has_more": False}
+    async with client_of(Server(httpx.Response(200, json=found))) as client:
+        minute = client.with_options(max_age=60)
+        outcomes = await at_once(3, lambda: minute.customers.search("anna@example.com"))
+        outcomes += [await minute.customers.search("anna@example.com") for _ in range(2)]
+        for (customer,) in outcomes:
+            assert customer.attributes.custom == {"a": 1}
+            customer.attributes.custom["a"] = 2
+
+
 # --- whoever leaves ----------------------------------------------------------------------------------------------
 
 
@@ -171,6 +193,7 @@ async def test_who_is_cancelled_leaves_alone() -> None:
     async with client_of(server) as client, anyio.create_task_group() as group:
         for patience in (1.0, 0.05, 1.0):
             group.start_soon(viewer, client, patience)
+            await step()
     assert len(server.requests) == 1
     assert len(done) == 2
 
@@ -200,8 +223,90 @@ async def test_another_call_carries_on_when_the_first_one_is_cancelled() -> None
     assert (statistics.waiting, statistics.in_flight) == (0, 0)
 
 
-async def test_a_call_that_carries_on_keeps_its_place() -> None:
-    """It has waited as long as those that came after it, so it does not go to the end of the queue."""
+async def test_who_waits_for_longest_carries_on() -> None:
+    """As found, 92 of 100 failed: each that carried on was the one with the least time left."""
+    done: list[int] = []
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(6)
+        return ok()
+
+    async def viewer(client: AsyncClient, number: int) -> None:
+        with anyio.move_on_after(5.9 if number == 0 else 10):
+            await client.metrics.mrr(*RANGE)
+            done.append(number)
+
+    async with client_of(slow) as client, anyio.create_task_group() as group:
+        for number in range(100):
+            group.start_soon(viewer, client, number)
+            await anyio.sleep(1)
+    # One began too early to wait for another exchange.
+    assert sorted({*range(1, 100)}.difference(done)) == [1]
+
+
+async def test_one_call_is_woken_when_another_leaves() -> None:
+    """As found, all were, which took 36 s of work for two thousand that left one after the other."""
+    server = Server()
+    async with client_of(server, throttle=Throttle(parallel=1)) as client, anyio.create_task_group() as group:
+        group.start_soon(partial(client.metrics.mrr, *RANGE, geo="US"))
+        await step()
+        scopes = [anyio.CancelScope() for _ in range(50)]
+
+        async def viewer(scope: anyio.CancelScope) -> None:
+            with scope:
+                await client.metrics.mrr(*RANGE)
+
+        for scope in scopes:
+            group.start_soon(viewer, scope)
+            await step()
+        (current,) = [each for each in client._session.reuse.in_progress.values() if each.has_followers]
+        assert len(current._followers) == 49
+        scopes[0].cancel()
+        await step()
+        assert len(current._followers) == 48
+    assert client._session.reuse.in_progress == {}
+
+
+async def test_a_call_that_is_cancelled_as_it_carries_on_passes_it_on() -> None:
+    server, scopes, done = Server(), [anyio.CancelScope() for _ in range(3)], 0
+
+    async def viewer(scope: anyio.CancelScope, seconds: float) -> None:
+        nonlocal done
+        with scope, anyio.move_on_after(seconds):
+            await client.metrics.mrr(*RANGE)
+            done += 1
+
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        for scope, seconds in zip(scopes, (1, 3, 2), strict=True):
+            group.start_soon(viewer, scope, seconds)
+            await step()
+        # The second one is to carry on, and is cancelled in the same moment.
+        scopes[0].cancel()
+        scopes[1].cancel()
+    assert (done, len(server.requests)) == (1, 2)
+
+
+async def test_nobody_is_left_to_carry_on() -> None:
+    server, scopes = Server(), [anyio.CancelScope() for _ in range(2)]
+
+    async def viewer(scope: anyio.CancelScope) -> None:
+        with scope:
+            await client.metrics.mrr(*RANGE)
+
+    async with client_of(server) as client:
+        async with anyio.create_task_group() as group:
+            for scope in scopes:
+                group.start_soon(viewer, scope)
+                await step()
+            for scope in scopes:
+                scope.cancel()
+        assert client._session.reuse.in_progress == {}
+        await client.metrics.mrr(*RANGE)
+    assert len(server.requests) == 2
+
+
+async def test_a_call_that_carries_on_has_the_place_of_the_first_one() -> None:
+    """As found, it overtook calls that were there before either of them."""
     server = Server()
     order: list[str] = []
 
@@ -218,15 +323,17 @@ async def test_a_call_that_carries_on_keeps_its_place() -> None:
                 await call(client, "cancelled", "US")
 
         group.start_soon(call, client, "in flight", "DE")
-        await anyio.wait_all_tasks_blocked()
+        await step()
+        group.start_soon(call, client, "earlier", "GB")
+        await step()
         group.start_soon(cancelled)
-        await anyio.wait_all_tasks_blocked()
+        await step()
         group.start_soon(call, client, "carries on", "US")
-        await anyio.wait_all_tasks_blocked()
+        await step()
         group.start_soon(call, client, "later", "FR")
-        await anyio.wait_all_tasks_blocked()
+        await step()
         first.cancel()
-    assert order == ["in flight", "carries on", "later"]
+    assert order == ["in flight", "earlier", "carries on", "later"]
 
 
 async def test_an_error_goes_to_all() -> None:
@@ -278,7 +385,8 @@ async def test_what_a_hook_raises_concerns_its_call_alone() -> None:
 
         for _ in range(3):
             group.start_soon(call)
-    assert (failed, len(server.requests)) == (1, 2)
+    # The others do not wait for one another, since each of them may meet the same.
+    assert (failed, len(server.requests)) == (1, 3)
 
 
 async def test_closing_ends_the_calls_that_wait_for_another() -> None:
@@ -463,6 +571,100 @@ async def test_the_slices_of_a_cancelled_range_are_not_lost() -> None:
         assert sandbox.counters.requests == 25
 
 
+async def test_a_slice_is_no_older_than_the_call_that_it_is_shared_with() -> None:
+    """As found, pages that came one after the other got a slice that was an hour old, while another one hung."""
+    asked: list[tuple[str, float]] = []
+
+    async def half_hanging(request: httpx.Request) -> httpx.Response:
+        start = request.url.params["start-date"]
+        asked.append((start, anyio.current_time()))
+        if start != "2024-01-01":
+            await anyio.sleep_forever()
+        return httpx.Response(200, json=MRR)
+
+    async def page(client: AsyncClient) -> None:
+        with anyio.move_on_after(10):
+            await client.metrics.mrr("2024-01-01", "2024-12-31", slices=2)
+
+    async with client_of(half_hanging, throttle=Throttle(1000, 100)) as client, anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(page, client)
+            await anyio.sleep(5)
+    times = [moment for start, moment in asked if start == "2024-01-01"]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= 15
+
+
+async def test_a_range_that_was_given_up_is_not_tried_again_in_slices() -> None:
+    refused: list[str] = []
+    events: list[object] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        is_whole = request.url.params["start-date"] == "2024-01-01" and request.url.params["end-date"] == "2024-12-31"
+        await anyio.sleep(1.0)
+        if not is_whole:
+            refused.append(request.url.params["start-date"])
+            return httpx.Response(422)
+        return ok()
+
+    async with client_of(handler, on_event=events.append) as client, anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(partial(client.metrics.mrr, "2024-01-01", "2024-12-31", slices=2))
+            await anyio.sleep(0.15)
+    # The first answer to a slice cancels the other slice.
+    assert len(refused) <= 2
+
+
+async def test_a_range_that_disagrees_is_reported_once() -> None:
+    events: list[object] = []
+
+    async def changing(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1.0)
+        (entry,) = json.loads(ok().content)["entries"]
+        entries = [{**entry, "mrr": len(events), "date": day} for day in _ends(request)]
+        events.append(request)
+        return httpx.Response(200, json={**MRR, "entries": entries})
+
+    reported: list[object] = []
+    async with client_of(changing, on_event=reported.append) as client, anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(partial(client.metrics.mrr, "2024-01-01", "2024-12-31", slices=4))
+    assert len(events) == 5
+    assert [type(event) for event in reported].count(SlicesDisagreed) == 1
+
+
+async def test_a_call_that_comes_later_is_told_of_all_responses() -> None:
+    sandbox, statuses = sandbox_of(), []
+    async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+        view = client.with_options(on_response=lambda response: statuses.append(response.status))
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(client.metrics.mrr, *LONG, interval="day", slices=20))
+            await anyio.sleep(0.12)
+            group.start_soon(partial(view.metrics.mrr, *LONG, interval="day", slices=20))
+    assert statuses == [200] * 20
+
+
+async def test_a_recent_range_whose_summary_moved_needs_no_request() -> None:
+    asked = 0
+
+    async def moving(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        (entry,) = json.loads(ok().content)["entries"]
+        summary = {"current": asked, "previous": 1, "percentage-change": 0.0}
+        entries = [{**entry, "date": day} for day in _ends(request)]
+        return httpx.Response(200, json={"entries": entries, "summary": summary})
+
+    async with client_of(moving) as client:
+        minute = client.with_options(max_age=60)
+        for _ in range(5):
+            await minute.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
+        assert asked == 5
+        forever = client.with_options(max_age=math.inf)
+        await anyio.sleep(10_000)
+        await forever.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
+        assert asked == 5
+
+
 async def test_a_recent_range_is_used_again_however_it_would_be_cut_now() -> None:
     sandbox = sandbox_of()
     async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
@@ -502,10 +704,19 @@ def _ends(request: httpx.Request) -> list[str]:
     return [f"2024-{month:02}-{days[month]}" for month in range(first, last + 1)]
 
 
-async def test_cuts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chartmogul_async.metrics.slices._MOST_CUTS", 2)
-    async with client_of(Server()) as client:
+async def test_a_result_that_is_too_large_replaces_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reuse, "_MOST_BYTES", len(ok().content))
+    server = Server(ok(), httpx.Response(200, json={**MRR, "more": "x" * 100}))
+    async with client_of(server) as client:
         hour = client.with_options(max_age=3600)
-        for geo in ("DE", "FR", "IT"):
-            await hour.metrics.mrr(*RANGE, geo=geo)
-        assert len(client._memory._cuts) == 2
+        await hour.metrics.mrr(*RANGE)
+        await hour.metrics.mrr(*RANGE, geo="US")
+        assert client.statistics().kept == 1
+
+
+async def test_nothing_is_kept_after_the_client_is_closed() -> None:
+    async with client_of(Server()) as client, anyio.create_task_group() as group:
+        group.start_soon(partial(client.with_options(max_age=60).metrics.mrr, *RANGE))
+        await step()
+        await client.aclose()
+    assert client.statistics().kept == 0

@@ -58,6 +58,9 @@ class Client(Blocking[AsyncClient]):
     def with_options(self, **options: Any) -> Client:
         example = self._example.with_options(**options)
         view = object.__new__(type(self))
+        # Its parts are made anew, since they find those of this client.
+        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        vars(view).update((name, value) for name, value in vars(self).items() if name not in made)
         view._show(self._calls, lambda client: self._find(client).with_options(**options), example)
         return view
 

@@ -10,7 +10,6 @@ undivided. A change that touches no overlap cannot be seen.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from functools import partial
 from typing import Any, Literal
 
@@ -29,6 +28,7 @@ from chartmogul_async.metrics.records import E, MetricResponse, S
 from chartmogul_async.metrics.series import RESPONSES, Series
 from chartmogul_async.metrics.tasks import run_all
 from chartmogul_async.metrics.weeks import WeekLookup
+from chartmogul_async.transport.reuse import Result
 from chartmogul_async.transport.session import Session
 
 Slices = int | Literal["interval"] | None
@@ -41,8 +41,6 @@ _DAYS_OF_A_MONTH = 31
 _WITH_MONTHLY_FIGURES = {"all", "customer_churn_rate", "mrr_churn_rate"}
 # Seconds for which similar ranges stay undivided after slices that were of no use.
 _UNDIVIDED_FOR = 600.0
-# How so many ranges were cut is kept.
-_MOST_CUTS = 1_000
 # Statuses that have nothing to do with the range: the key is wrong, may not do this, or is used too fast.
 _NOT_ABOUT_THE_RANGE = {401, 403, 429}
 
@@ -53,54 +51,27 @@ class _Range:
 
     Attributes:
         parts: Its slices; none if it is fetched undivided.
+        planned: How many requests were planned for it.
         callers: How many calls are in progress.
-        responses: Those that came, so that a call which comes later need not ask for them.
-        latest: The last slice, asked for after all others.
+        results: Those that came, so that a call which comes later need not ask for them.
     """
 
     parts: tuple[Slice, ...]
+    planned: int
     callers: int = 0
-    responses: dict[Slice, MetricResponse[Any, Any]] = Factory(dict)
-    latest: MetricResponse[Any, Any] | None = None
+    results: dict[Slice | None, Result[Any]] = Factory(dict)
 
 
 class RangeMemory:
-    """What one client knows of ranges: those in progress, how recent ones were cut, and where slices were of no use.
+    """What one client knows of ranges: those in progress, and where slices were of no use."""
 
-    Args:
-        session: The client's own session.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self.weeks = WeekLookup(session)
+    def __init__(self) -> None:
+        self.weeks = WeekLookup()
+        # Requests of the calls in progress; they take their slots a little later.
+        self.planned = 0
         self.in_progress: dict[tuple[MetricQuery, Slices], _Range] = {}
-        # When and how ranges were cut whose responses may be used again, the oldest first.
-        self._cuts: OrderedDict[tuple[MetricQuery, Slices], tuple[float, tuple[Slice, ...]]] = OrderedDict()
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}
-
-    @property
-    def planned(self) -> int:
-        """Requests of the calls in progress; they take their slots a little later."""
-        return sum(max(1, len(each.parts)) for each in self.in_progress.values())
-
-    def cut_of(self, query: MetricQuery, slices: Slices, max_age: float) -> tuple[Slice, ...] | None:
-        """How a range is cut at present, or was for responses that may be used again."""
-        current = self.in_progress.get((query, slices))
-        if current is not None:
-            return current.parts
-        cut_at, parts = self._cuts.get((query, slices), (-math.inf, None))
-        return parts if anyio.current_time() - cut_at <= max_age else None
-
-    def keep_cut(self, query: MetricQuery, slices: Slices, parts: tuple[Slice, ...], max_age: float) -> None:
-        """Cut the range in the same way while responses may be used again."""
-        now = anyio.current_time()
-        cut_at, _ = self._cuts.get((query, slices), (-math.inf, ()))
-        if now - cut_at > max_age:
-            self._cuts[query, slices] = now, parts
-            self._cuts.move_to_end((query, slices))
-        if len(self._cuts) > _MOST_CUTS:
-            self._cuts.popitem(last=False)
 
     def is_left_undivided(self, query: MetricQuery) -> bool:
         """Whether slices of similar ranges were of no use lately."""
@@ -141,63 +112,91 @@ class RangeFetcher:
             StateError: The client is closed, or belongs to another event loop.
             ChartMogulError: A request failed.
         """
-        parts = await self._plan(query, slices)
         key = query, slices
-        shared = self._memory.in_progress.setdefault(key, _Range(parts))
+        reuses = self._session.options.max_age > 0
+        result = self._session.recent(key) if reuses else None
+        if result is None:
+            parts = await self._plan(query, slices)
+            result = await self._fetch_new(query, key, parts)
+            if reuses:
+                self._session.keep(key, result)
+        return Series(result.value.entries, result.value.summary, query)
+
+    async def _fetch_new(
+        self, query: MetricQuery, key: tuple[MetricQuery, Slices], parts: tuple[Slice, ...]
+    ) -> Result[Any]:
+        memory = self._memory
+        shared = memory.in_progress.get(key)
+        is_first = shared is None
+        if shared is None:
+            shared = memory.in_progress[key] = _Range(parts, planned=max(1, len(parts)))
+            memory.planned += shared.planned
         shared.callers += 1
         try:
-            response, cut = None, shared.parts
-            if cut:
-                response = await self._fetch_slices(query, shared)
-            if response is None:
-                response, cut = await self._session.fetch(query.path, query.params, RESPONSES[query.metric]), ()
+            result = await self._fetch_slices(query, shared) if shared.parts else None
+            return result or await self._session.ask(query.path, query.params, RESPONSES[query.metric])
         finally:
             shared.callers -= 1
             if not shared.callers:
-                del self._memory.in_progress[key]
-        if max_age := self._session.options.max_age:
-            self._memory.keep_cut(query, slices, cut, max_age)
-        return Series(response.entries, response.summary, query)
+                memory.planned -= shared.planned
+            if is_first:
+                # Calls that come later would be given responses that are older than that of any call in progress.
+                del memory.in_progress[key]
 
-    async def _fetch_slices(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any] | None:
+    async def _fetch_slices(self, query: MetricQuery, shared: _Range) -> Result[Any] | None:
         """The joined responses of all slices; None if the range must be fetched undivided."""
+        parts = shared.parts
         try:
-            response = await self._fetch_joined(query, shared)
+            result = await self._fetch_joined(query, shared, parts)
         except StatusError as error:
             if not _may_succeed_undivided(error):
                 raise
-            self._memory.leave_undivided(query)
+            self._leave_undivided(query, shared)
             return None
-        if response is None:
-            self._memory.leave_undivided(query)
-            self._session.report(SlicesDisagreed(query.metric, len(shared.parts)))
-        return response
+        if result is None:
+            # The first of the calls that share the range reports it.
+            is_news = bool(shared.parts)
+            self._leave_undivided(query, shared)
+            if is_news:
+                self._session.report(SlicesDisagreed(query.metric, len(parts)))
+        return result
 
-    async def _fetch_joined(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any] | None:
+    def _leave_undivided(self, query: MetricQuery, shared: _Range) -> None:
+        shared.parts = ()
+        self._memory.leave_undivided(query)
+
+    async def _fetch_joined(self, query: MetricQuery, shared: _Range, parts: tuple[Slice, ...]) -> Result[Any] | None:
         """The joined responses of all slices; None if they disagree."""
-        calls = [partial(self._fetch_slice, query, shared, part) for part in shared.parts]
-        responses = await run_all(calls, self._session.throttle.parallel)
-        entries, latest = joined(shared.parts, responses), responses[-1]
+        calls = [partial(self._fetch_slice, query, shared, part) for part in parts]
+        results = await run_all(calls, self._session.throttle.parallel)
+        responses = [result.value for result in results]
+        entries, latest = joined(parts, responses), responses[-1]
         if entries is not None and not have_one_summary(responses):
             # The summary describes now, so it may move while the entries stay. A response after all others has the
             # newest one, and shows whether the newest entries moved, too.
-            latest = await self._fetch_latest(query, shared)
+            results.append(await self._fetch_latest(query, shared, parts[-1]))
+            latest = results[-1].value
             entries = entries if latest.entries == responses[-1].entries else None
-        return None if entries is None else attrs.evolve(latest, entries=entries)
+        return None if entries is None else _combined(results, attrs.evolve(latest, entries=entries))
 
-    async def _fetch_slice(self, query: MetricQuery, shared: _Range, part: Slice) -> MetricResponse[Any, Any]:
-        if part not in shared.responses:
-            response = await self._ask(query, part)
-            shared.responses.setdefault(part, response)
-        return shared.responses[part]
+    async def _fetch_slice(self, query: MetricQuery, shared: _Range, part: Slice) -> Result[Any]:
+        known = shared.results.get(part)
+        if known is None:
+            return shared.results.setdefault(part, await self._ask(query, part))
+        self._session.note(known)
+        return known
 
-    async def _fetch_latest(self, query: MetricQuery, shared: _Range) -> MetricResponse[Any, Any]:
-        shared.latest = shared.latest or await self._ask(query, shared.parts[-1], occasion=shared)
-        return shared.latest
+    async def _fetch_latest(self, query: MetricQuery, shared: _Range, last: Slice) -> Result[Any]:
+        """The last slice, asked for after all others."""
+        known = shared.results.get(None)
+        if known is None:
+            known = await self._ask(query, last, occasion=shared)
+            shared.results[None] = known
+        return known
 
-    async def _ask(self, query: MetricQuery, part: Slice, occasion: object = None) -> MetricResponse[Any, Any]:
-        dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
-        return await self._session.fetch(query.path, query.params | dates, RESPONSES[query.metric], occasion)
+    async def _ask(self, query: MetricQuery, part: Slice, occasion: object = None) -> Result[Any]:
+        params = query.params | {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
+        return await self._session.ask(query.path, params, RESPONSES[query.metric], occasion)
 
     # --- planning ------------------------------------------------------------------------------------------
 
@@ -205,9 +204,9 @@ class RangeFetcher:
         """The slices of a range; none if it is fetched undivided."""
         if slices is not None and not (isinstance(slices, str) and slices == "interval"):
             positive_integer("slices", slices, ', None or "interval"')
-        known = self._memory.cut_of(query, slices, self._session.options.max_age)
+        known = self._memory.in_progress.get((query, slices))
         if known is not None:
-            return known
+            return known.parts
         if self._number_of_slices(query, slices) == 1:
             return ()
         self._session.check_usable()
@@ -241,7 +240,13 @@ class RangeFetcher:
         if query.interval != "week":
             return "monday"
         weeks = self._memory.weeks
-        return await (weeks.find() if slices is None else weeks.require())
+        return await (weeks.find(self._session) if slices is None else weeks.require(self._session))
+
+
+def _combined(results: list[Result[Any]], value: MetricResponse[Any, Any]) -> Result[Any]:
+    """One result of several, as old as the oldest of them."""
+    size, sent_at = sum(result.size for result in results), min(result.sent_at for result in results)
+    return Result(value, size, sent_at, tuple(response for result in results for response in result.responses))
 
 
 def _without_range(query: MetricQuery) -> tuple[object, ...]:

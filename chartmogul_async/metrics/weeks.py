@@ -24,15 +24,16 @@ _AFTER_TRANSIENT, _AFTER_PERMANENT = 60.0, 600.0
 class WeekLookup:
     """Finds the first day of the account's weeks."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._briefly = session.with_options(policy=_ONE_ATTEMPT)
+    def __init__(self) -> None:
         self._found: WeekStart | None = None
         # When a lookup with one attempt may be repeated, on the clock of the event loop.
         self._again_at = -math.inf
 
-    async def find(self) -> WeekStart | None:
+    async def find(self, session: Session) -> WeekStart | None:
         """Look it up with one attempt, which is not repeated for a while after a failure.
+
+        Args:
+            session: Makes the request.
 
         Returns:
             The first day of the week, None if it could not be looked up.
@@ -40,17 +41,20 @@ class WeekLookup:
         Raises:
             StateError: The client is closed, or belongs to another event loop.
         """
-        self._session.check_usable()
+        session.check_usable()
         if self._found is None and anyio.current_time() >= self._again_at:
             try:
-                await self._look_up(self._briefly)
+                await self._look_up(session.with_options(policy=_ONE_ATTEMPT))
             except ChartMogulError as error:
                 pause = _AFTER_TRANSIENT if error.is_transient else _AFTER_PERMANENT
                 self._again_at = anyio.current_time() + pause
         return self._found
 
-    async def require(self) -> WeekStart:
-        """Look it up with all attempts of the client's own policy.
+    async def require(self, session: Session) -> WeekStart:
+        """Look it up with all attempts of the session's policy.
+
+        Args:
+            session: Makes the request.
 
         Returns:
             The first day of the week.
@@ -59,8 +63,8 @@ class WeekLookup:
             StateError: The client is closed, or belongs to another event loop.
             ChartMogulError: The lookup failed.
         """
-        self._session.check_usable()
-        return self._found or await self._look_up(self._session)
+        session.check_usable()
+        return self._found or await self._look_up(session)
 
     async def _look_up(self, session: Session) -> WeekStart:
         # Concurrent lookups are one request.
@@ -69,4 +73,4 @@ class WeekLookup:
             if account.week_start_on == known:
                 self._found = known
                 return known
-        raise self._session.mismatch("/account", "$.week_start_on: expected monday or sunday, got another str")
+        raise session.mismatch("/account", "$.week_start_on: expected monday or sunday, got another str")

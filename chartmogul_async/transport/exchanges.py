@@ -23,10 +23,10 @@ from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.options import Options
-from chartmogul_async.transport.permits import Admission, Claim, Permit
+from chartmogul_async.transport.permits import Admission, Permit
 from chartmogul_async.transport.retry import AttemptOutcome, Attempts
 from chartmogul_async.transport.retry_after import retry_after_of
-from chartmogul_async.transport.reuse import Result
+from chartmogul_async.transport.reuse import InProgress, Result
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -64,16 +64,17 @@ class Exchanges:
     def mismatch(self, path: str, problem: str) -> DecodeError:
         """The error for a response from this path whose records cannot be used, with the place and the reason."""
         error = DecodeError(problem, problems=(problem,))
-        self._add_context(error, path, None)
+        self.add_context(error, path)
         return error
-
-    def free_slots(self, taken: int) -> int:
-        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
-        return self.throttle._free_slots(taken)
 
     def report(self, event: Event) -> None:
         """Log an event, and hand it to the user's function."""
         report(event, self._on_event)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed."""
+        return self._is_closed
 
     def check_usable(self) -> None:
         """Raise ``StateError`` if the client is closed or belongs to another event loop."""
@@ -109,8 +110,7 @@ class Exchanges:
         params: Mapping[str, str],
         structure: Callable[[bytes], T],
         options: Options,
-        claim: Claim,
-        has_waited: bool = False,
+        current: InProgress,
     ) -> Result[T]:
         """Get a path below the base URL.
 
@@ -119,8 +119,7 @@ class Exchanges:
             params: The query.
             structure: Makes the value of the content.
             options: How the call is made.
-            claim: What it may claim of the queue.
-            has_waited: It waited for an equal call, which left; so it goes ahead as if it had been in the queue.
+            current: What it may claim of the queue, and who waits for it.
 
         Returns:
             What ``structure`` made, and what else is known of the response.
@@ -130,30 +129,29 @@ class Exchanges:
             StateError: The client is closed, or belongs to another event loop.
         """
         self.check_usable()
-        response, attempts = await self._respond(path, params, options, claim, has_waited)
+        response, attempts = await self._respond(path, params, options, current)
         try:
             value = structure(response.content)
         except DecodeError as error:
-            self._add_context(error, path, attempts)
+            self.add_context(error, path, attempts)
             # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
             del response, attempts
             raise error.with_traceback(None) from None
         info = partial(self._info, path, response.status_code, response.headers, attempts.elapsed)
-        return Result(value, len(response.content), attempts.sent_at, info)
+        return Result(value, len(response.content), attempts.sent_at, (info,))
 
     async def _respond(
-        self, path: str, params: Mapping[str, str], options: Options, claim: Claim, has_waited: bool
+        self, path: str, params: Mapping[str, str], options: Options, current: InProgress
     ) -> tuple[httpx.Response, Attempts]:
         """A complete response with the status of a success, after as many attempts as it takes."""
-        admission = self.admission()
+        admission, claim = self.admission(), current.claim
         attempts = None
         try:
             # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await admission.acquire(options.policy.total, is_retry=has_waited, claim=claim)
-            # What is sent once is there to be finished, also for those who wait for it.
+            permit: Permit | None = await admission.acquire(options.policy.total, claim=claim)
             claim.is_admitted, claim.leaves_at = True, math.inf
-            for follower in claim.followers:
-                follower.deadline = math.inf
+            if current.has_followers:
+                current.admit()
             attempts = Attempts(options.policy, "GET", self._base_path + path, self._on_event)
             async for _ in attempts:
                 permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
@@ -165,7 +163,7 @@ class Exchanges:
                 return attempts.outcome, attempts
             raise self._error(attempts.outcome)
         except ChartMogulError as error:
-            self._add_context(error, path, attempts)
+            self.add_context(error, path, attempts)
             raise
 
     async def _attempt(
@@ -249,7 +247,8 @@ class Exchanges:
         assert outcome is not None
         return failure_error(outcome)
 
-    def _add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None) -> None:
+    def add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None = None) -> None:
+        """Say which request an error is about."""
         error.method, error.url = "GET", self._base_url + path
         if error.request_id is not None:
             # The error of a body that is too large was made before the response came here.

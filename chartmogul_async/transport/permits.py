@@ -58,17 +58,19 @@ class Claim:
 
     Attributes:
         is_batch: Interactive requests go first.
-        leaves_at: When it has waited long enough.
+        max_wait: Seconds that it may wait before it is first sent.
+        leaves_at: When it has waited that long.
+        place: Its place in the queue: the smaller, the earlier it came. None if it was in no queue yet.
         is_admitted: Whether it was admitted once.
         waiter: What waits for it, if it had to wait.
-        followers: The waits of calls that are in the queue no longer than this one.
     """
 
     is_batch: bool = False
+    max_wait: float = math.inf
     leaves_at: float = math.inf
+    place: int | None = field(default=None, init=False)
     is_admitted: bool = field(default=False, init=False)
     waiter: Waiter | None = field(default=None, init=False)
-    followers: set[anyio.CancelScope] = field(factory=set, init=False)
 
 
 @define(eq=False)
@@ -115,20 +117,19 @@ class Permit:
 class Waiter:
     """One task in the queue. Only the head of the queue has a timer, at which it should look again.
 
-    ``deadline`` is when its caller gives up, as far as the event loop knows, and ``leaves_at`` when it has waited long
-    enough.
+    ``deadline`` is when its caller gives up, as far as the event loop knows.
     """
 
     __slots__ = (
         "_look_again_at",
         "_scope",
         "_sleeps",
+        "claim",
         "deadline",
         "event",
         "has_slept",
         "is_batch",
         "is_retry",
-        "leaves_at",
         "max_pause",
         "paused_before",
         "permit",
@@ -139,8 +140,8 @@ class Waiter:
     def __init__(
         self, since: float, max_pause: float, paused_before: float, is_retry: bool, claim: Claim | None = None
     ) -> None:
-        claim = claim or Claim()
-        claim.waiter = self
+        self.claim: Claim = claim or Claim()
+        self.claim.waiter = self
         self.event: anyio.Event = anyio.Event()
         self.deadline: float = anyio.current_effective_deadline()
         self.since: float = since
@@ -148,8 +149,8 @@ class Waiter:
         self.max_pause: float = max_pause
         self.paused_before: float = paused_before
         self.is_retry: bool = is_retry
-        self.is_batch: bool = claim.is_batch
-        self.leaves_at: float = claim.leaves_at
+        # As it was when it joined the queue or was promoted there.
+        self.is_batch: bool = self.claim.is_batch
         self.permit: Permit | None = None
         self.refusal: ChartMogulError | None = None
         self._look_again_at = math.inf
@@ -160,7 +161,7 @@ class Waiter:
         """Look again then: it is the head of the queue and the next request may start, or its caller gives up."""
         self._look_again_at = moment
         if self._scope is not None:
-            self._scope.deadline = min(moment, self.leaves_at)
+            self._scope.deadline = min(moment, self.claim.leaves_at)
         elif self._sleeps and moment < math.inf:
             # It sleeps without a deadline, as all behind the head do, and has to wake to set one.
             self.event.set()
@@ -168,7 +169,7 @@ class Waiter:
     async def wait(self) -> bool:
         """Sleep until something has changed, and return whether it is time to look again."""
         self.has_slept = True
-        wakes_at = min(self._look_again_at, self.leaves_at)
+        wakes_at = min(self._look_again_at, self.claim.leaves_at)
         if wakes_at == math.inf:
             self._sleeps = True
             await self.event.wait()
@@ -185,9 +186,8 @@ class Waiter:
 
     def check_patience(self) -> None:
         """Raise ``QueueTimeoutError`` if it has waited in vain for as long as it may."""
-        now = anyio.current_time()
-        if now >= self.leaves_at and not self.is_served:
-            raise waited_too_long(now - self.since)
+        if anyio.current_time() >= self.claim.leaves_at and not self.is_served:
+            raise waited_too_long(self.claim.max_wait)
 
     @property
     def is_served(self) -> bool:

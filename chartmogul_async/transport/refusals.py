@@ -8,7 +8,7 @@ from chartmogul_async.events import logger
 
 def waited_too_long(seconds: float) -> QueueTimeoutError:
     """The error for a call that may not wait any longer."""
-    error = QueueTimeoutError(f"not sent: waited in the queue for {seconds:.1f} s, as long as max_wait allows")
+    error = QueueTimeoutError(f"not sent: waited in the queue for {seconds:g} s, as long as max_wait allows")
     logger.info("%s", error.message)
     return error
 

@@ -1,4 +1,4 @@
-"""The exchanges in progress that others may wait for, and the recent responses that may be used again."""
+"""The exchanges in progress that others may wait for, and the recent results that may be used again."""
 
 from __future__ import annotations
 
@@ -9,54 +9,78 @@ from copy import copy
 from typing import Any, Generic, TypeVar
 
 import anyio
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
-from chartmogul_async.errors import ChartMogulError
+from chartmogul_async.errors import ChartMogulError, QueueTimeoutError
 from chartmogul_async.events import ResponseInfo
 from chartmogul_async.transport.permits import Claim
 from chartmogul_async.transport.refusals import waited_too_long
 
 T = TypeVar("T")
 
-# So many responses are kept, and bytes of their content, whichever is reached first.
+# So many results are kept, and bytes of their content, whichever is reached first.
 _MOST_KEPT = 1_000
 _MOST_BYTES = 32 * 2**20
 
 
 @frozen
 class Result(Generic[T]):
-    """What an exchange gave.
+    """What one exchange gave, or several.
 
     Attributes:
-        value: Made of the content; several callers may have it.
+        value: Made of the content.
         size: Bytes of the content.
-        sent_at: When the request was sent.
-        response: Tells of the response what is not content.
+        sent_at: When the first request was sent.
+        responses: Each tells of a response what is not content.
     """
 
     value: T
     size: int
     sent_at: float
-    response: Callable[[], ResponseInfo]
+    responses: tuple[Callable[[], ResponseInfo], ...]
+
+
+@define(eq=False)
+class _Follower:
+    """A call that waits for the exchange of another one.
+
+    Attributes:
+        claim: What it may claim of the queue.
+        deadline: When its caller gives up, as far as the event loop knows.
+        woken: Set when the exchange is over, or this call is to make it.
+        scope: Ends the wait after the time that the call may spend in the queue.
+        is_heir: Whether this call is to make the exchange.
+    """
+
+    claim: Claim
+    deadline: float
+    scope: anyio.CancelScope
+    woken: anyio.Event = Factory(anyio.Event)
+    is_heir: bool = False
 
 
 @define(eq=False)
 class InProgress:
     """An exchange in progress.
 
+    If the call that makes it is cancelled, another one makes it again: the one whose caller waits for longest, since
+    each beginning takes the whole time of an exchange.
+
     Attributes:
         claim: What the call that makes it may claim of the queue.
-        is_kept: Whether the result may be used again later.
-        ended: Set when it is over, if anybody waits for that.
+        has_followers: Whether other calls wait for it, or did.
+        is_shared: Whether it is there for others, too.
         result: What it gave.
-        error: What it met, if that concerns everybody.
+        is_abandoned: Whether the call that was to make it left, and was the last one.
     """
 
     claim: Claim
-    is_kept: bool
-    ended: anyio.Event | None = field(default=None, init=False)
+    has_followers: bool = field(default=False, init=False)
+    is_shared: bool = field(default=True, init=False)
+    is_abandoned: bool = field(default=False, init=False)
+    _followers: dict[_Follower, None] = field(factory=dict, init=False)
     result: Result[Any] | None = field(default=None, init=False)
-    error: ChartMogulError | None = field(default=None, init=False)
+    _error: ChartMogulError | None = field(default=None, init=False)
 
     async def follow(self, claim: Claim) -> Result[Any] | None:
         """Wait for the end.
@@ -65,36 +89,71 @@ class InProgress:
             claim: What the call that waits may claim of the queue.
 
         Returns:
-            The result; None if there is none that is for anybody but the call that made the exchange.
+            The result; None if this call is to make an exchange, shared or not.
 
         Raises:
-            QueueTimeoutError: It waited as long as it may, while the other call was still in the queue.
+            QueueTimeoutError: It waited as long as it may, while the exchange was still in the queue.
             ChartMogulError: What the exchange met.
         """
-        since = anyio.current_time()
-        self.ended = self.ended or anyio.Event()
+        self.has_followers = True
+        deadline = anyio.current_effective_deadline()
         with anyio.CancelScope(deadline=math.inf if self.claim.is_admitted else claim.leaves_at) as scope:
-            self.claim.followers.add(scope)
+            follower = _Follower(claim, deadline, scope)
+            self._followers[follower] = None
             try:
-                await self.ended.wait()
+                await follower.woken.wait()
+            except BaseException:
+                if follower.is_heir:
+                    self.is_abandoned = not self.pass_on()
+                raise
             finally:
-                self.claim.followers.discard(scope)
+                self._followers.pop(follower, None)
         if scope.cancelled_caught:
-            raise waited_too_long(anyio.current_time() - since)
-        if self.error is not None:
-            raise for_another_task(self.error)
+            raise waited_too_long(claim.max_wait)
+        if self._error is not None:
+            raise for_another_task(self._error)
         return self.result
+
+    def admit(self) -> None:
+        """The exchange has left the queue: what is sent once is there to be finished, also for those who wait."""
+        for follower in self._followers:
+            follower.claim.leaves_at = follower.scope.deadline = math.inf
+
+    def fail(self, error: ChartMogulError) -> None:
+        """It is over with an error, which concerns all, unless others may wait for longer."""
+        if self._followers and not isinstance(error, QueueTimeoutError):
+            # A copy: the traceback of the error refers to this object, and so to itself.
+            self._error = for_another_task(error)
+
+    def pass_on(self) -> bool:
+        """Wake those who wait.
+
+        Returns:
+            Whether one of them goes on with the exchange.
+        """
+        if self.result is None and self._error is None and self.is_shared and self._followers:
+            heir = max(self._followers, key=lambda follower: follower.deadline)
+            del self._followers[heir]
+            # It has the place in the queue that the exchange had, and is as urgent as the most urgent call.
+            heir.claim.place = 0 if self.claim.is_admitted else self.claim.place
+            heir.claim.is_batch = heir.claim.is_batch and all(each.claim.is_batch for each in self._followers)
+            heir.is_heir, self.claim = True, heir.claim
+            heir.woken.set()
+            return True
+        for follower in self._followers:
+            follower.woken.set()
+        return False
 
 
 class Reuse:
-    """The exchanges in progress and the recent responses of one client.
+    """The exchanges in progress and the recent results of one client.
 
     Attributes:
         in_progress: The exchanges in progress, each under what makes it equal to others.
         made: Exchanges so far.
         shared: Calls that waited for the exchange of another one.
-        reused: Calls that were given a recent response.
-        kept_bytes: Bytes of the content of the responses that are kept.
+        reused: Calls that were given a recent result.
+        kept_bytes: Bytes of the content of which the kept results are made.
     """
 
     def __init__(self) -> None:
@@ -105,11 +164,11 @@ class Reuse:
 
     @property
     def kept(self) -> int:
-        """How many responses are kept."""
+        """How many results are kept."""
         return len(self._kept)
 
     def recent(self, key: Hashable, max_age: float) -> Result[Any] | None:
-        """The result of an exchange whose request was sent at most ``max_age`` seconds ago, if it is kept."""
+        """The result whose first request was sent at most ``max_age`` seconds ago, if it is kept."""
         kept = self._kept.get(key)
         if kept is None or anyio.current_time() - kept.sent_at > max_age:
             return None
@@ -118,8 +177,10 @@ class Reuse:
         return kept
 
     def keep(self, key: Hashable, result: Result[Any]) -> None:
-        """Keep a result, in place of the one before."""
+        """Keep a result, in place of the one before, unless it is larger than all that may be kept."""
         self._forget(key)
+        if result.size > _MOST_BYTES:
+            return
         self._kept[key] = result
         self.kept_bytes += result.size
         while len(self._kept) > _MOST_KEPT or self.kept_bytes > _MOST_BYTES:

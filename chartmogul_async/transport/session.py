@@ -1,7 +1,7 @@
 """What a resource is given: the requests of one client, or of one view of it with other options.
 
-Equal requests share one exchange while it is in progress, and a recent response is used again by whoever allows it.
-There is no task for it: the first call makes the exchange, and the others wait for its end. Whoever is cancelled leaves
+Equal requests share one exchange while it is in progress, and a recent result is used again by whoever allows it. There
+is no task for it: the first call makes the exchange, and the others wait for its end. Whoever is cancelled leaves
 alone; if that is the first call, one of the others makes the exchange again.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from chartmogul_async.structuring.converter import decode, read
 from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Claim
-from chartmogul_async.transport.reuse import InProgress, Result, Reuse, for_another_task
+from chartmogul_async.transport.reuse import InProgress, Result, Reuse
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Session:
     Args:
         exchanges: Those of the client.
         options: How the calls of this view are made.
-        reuse: The exchanges in progress and the recent responses, of all views.
+        reuse: The exchanges in progress and the recent results, of all views.
     """
 
     def __init__(self, exchanges: Exchanges, options: Options, reuse: Reuse) -> None:
@@ -67,106 +68,165 @@ class Session:
         self._exchanges.check_usable()
 
     async def aclose(self) -> None:
-        """Close the connections, and keep no response. Closing twice does nothing."""
+        """Close the connections, and keep no result. Closing twice does nothing."""
         self.reuse.clear()
         await self._exchanges.aclose()
 
+    # --- requests ------------------------------------------------------------------------------------------
+
     async def fetch(self, path: str, params: Mapping[str, str], into: type[T], occasion: object = None) -> T:
-        """Get a path below the base URL as a record of the class ``into``, which others may have been given, too.
+        """Get a path below the base URL as a record of the class ``into``, for the caller alone.
 
         Args:
             path: The path.
             params: The query.
             into: The class, always the same one for a path.
-            occasion: Requests on different occasions differ although they ask for the same, and no response to one is
-                used again.
+            occasion: Requests on different occasions differ although they ask for the same, and no result is kept.
 
         Returns:
-            The record.
+            The record, which may have fields that can be changed.
 
         Raises:
             ChartMogulError: What the exchange met, with its context.
             StateError: The client is closed, or belongs to another event loop.
         """
-        options = self.options
-        key: Hashable = path, frozenset(params.items()), occasion, options.policy, *options.timeout.values()
-        max_age = options.max_age if occasion is None else 0.0
-        result = self._recent(key, max_age) if max_age else None
+        key = path, frozenset(params.items())
+        result: Result[T] | None = self.recent(key) if occasion is None else None
+        is_common = True
         if result is None:
-            result = await self._shared(key, path, params, into, max_age)
-        if options.on_response is not None:
-            options.on_response(result.response())
-        value: T = result.value
-        return value
+            result, is_common = await self._shared(path, params, into, occasion)
+            if occasion is None:
+                is_common = self.keep(key, result) or is_common
+        return deepcopy(result.value) if is_common else result.value
+
+    async def ask(self, path: str, params: Mapping[str, str], into: type[T], occasion: object = None) -> Result[T]:
+        """The same for a record that cannot be changed, which others may have been given, too. It is not kept.
+
+        Args:
+            path: The path.
+            params: The query.
+            into: The class.
+            occasion: Requests on different occasions differ although they ask for the same.
+
+        Returns:
+            The record, and what else is known of the response.
+
+        Raises:
+            ChartMogulError: What the exchange met, with its context.
+            StateError: The client is closed, or belongs to another event loop.
+        """
+        result, _ = await self._shared(path, params, into, occasion)
+        return result
 
     async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
         """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``.
 
-        Each call makes an exchange of its own, since its caller may change what it is given.
+        Each call makes an exchange of its own.
         """
-        result = await self._exchanges.make(path, params, _parsed, self.options, self._claim())
-        if self.options.on_response is not None:
-            self.options.on_response(result.response())
+        result = await self._exchanges.make(path, params, _parsed, self.options, InProgress(self._claim()))
+        self.note(result)
         return result.value
 
-    def _recent(self, key: Hashable, max_age: float) -> Result[Any] | None:
+    def note(self, result: Result[Any]) -> None:
+        """Tell the user's function of the responses that a result is made of."""
+        if self.options.on_response is not None:
+            for response in result.responses:
+                self.options.on_response(response())
+
+    # --- recent results ------------------------------------------------------------------------------------
+
+    def recent(self, key: Hashable) -> Result[Any] | None:
+        """A result that was kept and is not older than this view allows."""
+        if not self.options.max_age:
+            return None
         self._exchanges.check_usable()
-        return self.reuse.recent(key, max_age)
+        result = self.reuse.recent(key, self.options.max_age)
+        if result is not None:
+            self.note(result)
+        return result
+
+    def keep(self, key: Hashable, result: Result[Any]) -> bool:
+        """Keep a result if this view uses such again, and say whether it does."""
+        if not self.options.max_age or self._exchanges.is_closed:
+            return False
+        self.reuse.keep(key, result)
+        return True
+
+    # --- equal requests ------------------------------------------------------------------------------------
 
     def _claim(self) -> Claim:
         max_wait = self.options.max_wait
         leaves_at = math.inf if max_wait == math.inf else anyio.current_time() + max_wait
-        return Claim(self.options.priority == "batch", leaves_at)
+        return Claim(self.options.priority == "batch", max_wait, leaves_at)
 
     async def _shared(
-        self, key: Hashable, path: str, params: Mapping[str, str], into: type[T], max_age: float
-    ) -> Result[T]:
-        """The result of an equal exchange in progress, or of one that is made here."""
-        claim, has_waited = self._claim(), False
-        while (current := self.reuse.in_progress.get(key)) is not None:
-            # The event that it waits for belongs to the client's event loop.
-            self._exchanges.check_usable()
-            current.is_kept = current.is_kept or max_age > 0
-            if current.claim.is_batch and not claim.is_batch:
-                self._promote(current.claim)
-            result = await current.follow(claim)
-            if result is not None:
-                self.reuse.shared += 1
-                return result
-            has_waited = True
-        current = self.reuse.in_progress[key] = InProgress(claim, is_kept=max_age > 0)
+        self, path: str, params: Mapping[str, str], into: type[T], occasion: object
+    ) -> tuple[Result[T], bool]:
+        """The result of an equal exchange in progress, or of one that is made here; and whether others have it."""
+        key: Hashable = (
+            path,
+            frozenset(params.items()),
+            occasion,
+            self.options.policy,
+            *self.options.timeout.values(),
+        )
+        claim, result = self._claim(), None
+        current = self.reuse.in_progress.get(key)
+        if current is None:
+            current = self.reuse.in_progress[key] = InProgress(claim)
+        else:
+            result = await self._followed(current, key, path, claim)
+        if result is not None:
+            self.reuse.shared += 1
+            is_common = True
+        elif current.is_shared:
+            result = await self._made(current, key, path, params, into)
+            is_common = current.has_followers
+        else:
+            # What the other call met is its own matter, and no reason to wait for one another.
+            self.reuse.made += 1
+            alone = InProgress(claim)
+            result = await self._exchanges.make(path, params, partial(read, into=into), self.options, alone)
+            is_common = False
+        if self.options.on_response is not None:
+            self.note(result)
+        return result, is_common
+
+    async def _followed(self, current: InProgress, key: Hashable, path: str, claim: Claim) -> Result[Any] | None:
+        # The event that it waits for belongs to the client's event loop.
+        self._exchanges.check_usable()
+        if current.claim.is_batch and not claim.is_batch:
+            self._promote(current.claim)
         try:
-            return await self._made(current, key, path, params, into, has_waited)
+            return await current.follow(claim)
+        except QueueTimeoutError as error:
+            self._exchanges.add_context(error, path)
+            raise
         finally:
-            del self.reuse.in_progress[key]
-            if current.ended is not None:
-                current.ended.set()
+            # Nobody is left to make it.
+            if current.is_abandoned:
+                self.reuse.in_progress.pop(key, None)
 
     async def _made(
-        self,
-        current: InProgress,
-        key: Hashable,
-        path: str,
-        params: Mapping[str, str],
-        into: type[T],
-        has_waited: bool,
+        self, current: InProgress, key: Hashable, path: str, params: Mapping[str, str], into: type[T]
     ) -> Result[T]:
         self.reuse.made += 1
         structure = partial(read, into=into)
         try:
-            result = await self._exchanges.make(path, params, structure, self.options, current.claim, has_waited)
-        except QueueTimeoutError:
-            # Others may wait for longer.
-            raise
+            result = await self._exchanges.make(path, params, structure, self.options, current)
         except ChartMogulError as error:
-            if current.ended is not None:
-                # A copy: the traceback of the error refers to this frame, and so to itself.
-                current.error = for_another_task(error)
+            current.fail(error)
             raise
-        current.result = result
-        if current.is_kept:
-            self.reuse.keep(key, result)
-        return result
+        except Exception:
+            # A function of the user raised it, for example.
+            current.is_shared = False
+            raise
+        else:
+            current.result = result
+            return result
+        finally:
+            if not (current.has_followers and current.pass_on()):
+                del self.reuse.in_progress[key]
 
     def _promote(self, claim: Claim) -> None:
         """An interactive call waits for one of a batch, which is urgent now."""
