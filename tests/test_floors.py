@@ -106,7 +106,7 @@ OUTSIDE = {
     "cattrs": {f"{PACKAGE}.structuring.converter"},
     "orjson": {f"{PACKAGE}.structuring.converter"},
     # Only where pydantic asks a class for its schema.
-    "pydantic_core": {f"{PACKAGE}.structuring.web"},
+    "pydantic_core": {f"{PACKAGE}.structuring.record"},
     "httptools": {f"{PACKAGE}.transport.http1"},
     "starlette": USERS,
     "uvicorn": USERS,

@@ -25,9 +25,11 @@ def as_html(query: MetricQuery, entries: tuple[Any, ...]) -> str:
         A ``<table>`` with the units in its header, and the first and the last rows of a long series.
     """
     columns = attrs.fields(type(entries[0])) if entries else ()
-    rows = [_row("td", [getattr(entry, column.name) for column in columns]) for entry in entries]
-    if len(rows) > _MOST_ROWS:
-        rows[_ROWS_AT_EACH_END:-_ROWS_AT_EACH_END] = [_row("td", ["…"] * len(columns))]
+    is_long = len(entries) > _MOST_ROWS
+    shown = entries[:_ROWS_AT_EACH_END] + entries[-_ROWS_AT_EACH_END:] if is_long else entries
+    rows = [_row("td", [getattr(entry, column.name) for column in columns]) for entry in shown]
+    if is_long:
+        rows.insert(_ROWS_AT_EACH_END, _row("td", ["…"] * len(columns)))
     caption = escape(f"{query.metric}, {', '.join(query.params.values())}: {len(entries)} entries")
     header = _row("th", [_heading(column) for column in columns])
     return f"<table><caption>{caption}</caption><thead>{header}</thead><tbody>{''.join(rows)}</tbody></table>"

@@ -9,12 +9,12 @@ from chartmogul_async.errors import ArgumentError, ChartMogulError
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
 from chartmogul_async.metrics.series import Series
-from chartmogul_async.structuring.web import WebRecord
+from chartmogul_async.structuring.record import Record
 
 
 @final
 @frozen
-class Success(WebRecord, Generic[E, S]):
+class Success(Record, Generic[E, S]):
     """The outcome of a query that succeeded.
 
     Attributes:
@@ -53,7 +53,7 @@ class Success(WebRecord, Generic[E, S]):
 
 @final
 @frozen
-class Failure(WebRecord, Generic[E, S]):
+class Failure(Record, Generic[E, S]):
     """The outcome of a query that failed.
 
     Attributes:

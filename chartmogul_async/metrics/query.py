@@ -30,8 +30,8 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
-from chartmogul_async.structuring.documents import MARK, from_document, to_document
-from chartmogul_async.structuring.web import WebRecord
+from chartmogul_async.structuring.documents import MARK, from_document
+from chartmogul_async.structuring.record import Record
 
 MetricName = Literal[
     "all",
@@ -132,7 +132,7 @@ def _filter_text(value: object) -> str:
 
 
 @frozen(init=False)
-class MetricQuery(WebRecord, Generic[E, S]):
+class MetricQuery(Record, Generic[E, S]):
     """One query: which metric, from when to when, in which intervals, for which part of the business.
 
     Queries are values: frozen, hashable, equal if all their arguments are, and they can be pickled. For type checkers
@@ -344,14 +344,6 @@ class MetricQuery(WebRecord, Generic[E, S]):
         # What was not given is left out: an argument that a later version adds changes no key.
         given = {"version": 1, "path": self.path, **self.params}
         return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Make a document of it, of which ``json.dumps`` makes JSON.
-
-        Returns:
-            ``format`` and the arguments by their names, with dates as ISO strings.
-        """
-        return to_document(self)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "MetricQuery":

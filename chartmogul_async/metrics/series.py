@@ -23,15 +23,15 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
-from chartmogul_async.structuring.documents import MARK, from_document, to_document
-from chartmogul_async.structuring.web import WebRecord
+from chartmogul_async.structuring.documents import MARK, from_document
+from chartmogul_async.structuring.record import Record
 
 # A repr shows this many entries at most, and the first and the last one of more.
 _SHOWN = 6
 
 
 @frozen(repr=False)
-class Series(WebRecord, Generic[E, S]):
+class Series(Record, Generic[E, S]):
     """The entries of one query, oldest first, with the summary.
 
     It has a length, is iterated over, indexed and sliced as the tuple of its entries is, but it is not a
@@ -86,15 +86,6 @@ class Series(WebRecord, Generic[E, S]):
     def _repr_html_(self) -> str:
         """The table that a notebook shows."""
         return as_html(self.query, self.entries)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Make a document of it, of which ``json.dumps`` makes JSON.
-
-        Returns:
-            ``format``, ``entries``, ``summary`` and ``query``, with dates as ISO strings. Numbers are exact: an integer
-            stays one, and a float is the same after it was written and read.
-        """
-        return to_document(self)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Series":

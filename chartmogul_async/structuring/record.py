@@ -1,23 +1,31 @@
-"""What web frameworks ask a class for, so that a handler can return its objects.
+"""What every record can do: become a document, and be returned from a handler of a web framework.
 
 FastAPI asks pydantic where the result of a handler is annotated, and otherwise for ``vars()``. msgspec, and with it
-Litestar, needs nothing: it knows attrs.
+Litestar, asks for nothing: it knows attrs.
 """
 
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from chartmogul_async.structuring.documents import from_document
+from chartmogul_async.structuring.documents import from_document, to_document
 
 
-class WebRecord:
-    """The base class of records that a web framework can write."""
+class Record:
+    """The base class of records; each of them is one of attrs."""
 
     __slots__ = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Make a document of the record, of which ``json.dumps`` makes JSON.
+
+        Returns:
+            Its fields by their names, with dates as ISO strings, and so on for records in it.
+        """
+        return to_document(self)
+
     def _fields(self) -> dict[str, Any]:
-        return attrs.asdict(self, recurse=False)  # type: ignore[arg-type]  # the class that inherits this is one of attrs
+        return attrs.asdict(self, recurse=False)  # type: ignore[arg-type]  # whatever inherits this is one of attrs
 
     # A type checker would not have it replaced.
     if not TYPE_CHECKING:
@@ -39,25 +47,26 @@ class WebRecord:
         def read(value: Any) -> Any:
             return value if isinstance(value, cls) else cls._read(value)
 
-        def fields_of(record: Any) -> dict[str, Any]:
-            # In a union the next class is tried.
-            if not isinstance(record, cls):
+        def written(value: Any) -> dict[str, Any]:
+            # Of a union the next class is tried.
+            if not isinstance(value, cls):
                 raise PydanticSerializationUnexpectedValue(f"expected {cls.__name__}")
-            return record._fields()
+            return value.to_dict()
 
         fields = {
             name: core_schema.typed_dict_field(handler.generate_schema(kind))
             for name, kind in _types(cls, source).items()
         }
-        # Whoever annotates a ``MetricEntry`` means all its figures, not its date only.
-        shape = core_schema.typed_dict_schema(fields, extra_behavior="allow")
         return core_schema.no_info_plain_validator_function(
             read,
-            json_schema_input_schema=shape,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                fields_of, return_schema=shape, when_used="json"
-            ),
+            json_schema_input_schema=core_schema.typed_dict_schema(fields),
+            serialization=core_schema.plain_serializer_function_ser_schema(written, when_used="json"),
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        # What is written has the shape of what is read.
+        return handler(schema["json_schema_input_schema"])
 
 
 def _types(cls: type[Any], source: Any) -> dict[str, Any]:
