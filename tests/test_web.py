@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from litestar import Litestar, Request, get, post
 
 from chartmogul_async import (
+    Account,
     ARREntry,
     Failure,
     KeyMetricsEntry,
@@ -32,8 +33,10 @@ from chartmogul_async import (
     errors,
 )
 from chartmogul_async.metrics.query import METRICS, MetricName
+from chartmogul_async.structuring.converter import decode, structure
 from tests.documents import assert_same, classes_of, queries, records, series
 from tests.test_documents import DOCUMENT, ENTRIES, QUERY, QUERY_DOCUMENT, SERIES
+from tests.test_structuring import RESPONSES, read
 
 with warnings.catch_warnings():
     # They would rather use httpx2, which may be missing here.
@@ -145,6 +148,12 @@ def test_pydantic_writes_outcomes() -> None:
     assert ANY_OUTCOME.json_schema(mode="serialization")
 
 
+def test_whole_numbers_are_written_where_floats_are_expected() -> None:
+    """In records that a user made; a union would not know them otherwise."""
+    made: Series = Series((), KeyMetricsSummary(*range(24)), MetricQuery("all", "2025-01-01", "2025-01-31"))
+    assert ANY_SERIES.dump_python(made, mode="json") == made.to_dict()
+
+
 # --- FastAPI ----------------------------------------------------------------------------------------------------------
 
 app = FastAPI()
@@ -226,6 +235,20 @@ def test_fastapi_describes_what_it_returns(fastapi: StarletteClient) -> None:
 @given(series())
 def test_fastapi_writes_any_series_without_an_annotation(made: Series) -> None:
     assert jsonable_encoder(made) == made.to_dict()
+
+
+ACCOUNT = structure(decode((RESPONSES / "2026-account.json").read_bytes()), Account)
+CUSTOMERS = [*read("2026-customers-search")[1].entries, *read("beta-customers-search")[1].entries]
+
+
+@pytest.mark.parametrize("record", [ACCOUNT, *CUSTOMERS], ids=lambda record: type(record).__name__)
+def test_the_account_and_customers_are_written_too(record: Any) -> None:
+    its, document = adapter(type(record)), record.to_dict()
+    assert jsonable_encoder(record) == its.dump_python(record, mode="json") == document
+    assert its.json_schema(mode="serialization")["properties"].keys() == document.keys()
+    assert its.validate_python(document) == record
+    # msgspec spells the time zone UTC otherwise, and means the same.
+    assert its.validate_python(json.loads(msgspec.json.encode(record))) == record
 
 
 def test_what_vars_returns_is_no_place_to_store_anything() -> None:

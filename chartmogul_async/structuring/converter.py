@@ -430,6 +430,8 @@ def _converter(*, detailed: bool, kebab: bool) -> cattrs.Converter:
     converter.register_structure_hook_factory(_is_tuple, lambda kind, itself: _tuple_hook(kind, itself, kebab))
     converter.register_structure_hook_factory(_is_class, lambda kind, itself: class_hook(kind, itself))
     converter.register_unstructure_hook(date, date.isoformat)
+    # Otherwise a datetime is written as the date that it also is.
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
     # Without it numbers would be dispatched by their class, one by one.
     converter.register_unstructure_hook_factory(lambda kind: kind in _NUMBERS, lambda _: identity)
     converter.register_unstructure_hook_factory(_is_tuple, lambda _: _to_list)
