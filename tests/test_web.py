@@ -243,7 +243,8 @@ CUSTOMERS = [*read("2026-customers-search")[1].entries, *read("beta-customers-se
 
 @pytest.mark.parametrize("record", [ACCOUNT, *CUSTOMERS], ids=lambda record: type(record).__name__)
 def test_the_account_and_customers_are_written_too(record: Any) -> None:
-    its, document = adapter(type(record)), record.to_dict()
+    cls: Any = type(record)
+    its, document = adapter(cls), record.to_dict()
     assert jsonable_encoder(record) == its.dump_python(record, mode="json") == document
     assert its.json_schema(mode="serialization")["properties"].keys() == document.keys()
     assert its.validate_python(document) == record

@@ -4,7 +4,7 @@ FastAPI asks pydantic where the result of a handler is annotated, and otherwise 
 Litestar, asks for nothing: it knows attrs.
 """
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import attrs
 
@@ -44,36 +44,34 @@ class Record:
         # Only pydantic calls this, so its core is there.
         from pydantic_core import PydanticSerializationUnexpectedValue, core_schema
 
-        def read(value: Any) -> Any:
+        def read(value: Any, _: Any) -> Any:
             return value if isinstance(value, cls) else cls._read(value)
 
-        def written(value: Any) -> dict[str, Any]:
+        def written(value: Any, info: Any) -> Any:
             # Of a union the next class is tried.
             if not isinstance(value, cls):
                 raise PydanticSerializationUnexpectedValue(f"expected {cls.__name__}")
-            return value.to_dict()
+            return value.to_dict() if info.mode == "json" else value
 
         fields = {
             name: core_schema.typed_dict_field(handler.generate_schema(kind))
             for name, kind in _types(cls, source).items()
         }
-        return core_schema.no_info_plain_validator_function(
+        # The fields are for the JSON schema only, that of what is read and of what is written.
+        return core_schema.no_info_wrap_validator_function(
             read,
-            json_schema_input_schema=core_schema.typed_dict_schema(fields),
-            serialization=core_schema.plain_serializer_function_ser_schema(written, when_used="json"),
+            core_schema.typed_dict_schema(fields),
+            serialization=core_schema.plain_serializer_function_ser_schema(written, info_arg=True),
         )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
-        # What is written has the shape of what is read.
-        return handler(schema["json_schema_input_schema"])
 
 
 def _types(cls: type[Any], source: Any) -> dict[str, Any]:
     """The type of each field in documents, for ``Series`` or for ``Series[MRREntry, Summary]``."""
     parameters = getattr(cls, "__parameters__", ())
-    arguments = get_args(source) or [parameter.__bound__ for parameter in parameters]
-    chosen = dict(zip(parameters, arguments, strict=True))
+    arguments = get_args(source) or parameters
+    # A bare ``Outcome`` has parameters as arguments.
+    kinds = [kind.__bound__ if isinstance(kind, TypeVar) else kind for kind in arguments]
+    chosen = dict(zip(parameters, kinds, strict=True))
     return {field.name: _specialised(field.metadata.get("document", field.type), chosen) for field in attrs.fields(cls)}
 
 
