@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import subprocess
@@ -112,6 +113,15 @@ def test_members_of_an_enum_become_plain_strings() -> None:
     query = MetricQuery("mrr", "2023-05-01", "2023-07-31", plans=[Plan.GOLD])
     assert [type(plan) for plan in query.plans or ()] == [str]
     assert_same(MetricQuery.from_dict(query.to_dict()), query)
+
+
+@pytest.mark.parametrize("record", [SERIES, QUERY, ENTRIES[0], SERIES.summary, Success(QUERY, SERIES)], ids=range(5))
+def test_copies_equal_what_was_copied(record: Any) -> None:
+    """``__dict__`` of a record is made on demand, and none of these may use it."""
+    assert_same(copy.copy(record), record)
+    assert_same(copy.deepcopy(record), record)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert_same(pickle.loads(pickle.dumps(record, protocol)), record)
 
 
 def test_pickles_and_comparisons_know_nothing_of_marks() -> None:
