@@ -49,6 +49,11 @@ FAILURES = [Failure(QUERY, errors.RateLimitError("Slow down", 429, request_id="5
 OUTCOMES: list[Outcome] = [Success(QUERY, SERIES), *FAILURES]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_schemas_of_another_run() -> None:
+    adapter.cache_clear()
+
+
 @cache
 def adapter(kind: Any) -> pydantic.TypeAdapter[Any]:
     made: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(kind)
@@ -69,19 +74,17 @@ unhurried = settings(deadline=None)
 
 # --- pydantic ---------------------------------------------------------------------------------------------------------
 
-ANY_SERIES, ANY_QUERY, ANY_OUTCOME = adapter(Series), adapter(MetricQuery), adapter(Outcome)
-
 
 @unhurried
 @given(series())
 def test_pydantic_writes_the_document(made: Series) -> None:
-    written = ANY_SERIES.dump_json(made)
+    written = adapter(Series).dump_json(made)
     assert json.loads(written) == made.to_dict()
-    assert ANY_SERIES.dump_python(made, mode="json") == made.to_dict()
-    assert_same(ANY_SERIES.validate_json(written), made)
+    assert adapter(Series).dump_python(made, mode="json") == made.to_dict()
+    assert_same(adapter(Series).validate_json(written), made)
     assert_same(Series.from_dict(json.loads(written)), made)
-    assert ANY_SERIES.dump_python(made) is made
-    assert ANY_SERIES.validate_python(made) is made
+    assert adapter(Series).dump_python(made) is made
+    assert adapter(Series).validate_python(made) is made
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -98,9 +101,9 @@ def test_pydantic_knows_the_series_of_a_metric(metric: MetricName, data: st.Data
 @unhurried
 @given(queries())
 def test_pydantic_reads_and_writes_queries(query: MetricQuery) -> None:
-    written = ANY_QUERY.dump_json(query)
+    written = adapter(MetricQuery).dump_json(query)
     assert json.loads(written) == query.to_dict()
-    assert_same(ANY_QUERY.validate_json(written), query)
+    assert_same(adapter(MetricQuery).validate_json(written), query)
 
 
 @pytest.mark.parametrize("cls", [ARREntry, KeyMetricsEntry, MRREntry, Summary, KeyMetricsSummary])
@@ -113,13 +116,12 @@ def test_pydantic_reads_and_writes_records(cls: Any, data: st.DataObject) -> Non
         assert adapter(MetricEntry).dump_json(record) == adapter(cls).dump_json(record)
 
 
-class Report(pydantic.BaseModel):
-    title: str
-    series: Series[ARREntry, Summary]
-    queries: tuple[MetricQuery, ...] = ()
-
-
 def test_a_series_is_a_field_of_a_model() -> None:
+    class Report(pydantic.BaseModel):
+        title: str
+        series: Series[ARREntry, Summary]
+        queries: tuple[MetricQuery, ...] = ()
+
     report = Report(title="ARR", series=SERIES, queries=(QUERY,))
     assert report.model_dump(mode="json") == {"title": "ARR", "series": DOCUMENT, "queries": [QUERY_DOCUMENT]}
     assert Report.model_validate_json(report.model_dump_json()) == report
@@ -144,53 +146,52 @@ def test_pydantic_says_what_is_wrong(kind: Any, document: Any, problem: str) -> 
 
 def test_pydantic_writes_outcomes() -> None:
     assert adapter(list[Outcome]).dump_python(OUTCOMES, mode="json") == [outcome.to_dict() for outcome in OUTCOMES]
-    assert ANY_OUTCOME.validate_python(OUTCOMES[1]) is OUTCOMES[1]
-    assert ANY_OUTCOME.json_schema(mode="serialization")
+    assert adapter(Outcome).validate_python(OUTCOMES[1]) is OUTCOMES[1]
+    assert adapter(Outcome).json_schema(mode="serialization")
 
 
 def test_whole_numbers_are_written_where_floats_are_expected() -> None:
     """In records that a user made; a union would not know them otherwise."""
     made: Series = Series((), KeyMetricsSummary(*range(24)), MetricQuery("all", "2025-01-01", "2025-01-31"))
-    assert ANY_SERIES.dump_python(made, mode="json") == made.to_dict()
+    assert adapter(Series).dump_python(made, mode="json") == made.to_dict()
 
 
 # --- FastAPI ----------------------------------------------------------------------------------------------------------
 
-app = FastAPI()
 
-
-@app.get("/annotated", response_model=Series[ARREntry, Summary])
 async def _annotated() -> Series[ARREntry, Summary]:
     return SERIES
 
 
-@app.get("/any")
 async def _any() -> Series:
     return SERIES
 
 
-@app.get("/unannotated")
 async def _unannotated():  # type: ignore[no-untyped-def]
     return SERIES
 
 
-@app.get("/parts")
 async def _parts():  # type: ignore[no-untyped-def]
     return {"entry": SERIES[0], "summary": SERIES.summary, "query": QUERY, "outcomes": OUTCOMES, "entries": ENTRIES}
 
 
-@app.get("/outcomes")
 async def _outcomes() -> list[Outcome]:
     return OUTCOMES
 
 
-@app.post("/queries")
 async def _queries(queries: Annotated[list[MetricQuery], Body()]) -> dict[str, MetricQuery]:
     return {query.key(): query for query in queries}
 
 
 @pytest.fixture(scope="module")
 def fastapi() -> Iterator[StarletteClient]:
+    app = FastAPI()
+    app.get("/annotated", response_model=Series[ARREntry, Summary])(_annotated)
+    app.get("/any")(_any)
+    app.get("/unannotated")(_unannotated)
+    app.get("/parts")(_parts)
+    app.get("/outcomes")(_outcomes)
+    app.post("/queries")(_queries)
     with StarletteClient(app) as web:
         yield web
 
