@@ -179,7 +179,9 @@ def test_fastapi_returns_results_as_the_page_says() -> None:
 def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
     from litestar.testing import TestClient
 
-    # Litestar looks up annotations in the module.
+    # Litestar configures the logging of the whole process.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
+    # It looks up annotations in the module.
     module = ModuleType("page_of_results")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(blocks_of("results.md")[2], "results.md", "exec"), vars(module))

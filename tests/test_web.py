@@ -308,7 +308,8 @@ async def _litestar_queries(request: Request[Any, Any, Any]) -> MetricQuery:
 @pytest.fixture(scope="module")
 def litestar() -> Iterator[LitestarClient[Litestar]]:
     handlers = [_litestar_annotated, _litestar_any, _litestar_dict, _litestar_queries]
-    with LitestarClient(Litestar(handlers)) as web:
+    # By default it configures the logging of the whole process.
+    with LitestarClient(Litestar(handlers, logging_config=None)) as web:
         yield web
 
 
