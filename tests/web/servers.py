@@ -1,0 +1,97 @@
+"""Web apps in uvicorn: in a thread of this process, and the programs of docs/examples in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import uvicorn
+
+from chartmogul_async import AsyncClient
+
+from .apps import APPS, Pages
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that happens elsewhere; how long it takes is no matter."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@contextmanager
+def in_a_thread(framework: str, url: str, http: str) -> Iterator[tuple[tuple[str, int], Pages]]:
+    """Serve the pages of the tests, whose client talks to a sandbox."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=200)
+    ready: SimpleQueue[tuple[uvicorn.Server, Pages]] = SimpleQueue()
+
+    async def serve() -> None:
+        async with AsyncClient("sandbox", base_url=url) as client:
+            pages = Pages(client)
+            app = APPS[framework](pages)
+            server = uvicorn.Server(uvicorn.Config(app, http=http, lifespan="off", log_config=None))  # type: ignore[arg-type]
+            ready.put((server, pages))
+            await server.serve(sockets=[listening])
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    server, pages = ready.get(timeout=30)
+    try:
+        yield listening.getsockname()[:2], pages
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+@contextmanager
+def example(name: str, workers: int = 4, **environment: str) -> Iterator[str]:
+    """Run one of the programs as its docstring says; gives its address."""
+    command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--workers", str(workers), "--port", "0"]
+    process: subprocess.Popen[str] = subprocess.Popen(
+        [*command, "--no-access-log"],
+        cwd=EXAMPLES,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines: list[str] = []
+    reader = threading.Thread(target=_read, args=(process, lines))
+    reader.start()
+    try:
+        until(lambda: process.poll() is not None or _started(lines) == workers)
+        found = re.search(r"running on (http://[\d.:]+)", "".join(lines))
+        assert found, "".join(lines)
+        assert process.poll() is None, "".join(lines)
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(30)
+        reader.join()
+        assert process.stderr is not None
+        process.stderr.close()
+    assert "Traceback" not in "".join(lines), "".join(lines)
+
+
+def _read(process: Any, lines: list[str]) -> None:
+    for line in process.stderr:
+        lines.append(line)
+
+
+def _started(lines: list[str]) -> int:
+    return sum("Application startup complete" in line for line in lines)
