@@ -44,7 +44,7 @@ def in_a_thread(framework: str, url: str, http: str) -> Iterator[tuple[tuple[str
         async with AsyncClient("sandbox", base_url=url) as client:
             pages = Pages(client)
             app = APPS[framework](pages)
-            server = uvicorn.Server(uvicorn.Config(app, http=http, lifespan="off", log_config=None))  # type: ignore[arg-type]
+            server = uvicorn.Server(uvicorn.Config(app, http=http, lifespan="off", log_config=None))
             ready.put((server, pages))
             await server.serve(sockets=[listening])
 
@@ -60,7 +60,7 @@ def in_a_thread(framework: str, url: str, http: str) -> Iterator[tuple[tuple[str
 
 
 @contextmanager
-def example(name: str, workers: int = 4, **environment: str) -> Iterator[str]:
+def example(name: str, environment: dict[str, str], workers: int = 4) -> Iterator[str]:
     """Run one of the programs as its docstring says; gives its address."""
     command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--workers", str(workers), "--port", "0"]
     process: subprocess.Popen[str] = subprocess.Popen(

@@ -50,7 +50,7 @@ def site(
 ) -> Iterator[tuple[Sandbox, str, str]]:
     """A sandbox, where it is, and where a program shows it."""
     sandbox, folder = Sandbox(), tmp_path_factory.mktemp("limits")
-    with sandbox.serve() as url, example(request.param, **settings(url, folder)) as address:
+    with sandbox.serve() as url, example(request.param, settings(url, folder)) as address:
         yield sandbox, url, address
 
 
@@ -135,7 +135,7 @@ def test_the_page_says_when_the_api_is_away(chromium: Any, tmp_path: Path) -> No
     sandbox = Sandbox()
     with ExitStack() as api:
         url = api.enter_context(sandbox.serve())
-        with example("fastapi_app", **settings(url, tmp_path)) as address:
+        with example("fastapi_app", settings(url, tmp_path)) as address:
             visit = Visit(chromium, address)
             assert visit.page.is_hidden("#notice")
             before = visit.figures()

@@ -55,7 +55,7 @@ def test_the_page_of_the_documentation_prints_the_programs() -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_program_serves_the_figures_of_the_api(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
     _, url = sandbox
-    with example(program, **settings(url, tmp_path)) as address, browser(address) as web:
+    with example(program, settings(url, tmp_path)) as address, browser(address) as web:
         assert web.get("/").text == (EXAMPLES / "dashboard.html").read_text(encoding="utf-8")
         assert web.get("/").headers["content-type"].startswith("text/html")
         for country in ("", "DE"):
@@ -72,7 +72,7 @@ def test_the_program_serves_the_figures_of_the_api(program: str, sandbox: tuple[
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_many_viewers_cost_few_requests(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
     counted, url = sandbox
-    with example(program, **settings(url, tmp_path)) as address, ThreadPoolExecutor(VIEWERS) as pool:
+    with example(program, settings(url, tmp_path)) as address, ThreadPoolExecutor(VIEWERS) as pool:
         before, started = counted.counters, time.monotonic()
         pages = list(pool.map(lambda _: httpx.get(f"{address}/figures", trust_env=False, timeout=60), range(VIEWERS)))
         # Figures may be ten seconds old, so a slow machine asks more often.
@@ -85,7 +85,7 @@ def test_many_viewers_cost_few_requests(program: str, sandbox: tuple[Sandbox, st
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_key_that_is_refused_is_502(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
     _, url = sandbox
-    with example(program, workers=1, **settings(url, tmp_path, "a-secret-key")) as address, browser(address) as web:
+    with example(program, settings(url, tmp_path, "a-secret-key"), workers=1) as address, browser(address) as web:
         refused = web.get("/figures")
     assert refused.status_code == 502
     assert refused.json() == {"error": "ChartMogul responded with an error (401)"}

@@ -13,8 +13,7 @@ import pytest
 from chartmogul_async import AsyncClient, errors
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
 from chartmogul_async.sandbox import Company, Sandbox
-
-from .browsers import Browser
+from tests.web.browsers import Browser
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 RANGE = "2024-01-01", "2024-12-31"
@@ -112,7 +111,7 @@ async def test_a_stream_ends_when_its_browser_hangs_up() -> None:
 
 @pytest.mark.parametrize("last", ["http.response.body", "http.response.pathsend"])
 async def test_work_after_the_response_goes_on(last: str) -> None:
-    done = []
+    done: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
