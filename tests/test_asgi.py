@@ -57,7 +57,9 @@ async def test_a_browser_that_hangs_up_cancels_its_pull() -> None:
                 browser.hang_up()
             await anyio.sleep(1)
             assert (client.throttle.statistics().waiting, sandbox.counters.in_progress) == (0, 0)
+        # For whatever stands around it.
         assert {browser.status for browser in browsers} == {499}
+        assert browsers[0].json == {"error": "The browser hung up"}
 
 
 async def test_the_other_viewers_of_a_page_keep_their_pull() -> None:
@@ -207,6 +209,18 @@ async def test_a_body_is_not_invited_before_the_application_wants_it() -> None:
     assert browser.content == b"large"
 
 
+@pytest.mark.parametrize("headers", [{"expect": "something"}, {"x_wanted": "100-continue"}])
+async def test_other_expectations_are_not_ours(headers: dict[str, str]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await anyio.sleep(1)
+        asked.append(browser.asked)
+
+    asked: list[int] = []
+    browser = Browser("/", b"small", method="POST", **headers)
+    await browser.open(page(app))
+    assert asked == [2]
+
+
 async def test_a_look_for_a_disconnect_does_not_wait() -> None:
     """Starlette's ``Request.is_disconnected`` asks in a cancelled scope."""
     seen = []
@@ -334,8 +348,9 @@ async def test_errors_become_responses(error: Any, status: int, sentence: str) -
 
 
 async def test_a_retry_after_is_whole_seconds() -> None:
-    browser = await Browser().open(page(raising(errors.RateLimitError("slow", 429, retry_after=7.2))))
-    assert browser.headers["retry-after"] == "8"
+    error = errors.RateLimitError("slow", 429, retry_after=7.2)
+    assert (await Browser().open(page(raising(error)))).headers["retry-after"] == "8"
+    assert error_response(error).headers == {"Retry-After": "8"}
 
 
 async def test_every_error_of_an_exchange_is_mapped() -> None:

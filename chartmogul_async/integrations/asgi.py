@@ -287,7 +287,7 @@ def _report(response: ErrorResponse, reason: str) -> None:
 
 async def _send(response: ErrorResponse, send: Send) -> None:
     body = json.dumps(response.content).encode()
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **response.headers}
-    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -78,7 +78,7 @@ class Browser:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {name.decode().lower(): value.decode() for name, value in self.messages[0]["headers"]}
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
 
     @property
     def content(self) -> bytes:
