@@ -74,11 +74,10 @@ def example(name: str, environment: dict[str, str], workers: int = 4) -> Iterato
     reader = threading.Thread(target=_read, args=(process, lines))
     reader.start()
     try:
-        until(lambda: process.poll() is not None or _started(lines) == workers)
-        found = re.search(r"running on (http://[\d.:]+)", "".join(lines))
-        assert found, "".join(lines)
-        assert process.poll() is None, "".join(lines)
-        yield found[1]
+        until(lambda: process.poll() is not None or (_address(lines) and _started(lines) == workers))
+        address = _address(lines)
+        assert address, "".join(lines)
+        yield address
     finally:
         process.terminate()
         process.wait(30)
@@ -91,6 +90,11 @@ def example(name: str, environment: dict[str, str], workers: int = 4) -> Iterato
 def _read(process: Any, lines: list[str]) -> None:
     for line in process.stderr:
         lines.append(line)
+
+
+def _address(lines: list[str]) -> str | None:
+    found = re.search(r"running on (http://[\d.:]+)", "".join(lines))
+    return found[1] if found else None
 
 
 def _started(lines: list[str]) -> int:

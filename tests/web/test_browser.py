@@ -19,7 +19,7 @@ from chartmogul_async.sandbox import Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
 from .servers import example
-from .test_examples import PROGRAMS, settings
+from .test_examples import settings
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 WIDTHS = [390, 820, 1280]
@@ -42,16 +42,6 @@ def chromium() -> Iterator[Any]:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if is_root else [])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Sandbox, str, str]]:
-    """A sandbox, where it is, and where a program shows it."""
-    sandbox, folder = Sandbox(), tmp_path_factory.mktemp("limits")
-    with sandbox.serve() as url, example(request.param, settings(url, folder)) as address:
-        yield sandbox, url, address
 
 
 class Visit:

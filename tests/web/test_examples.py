@@ -24,13 +24,6 @@ PROGRAMS = ["fastapi_app", "starlette_app", "litestar_app"]
 VIEWERS = 40
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[tuple[Sandbox, str]]:
-    sandbox = Sandbox()
-    with sandbox.serve() as url:
-        yield sandbox, url
-
-
 def settings(url: str, folder: Path, key: str = "sandbox") -> dict[str, str]:
     return {"CHARTMOGUL_BASE_URL": url, "CHARTMOGUL_API_KEY": key, "TMPDIR": str(folder)}
 
@@ -52,12 +45,23 @@ def test_the_page_of_the_documentation_prints_the_programs() -> None:
     assert printed == [(EXAMPLES / f"{name}.py").read_text(encoding="utf-8") for name in ["dashboard", *PROGRAMS]]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_the_program_serves_the_figures_of_the_api(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
-    _, url = sandbox
-    with example(program, settings(url, tmp_path)) as address, browser(address) as web:
-        assert web.get("/").text == (EXAMPLES / "dashboard.html").read_text(encoding="utf-8")
-        assert web.get("/").headers["content-type"].startswith("text/html")
+@pytest.fixture(scope="module", params=PROGRAMS)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Sandbox, str, str]]:
+    """A sandbox, where it is, and where a program shows it."""
+    sandbox = Sandbox()
+    folder = tmp_path_factory.mktemp("limits")
+    with sandbox.serve() as url, example(request.param, settings(url, folder)) as address:
+        yield sandbox, url, address
+
+
+def test_the_program_serves_the_figures_of_the_api(site: tuple[Sandbox, str, str]) -> None:
+    _, url, address = site
+    with browser(address) as web:
+        page = web.get("/")
+        assert page.text == (EXAMPLES / "dashboard.html").read_text(encoding="utf-8")
+        assert page.headers["content-type"].startswith("text/html")
         for country in ("", "DE"):
             figures = web.get("/figures", params={"geo": country}).json()
             expected = summary_of(url, geo=country or None)
@@ -69,23 +73,26 @@ def test_the_program_serves_the_figures_of_the_api(program: str, sandbox: tuple[
         assert "'GB'" in refused.json()["error"]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_many_viewers_cost_few_requests(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
-    counted, url = sandbox
-    with example(program, settings(url, tmp_path)) as address, ThreadPoolExecutor(VIEWERS) as pool:
-        before, started = counted.counters, time.monotonic()
+def test_many_viewers_cost_few_requests(site: tuple[Sandbox, str, str]) -> None:
+    sandbox, _, address = site
+    with ThreadPoolExecutor(VIEWERS) as pool:
+        before, started = sandbox.counters, time.monotonic()
         pages = list(pool.map(lambda _: httpx.get(f"{address}/figures", trust_env=False, timeout=60), range(VIEWERS)))
         # Figures may be ten seconds old, so a slow machine asks more often.
         rounds = 1 + int((time.monotonic() - started) // 10)
-        assert {page.status_code for page in pages} == {200}
-        assert counted.counters.requests - before.requests <= 3 * 4 * rounds
-        assert counted.counters.refusals == before.refusals
+    assert {page.status_code for page in pages} == {200}
+    # The account and two metrics, by each of the four workers.
+    assert sandbox.counters.requests - before.requests <= 3 * 4 * rounds
+    assert sandbox.counters.refusals == before.refusals
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_key_that_is_refused_is_502(program: str, sandbox: tuple[Sandbox, str], tmp_path: Path) -> None:
-    _, url = sandbox
-    with example(program, settings(url, tmp_path, "a-secret-key"), workers=1) as address, browser(address) as web:
+def test_a_key_that_is_refused_is_502(program: str, tmp_path: Path) -> None:
+    with (
+        Sandbox().serve() as url,
+        example(program, settings(url, tmp_path, "a-secret-key"), workers=1) as address,
+        browser(address) as web,
+    ):
         refused = web.get("/figures")
     assert refused.status_code == 502
     assert refused.json() == {"error": "ChartMogul responded with an error (401)"}
