@@ -24,6 +24,7 @@ from .apps import APPS, Pages
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
+PROGRAMS = ["fastapi_app", "starlette_app", "litestar_app"]
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -57,6 +58,11 @@ def in_a_thread(framework: str, url: str, http: str) -> Iterator[tuple[tuple[str
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+def settings(url: str, folder: Path, key: str = "sandbox") -> dict[str, str]:
+    """The environment of a program: the sandbox, and a folder of its own for the shared limits."""
+    return {"CHARTMOGUL_BASE_URL": url, "CHARTMOGUL_API_KEY": key, "TMPDIR": str(folder)}
 
 
 @contextmanager

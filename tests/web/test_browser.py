@@ -18,8 +18,7 @@ from chartmogul_async.blocking import Client
 from chartmogul_async.sandbox import Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
-from .servers import example
-from .test_examples import settings
+from .servers import example, settings
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 WIDTHS = [390, 820, 1280]

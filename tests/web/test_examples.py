@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -16,16 +15,11 @@ import pytest
 from chartmogul_async.blocking import Client
 from chartmogul_async.sandbox import Sandbox
 
-from .servers import EXAMPLES, example
+from .servers import EXAMPLES, PROGRAMS, example, settings
 
 pytestmark = pytest.mark.sockets
 
-PROGRAMS = ["fastapi_app", "starlette_app", "litestar_app"]
 VIEWERS = 40
-
-
-def settings(url: str, folder: Path, key: str = "sandbox") -> dict[str, str]:
-    return {"CHARTMOGUL_BASE_URL": url, "CHARTMOGUL_API_KEY": key, "TMPDIR": str(folder)}
 
 
 def browser(address: str) -> httpx.Client:
@@ -43,17 +37,6 @@ def test_the_page_of_the_documentation_prints_the_programs() -> None:
     page = (EXAMPLES.parent / "web.md").read_text(encoding="utf-8")
     printed = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert printed == [(EXAMPLES / f"{name}.py").read_text(encoding="utf-8") for name in ["dashboard", *PROGRAMS]]
-
-
-@pytest.fixture(scope="module", params=PROGRAMS)
-def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Sandbox, str, str]]:
-    """A sandbox, where it is, and where a program shows it."""
-    sandbox = Sandbox()
-    folder = tmp_path_factory.mktemp("limits")
-    with sandbox.serve() as url, example(request.param, settings(url, folder)) as address:
-        yield sandbox, url, address
 
 
 def test_the_program_serves_the_figures_of_the_api(site: tuple[Sandbox, str, str]) -> None:
