@@ -1,6 +1,5 @@
 """The client: its arguments, its lifecycle, and the names of what can be read. Requests are the session's matter."""
 
-import copy
 import os
 import re
 from base64 import b64encode
@@ -34,8 +33,10 @@ from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
 from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
+from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options, Priority
 from chartmogul_async.transport.retry import RetryPolicy
+from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
 
@@ -126,7 +127,7 @@ class AsyncClient:
         authorization = b64encode(f"{key}:".encode()).decode()
         if transport is not None:
             transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
-        self._session = Session(
+        exchanges = Exchanges(
             self._base_url,
             headers={
                 "accept": "application/json",
@@ -134,13 +135,13 @@ class AsyncClient:
                 "authorization": f"Basic {authorization}",
                 "user-agent": f"chartmogul_async/{__version__}",
             },
-            options=Options(_checked_timeout(timeout).as_dict(), _checked_retry(retry)),
             secrets=forms_of(key),
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
             account=sha256(f"{self._base_url} {key}".encode()).hexdigest()[:32],
             connections=transport or connections_to(httpx.URL(self._base_url)),
             on_event=_checked_hook("on_event", "event", on_event),
         )
+        self._session = Session(exchanges, Options(_checked_timeout(timeout).as_dict(), _checked_retry(retry)), Reuse())
         self._memory = RangeMemory(self._session)
         self._was_entered = False
 
@@ -159,7 +160,6 @@ class AsyncClient:
         ::
 
             page = client.with_options(max_age=60, max_wait=5)
-            mrr = await page.metrics.mrr("2023-07-01", "2023-08-31")
 
         A view has the connections, the throttle and the event loop of its client, and costs next to nothing, so it may
         be made for a single call. To close a view closes the client. An option that is not given, or None, stays as it
@@ -193,12 +193,11 @@ class AsyncClient:
             "max_age": None if max_age is None else non_negative_number("max_age", max_age, " of seconds"),
             "on_response": _checked_hook("on_response", "response", on_response),
         }
-        view = copy.copy(self)
-        # They have the session of this client.
-        for name in ("metrics", "customers"):
-            vars(view).pop(name, None)
-        view._session = self._session.with_options(**{name: value for name, value in given.items() if value is not None})
-        view._was_entered = False
+        options = {name: value for name, value in given.items() if value is not None}
+        view = object.__new__(type(self))
+        # Its resources are made anew, since they have the session of this client.
+        kept = {name: value for name, value in vars(self).items() if name not in ("metrics", "customers")}
+        vars(view).update(kept, _session=self._session.with_options(**options), _was_entered=False)
         return view
 
     @cached_property

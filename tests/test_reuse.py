@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 from chartmogul_async import (
     AsyncClient,
     ClientStatistics,
+    MetricName,
     MetricQuery,
     RetryPolicy,
     Throttle,
@@ -24,7 +26,17 @@ from chartmogul_async.transport import reuse
 from tests.clients import ACCOUNT, MRR, client_of, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
-METRICS = ("all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv")
+METRICS: tuple[MetricName, ...] = (
+    "all",
+    "mrr",
+    "arr",
+    "arpa",
+    "asp",
+    "customer_count",
+    "customer_churn_rate",
+    "mrr_churn_rate",
+    "ltv",
+)
 LONG = ("2016-07-01", "2026-06-30")
 
 
@@ -130,14 +142,14 @@ async def test_customers_and_the_account_are_shared_too(resource: str) -> None:
 
 async def test_nine_metrics_for_two_hundred_viewers_are_nine_requests() -> None:
     """As found, 1,800 requests and 45 s; a single viewer takes 0.045 s."""
-    sandbox = Sandbox(Company(customers=5), limits=None, latency=0.03)
+    sandbox = sandbox_of(latency=0.03)
 
     async def viewer(client: AsyncClient) -> None:
         async with anyio.create_task_group() as group:
             for metric in METRICS:
                 group.start_soon(client.metrics.fetch, MetricQuery(metric, "2025-01-01", "2025-12-31"))
 
-    async with AsyncClient("key", transport=sandbox.transport()) as client:
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
         started = anyio.current_time()
         async with anyio.create_task_group() as group:
             for _ in range(200):
@@ -165,6 +177,7 @@ async def test_who_is_cancelled_leaves_alone() -> None:
 
 async def test_another_call_carries_on_when_the_first_one_is_cancelled() -> None:
     server, throttle = Server(), Throttle()
+    outcomes: list[Any] = []
     async with client_of(server, throttle=throttle) as client, anyio.create_task_group() as group:
         first = anyio.CancelScope()
 
@@ -174,7 +187,6 @@ async def test_another_call_carries_on_when_the_first_one_is_cancelled() -> None
 
         group.start_soon(cancelled)
         await anyio.wait_all_tasks_blocked()
-        outcomes: list[Any] = []
 
         async def other() -> None:
             outcomes.append(await client.metrics.mrr(*RANGE))
@@ -409,7 +421,7 @@ def sandbox_of(latency: float = 0.05) -> Sandbox:
 
 async def test_equal_ranges_share_their_slices() -> None:
     sandbox = sandbox_of()
-    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
+    async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
         series = await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day"))
     assert sandbox.counters.requests == 20
     assert all(each == series[0] for each in series)
@@ -418,18 +430,23 @@ async def test_equal_ranges_share_their_slices() -> None:
 async def test_a_range_in_progress_is_joined_slice_by_slice() -> None:
     """The later call asks for none of the slices that came before it did."""
     sandbox = sandbox_of()
-    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+    async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+        later: list[object] = []
+
+        async def call() -> None:
+            later.append(await client.metrics.mrr(*LONG, interval="day", slices=20))
+
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(client.metrics.mrr, *LONG, interval="day", slices=20))
+            group.start_soon(call)
             await anyio.sleep(0.12)
-            later = await client.metrics.mrr(*LONG, interval="day", slices=20)
+            group.start_soon(call)
         assert sandbox.counters.requests == 20
-        assert later == await client.metrics.mrr(*LONG, interval="day", slices=1)
+        assert later[0] == later[1] == await client.metrics.mrr(*LONG, interval="day", slices=1)
 
 
 async def test_the_slices_of_a_cancelled_range_are_not_lost() -> None:
     sandbox = sandbox_of()
-    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
+    async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000, 5)) as client:
         async with anyio.create_task_group() as group:
             first = anyio.CancelScope()
 
@@ -448,7 +465,7 @@ async def test_the_slices_of_a_cancelled_range_are_not_lost() -> None:
 
 async def test_a_recent_range_is_used_again_however_it_would_be_cut_now() -> None:
     sandbox = sandbox_of()
-    async with AsyncClient("key", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
+    async with AsyncClient("sandbox", transport=sandbox.transport(), throttle=Throttle(1000)) as client:
         minute = client.with_options(max_age=60)
         first = await minute.metrics.mrr(*LONG, interval="day")
         assert sandbox.counters.requests == 20
@@ -466,8 +483,9 @@ async def test_a_recent_range_that_disagreed_is_used_again() -> None:
 
     async def changing(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        mrr = {**MRR, "entries": [{**MRR["entries"][0], "mrr": len(asked), "date": day} for day in _ends(request)]}  # type: ignore[dict-item]
-        return httpx.Response(200, json=mrr)
+        (entry,) = json.loads(ok().content)["entries"]
+        entries = [{**entry, "mrr": len(asked), "date": day} for day in _ends(request)]
+        return httpx.Response(200, json={**MRR, "entries": entries})
 
     async with client_of(changing) as client:
         minute = client.with_options(max_age=60)

@@ -229,20 +229,20 @@ def with_arguments_of(
     return declare
 
 
-def viewing(
-    method: Callable[Concatenate[A, P], A],
+def with_signature_of(
+    method: Callable[Concatenate[AsyncClient, P], object],
 ) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
-    """Declare that a method takes the arguments of one that makes a view of an async client.
+    """Declare that a method takes the arguments of another one, and has its docstring.
 
     Args:
-        method: The method of the async client.
+        method: The method of the async client, which is not awaited there either.
 
     Returns:
         A decorator.
     """
 
     def declare(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
-        return wraps(method, assigned=())(function)
+        return wraps(method)(function)
 
     return declare
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from chartmogul_async import AsyncClient, ClientStatistics
-from chartmogul_async.blocking.calls import Blocking, Calls, blocking, viewing, with_arguments_of
+from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of, with_signature_of
 
 if TYPE_CHECKING:
     from chartmogul_async.blocking.resources import Customers, Metrics, Throttle
@@ -54,24 +54,8 @@ class Client(Blocking[AsyncClient]):
         self._throttle = example.throttle
         self._shown = repr(example).replace("AsyncClient", "blocking.Client")
 
-    @viewing(AsyncClient.with_options)
+    @with_signature_of(AsyncClient.with_options)
     def with_options(self, **options: Any) -> Client:
-        """Make a view of this client whose calls are made in another way.
-
-        ::
-
-            page = client.with_options(max_age=60, max_wait=5)
-            mrr = page.metrics.mrr("2023-07-01", "2023-08-31")
-
-        The options are those of ``AsyncClient.with_options``. A view has the connections and the throttle of its
-        client. To close a view closes the client.
-
-        Returns:
-            The view.
-
-        Raises:
-            ArgumentError: An option cannot be right.
-        """
         example = self._example.with_options(**options)
         view = object.__new__(type(self))
         view._show(self._calls, lambda client: self._find(client).with_options(**options), example)
@@ -110,13 +94,8 @@ class Client(Blocking[AsyncClient]):
     @blocking(AsyncClient.get)
     def get(self) -> None: ...
 
+    @with_signature_of(AsyncClient.statistics)
     def statistics(self) -> ClientStatistics:
-        """Report how many requests calls had in common.
-
-        Returns:
-            The figures of this moment, of the client and all its views.
-        """
-
         async def read(client: AsyncClient) -> ClientStatistics:
             return client.statistics()
 

@@ -394,8 +394,9 @@ class Metrics:
     async def fetch_all(self, queries: Iterable[MetricQuery[E, S]]) -> tuple[Outcome[E, S], ...]:
         """Fetch many queries, a few at a time, and give all outcomes at once, failures included.
 
-        Other calls go first, unless the client's options give these the priority ``"interactive"``. It leaves nothing open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at
-        once: where they are too many, use ``stream``, or a part of the queries at a time.
+        Other calls go first, unless the client's options give these the priority ``"interactive"``. It leaves nothing
+        open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at once: where they
+        are too many, use ``stream``, or a part of the queries at a time.
 
         Args:
             queries: The queries.

@@ -33,8 +33,3 @@ class Options:
     max_wait: float = math.inf
     max_age: float = 0.0
     on_response: OnResponse | None = None
-
-    @property
-    def is_batch(self) -> bool:
-        """Whether interactive requests go first."""
-        return self.priority == "batch"

@@ -15,10 +15,6 @@ from chartmogul_async.transport.limits import LimitEvent
 from chartmogul_async.transport.refusals import waited_too_long
 
 
-def _nothing() -> None:
-    """Nobody else is interested."""
-
-
 class Acquire(Protocol):
     """Waits for a permit."""
 
@@ -63,19 +59,16 @@ class Claim:
     Attributes:
         is_batch: Interactive requests go first.
         leaves_at: When it has waited long enough.
+        is_admitted: Whether it was admitted once.
         waiter: What waits for it, if it had to wait.
-        on_admitted: Called when it is admitted for the first time.
+        followers: The waits of calls that are in the queue no longer than this one.
     """
 
     is_batch: bool = False
     leaves_at: float = math.inf
+    is_admitted: bool = field(default=False, init=False)
     waiter: Waiter | None = field(default=None, init=False)
-    on_admitted: Callable[[], None] = field(default=_nothing, init=False)
-
-    def admit(self) -> None:
-        """It was admitted: what is sent once is there to be finished."""
-        self.leaves_at = math.inf
-        self.on_admitted()
+    followers: set[anyio.CancelScope] = field(factory=set, init=False)
 
 
 @define(eq=False)

@@ -29,7 +29,7 @@ _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 AttemptOutcome = httpx.Response | Exception
 
 
-@frozen
+@frozen(cache_hash=True)
 class RetryPolicy:
     """How often and how long to try.
 

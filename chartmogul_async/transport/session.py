@@ -1,100 +1,75 @@
-"""One request, from the queue to its record: wait for a permit, build, attempt, read, record.
+"""What a resource is given: the requests of one client, or of one view of it with other options.
 
-Whatever goes wrong on that path comes out as one error, and its context (method, URL, request id, attempts, seconds
-waited) is added here and nowhere else.
+Equal requests share one exchange while it is in progress, and a recent response is used again by whoever allows it.
+There is no task for it: the first call makes the exchange, and the others wait for its end. Whoever is cancelled leaves
+alone; if that is the first call, one of the others makes the exchange again.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from functools import partial
-from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
 import attrs
-import httpx
-from attrs import define
 
-from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
-from chartmogul_async.events import Event, OnEvent, ResponseInfo, report
-from chartmogul_async.secret import Secret
+from chartmogul_async.errors import ChartMogulError, DecodeError, QueueTimeoutError
+from chartmogul_async.events import Event
 from chartmogul_async.structuring.converter import decode, read
-from chartmogul_async.structuring.error_bodies import error_in_success, one_line
-from chartmogul_async.structuring.secrets import masked
-from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
+from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options
-from chartmogul_async.transport.permits import Admission, Claim, Permit
-from chartmogul_async.transport.retry import AttemptOutcome, Attempts
-from chartmogul_async.transport.retry_after import retry_after_of
-from chartmogul_async.transport.reuse import Result, Reuse
+from chartmogul_async.transport.permits import Claim
+from chartmogul_async.transport.reuse import InProgress, Result, Reuse, for_another_task
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
 
-# Characters; the API's own have 36.
-_MAX_REQUEST_ID = 200
-
-
-@define(eq=False)
-class _State:
-    """What changes while a client is used, the same for all its views.
-
-    Attributes:
-        loop: The event loop of the first request, to which everything belongs.
-        admission: What admits requests there.
-        is_closed: Whether the client is closed.
-        reuse: The exchanges in progress and the recent responses.
-    """
-
-    loop: object = None
-    admission: Admission | None = None
-    is_closed: bool = False
-    reuse: Reuse = attrs.Factory(Reuse)
-
 
 class Session:
-    """Everything that the requests of one client, or of one view of it, have in common.
+    """The requests of a client or a view. A resource is given this, and nothing else.
 
-    A resource is given this, and nothing else. It belongs to the event loop of its first request.
+    Args:
+        exchanges: Those of the client.
+        options: How the calls of this view are made.
+        reuse: The exchanges in progress and the recent responses, of all views.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        headers: Mapping[str, str],
-        options: Options,
-        secrets: Sequence[str],
-        throttle: Throttle,
-        account: str,
-        connections: httpx.AsyncBaseTransport,
-        on_event: OnEvent | None,
-    ) -> None:
-        self._base_url = base_url
-        self._base_path = httpx.URL(base_url).path.rstrip("/")
-        self._headers = Secret(httpx.Headers(headers))
+    def __init__(self, exchanges: Exchanges, options: Options, reuse: Reuse) -> None:
+        self._exchanges = exchanges
         self.options = options
-        self._secrets = Secret(tuple(secrets))
-        self.throttle = throttle
-        self._account = account
-        self._connections = connections
-        self._on_event = on_event
-        self._state = _State()
+        self.reuse = reuse
+
+    def with_options(self, **options: Any) -> Session:
+        """The same requests, made with other options."""
+        return Session(self._exchanges, attrs.evolve(self.options, **options), self.reuse)
 
     @property
-    def reuse(self) -> Reuse:
-        """The exchanges in progress and the recent responses, of all views."""
-        return self._state.reuse
+    def throttle(self) -> Throttle:
+        """The queue of the requests."""
+        return self._exchanges.throttle
 
-    def with_options(self, **options: Any) -> Self:
-        """The same session, whose requests are made with other options."""
-        view = copy.copy(self)
-        view.options = attrs.evolve(self.options, **options)
-        return view
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
+        return self._exchanges.throttle._free_slots(taken)
+
+    def report(self, event: Event) -> None:
+        """Log an event, and hand it to the user's function."""
+        self._exchanges.report(event)
+
+    def mismatch(self, path: str, problem: str) -> DecodeError:
+        """The error for a response from this path whose records cannot be used, with the place and the reason."""
+        return self._exchanges.mismatch(path, problem)
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
+        self._exchanges.check_usable()
+
+    async def aclose(self) -> None:
+        """Close the connections, and keep no response. Closing twice does nothing."""
+        self.reuse.clear()
+        await self._exchanges.aclose()
 
     async def fetch(self, path: str, params: Mapping[str, str], into: type[T], occasion: object = None) -> T:
         """Get a path below the base URL as a record of the class ``into``, which others may have been given, too.
@@ -102,7 +77,7 @@ class Session:
         Args:
             path: The path.
             params: The query.
-            into: The class.
+            into: The class, always the same one for a path.
             occasion: Requests on different occasions differ although they ask for the same, and no response to one is
                 used again.
 
@@ -114,11 +89,11 @@ class Session:
             StateError: The client is closed, or belongs to another event loop.
         """
         options = self.options
-        self.check_usable()
-        exchange = partial(self._fetched, path, params, partial(read, into=into))
-        key: Hashable = path, frozenset(params.items()), into, occasion, options.policy, *options.timeout.values()
+        key: Hashable = path, frozenset(params.items()), occasion, options.policy, *options.timeout.values()
         max_age = options.max_age if occasion is None else 0.0
-        result = await self._state.reuse.fetch(key, self._claim(), max_age, self._admission().promote, exchange)
+        result = self._recent(key, max_age) if max_age else None
+        if result is None:
+            result = await self._shared(key, path, params, into, max_age)
         if options.on_response is not None:
             options.on_response(result.response())
         value: T = result.value
@@ -127,195 +102,77 @@ class Session:
     async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
         """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``.
 
-        Each call makes a request of its own, since its caller may change what it is given.
+        Each call makes an exchange of its own, since its caller may change what it is given.
         """
-        self.check_usable()
-        result = await self._fetched(path, params, _parsed, self._claim())
+        result = await self._exchanges.make(path, params, _parsed, self.options, self._claim())
         if self.options.on_response is not None:
             self.options.on_response(result.response())
         return result.value
 
-    def mismatch(self, path: str, problem: str) -> DecodeError:
-        """The error for a response from this path whose records cannot be used, with the place and the reason."""
-        error = DecodeError(problem, problems=(problem,))
-        self._add_context(error, path, None)
-        return error
-
-    def free_slots(self, taken: int) -> int:
-        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
-        return self.throttle._free_slots(taken)
-
-    def report(self, event: Event) -> None:
-        """Log an event, and hand it to the user's function."""
-        report(event, self._on_event)
-
-    def check_usable(self) -> None:
-        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
-        if self._state.is_closed:
-            raise StateError("this client is closed; make a new AsyncClient, and close it after its last call")
-        self._check_loop()
-
-    async def aclose(self) -> None:
-        """Close the connections. Closing twice does nothing."""
-        if self._state.is_closed:
-            return
-        self._state.is_closed = True
-        self._state.reuse.clear()
-        if self._state.admission is not None:
-            self.throttle._detach(self._state)
-        await self._connections.aclose()
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        loop = anyio.lowlevel.current_token()
-        if self._state.loop is None:
-            self._state.loop = loop
-        elif loop != self._state.loop:
-            raise StateError(
-                "this client is in use in another event loop, where its connections live; "
-                "make one AsyncClient for each event loop"
-            )
-
-    # --- one call ------------------------------------------------------------------------------------------
+    def _recent(self, key: Hashable, max_age: float) -> Result[Any] | None:
+        self._exchanges.check_usable()
+        return self.reuse.recent(key, max_age)
 
     def _claim(self) -> Claim:
         max_wait = self.options.max_wait
         leaves_at = math.inf if max_wait == math.inf else anyio.current_time() + max_wait
-        return Claim(self.options.is_batch, leaves_at)
+        return Claim(self.options.priority == "batch", leaves_at)
 
-    def _admission(self) -> Admission:
-        """The throttle belongs to the event loop of the first request."""
-        if self._state.admission is None:
-            self._state.admission = self.throttle._attach(self._state, self._account)
-        return self._state.admission
+    async def _shared(
+        self, key: Hashable, path: str, params: Mapping[str, str], into: type[T], max_age: float
+    ) -> Result[T]:
+        """The result of an equal exchange in progress, or of one that is made here."""
+        claim, has_waited = self._claim(), False
+        while (current := self.reuse.in_progress.get(key)) is not None:
+            # The event that it waits for belongs to the client's event loop.
+            self._exchanges.check_usable()
+            current.is_kept = current.is_kept or max_age > 0
+            if current.claim.is_batch and not claim.is_batch:
+                self._promote(current.claim)
+            result = await current.follow(claim)
+            if result is not None:
+                self.reuse.shared += 1
+                return result
+            has_waited = True
+        current = self.reuse.in_progress[key] = InProgress(claim, is_kept=max_age > 0)
+        try:
+            return await self._made(current, key, path, params, into, has_waited)
+        finally:
+            del self.reuse.in_progress[key]
+            if current.ended is not None:
+                current.ended.set()
 
-    async def _fetched(
+    async def _made(
         self,
+        current: InProgress,
+        key: Hashable,
         path: str,
         params: Mapping[str, str],
-        structure: Callable[[bytes], Any],
-        claim: Claim,
-        has_waited: bool = False,
-    ) -> Result:
-        response, attempts = await self._respond(path, params, claim, has_waited)
+        into: type[T],
+        has_waited: bool,
+    ) -> Result[T]:
+        self.reuse.made += 1
+        structure = partial(read, into=into)
         try:
-            value = structure(response.content)
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
-            del response, attempts
-            raise error.with_traceback(None) from None
-        return Result(value, len(response.content), attempts.sent_at, partial(self._info, path, response.status_code, response.headers, attempts.elapsed))
-
-    async def _respond(
-        self, path: str, params: Mapping[str, str], claim: Claim, has_waited: bool
-    ) -> tuple[httpx.Response, Attempts]:
-        """A complete response with the status of a success, after as many attempts as it takes."""
-        policy, admission = self.options.policy, self._admission()
-        attempts = None
-        try:
-            # Queue first, then build: a call that waits holds nothing that it needs later. One that has waited for
-            # another call, which left, goes ahead as if it had been in the queue.
-            permit: Permit | None = await admission.acquire(policy.total, is_retry=has_waited, claim=claim)
-            claim.admit()
-            attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
-            async for _ in attempts:
-                permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
-                outcome = await self._attempt(admission, permit, path, params, attempts.budget() - permit.paused)
-                attempts.end(permit, outcome)
-                permit = None
-            if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
-                return attempts.outcome, attempts
-            raise self._error(attempts.outcome)
+            result = await self._exchanges.make(path, params, structure, self.options, current.claim, has_waited)
+        except QueueTimeoutError:
+            # Others may wait for longer.
+            raise
         except ChartMogulError as error:
-            self._add_context(error, path, attempts)
+            if current.ended is not None:
+                # A copy: the traceback of the error refers to this frame, and so to itself.
+                current.error = for_another_task(error)
             raise
+        current.result = result
+        if current.is_kept:
+            self.reuse.keep(key, result)
+        return result
 
-    async def _attempt(
-        self, admission: Admission, permit: Permit, path: str, params: Mapping[str, str], budget: float
-    ) -> AttemptOutcome:
-        try:
-            request = self._request(path, params, permit)
-        except BaseException:
-            await admission.give_back(permit)
-            raise
-        status = retry_after = None
-        given_up = True
-        try:
-            response = await self._exchange(admission, request, budget)
-            status = response.status_code
-            retry_after = None if response.is_success else retry_after_of(response.headers)
-        except FAILURES as failure:
-            given_up = isinstance(failure, TIMEOUTS)
-            return failure
-        finally:
-            for event in await admission.end(permit, status, retry_after, given_up and status is None):
-                self.report(event)
-        return response
-
-    def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
-        if self._state.is_closed:
-            # The call waited in the queue, or for another attempt.
-            raise StateError("this client was closed while the call was in progress; close it after its last call")
-        extensions = {"timeout": self.options.timeout, "trace": permit.trace}
-        try:
-            query = urlencode(params, quote_via=quote)
-            url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
-            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
-
-    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
-        with anyio.move_on_after(budget):
-            async with admission.alive():
-                response = await self._connections.handle_async_request(request)
-            if "x-request-id" in response.headers:
-                self._mask_request_id(response)
-            return response
-        raise TimeoutError("RetryPolicy.total is used up")
-
-    def _mask_request_id(self, response: httpx.Response) -> None:
-        """Events and errors contain it, and a server may make it of what it was sent."""
-        request_id = response.headers["x-request-id"]
-        if (safe := self._safe_id(request_id)) != request_id:
-            response.headers["x-request-id"] = safe
-
-    def _safe_id(self, request_id: str) -> str:
-        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
-
-    def _info(self, path: str, status: int, headers: httpx.Headers, elapsed: float) -> ResponseInfo:
-        return ResponseInfo(
-            method="GET",
-            path=self._base_path + path,
-            status=status,
-            headers={name: masked(value, self._secrets.revealed) for name, value in headers.items()},
-            request_id=headers.get("x-request-id"),
-            elapsed=elapsed,
-        )
-
-    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
-        if isinstance(outcome, httpx.Response):
-            return status_error(outcome, self._secrets.revealed)
-        # Tenacity always lets the first attempt happen.
-        assert outcome is not None
-        return failure_error(outcome)
-
-    def _add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None) -> None:
-        error.method, error.url = "GET", self._base_url + path
-        if error.request_id is not None:
-            # The error of a body that is too large was made before the response came here.
-            error.request_id = self._safe_id(error.request_id)
-        if attempts is None:
-            # Refused in the queue before the first attempt, or noticed after the last one.
-            return
-        error.attempts = attempts.number
-        error.waited += attempts.waited
-        response = attempts.outcome
-        if error.status is None and isinstance(response, httpx.Response):
-            error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
-            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
-            if complaint is not None:
-                error.message = f"the response contains an error, {complaint!r}; {error.message}"
+    def _promote(self, claim: Claim) -> None:
+        """An interactive call waits for one of a batch, which is urgent now."""
+        claim.is_batch = False
+        if claim.waiter is not None and not claim.waiter.is_served:
+            self._exchanges.admission().promote(claim.waiter)
 
 
 def _parsed(content: bytes) -> Any:
