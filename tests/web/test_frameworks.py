@@ -92,6 +92,19 @@ async def test_a_request_with_a_body_is_cancelled(app: Any, pages: Pages, sandbo
     assert browser.status in (None, 499)
 
 
+@pytest.mark.parametrize("place", ["alone", "inside", "around"])
+@pytest.mark.parametrize("framework", APPS)
+async def test_a_browser_that_hangs_up_while_it_sends_is_no_error(framework: str, place: str, pages: Pages) -> None:
+    """Without the middleware Starlette raises ``ClientDisconnect``, and FastAPI responds with 400."""
+    around, inside = PLACES[place]
+    browser = Browser("/posted", b'{"geo": "U', method="POST", stays=True, content_type="application/json")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(browser.open, APPS[framework](pages, *around, inside=inside))
+        await anyio.sleep(1)
+        browser.hang_up()
+    assert browser.status == 499
+
+
 async def test_a_body_can_be_read_after_the_pull(app: Any) -> None:
     browser = await Browser("/upload", *[b"x" * 100] * 50, method="POST").open(app)
     assert (browser.status, browser.json) == (200, 5000)
