@@ -166,6 +166,8 @@ def litestar_app(pages: Pages, *around: Any, inside: tuple[Any, ...] = ()) -> An
         middleware=[*around, DefineMiddleware(ChartMogulMiddleware, deadline=20), *inside],
         exception_handlers={ChartMogulError: mapped, ArgumentError: mapped},
         openapi_config=None,
+        # By default it configures the logging of the whole process.
+        logging_config=None,
     )
 
 
