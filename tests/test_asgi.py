@@ -210,7 +210,7 @@ async def test_a_body_is_not_invited_before_the_application_wants_it() -> None:
 
 
 @pytest.mark.parametrize("headers", [{"expect": "something"}, {"x_wanted": "100-continue"}])
-async def test_other_expectations_are_not_ours(headers: dict[str, str]) -> None:
+async def test_other_expectations_are_not_ours(headers: dict[str, Any]) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await anyio.sleep(1)
         asked.append(browser.asked)
