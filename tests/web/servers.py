@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import pytest
 import uvicorn
 
 from chartmogul_async import AsyncClient
@@ -25,6 +26,7 @@ from .apps import APPS, Pages
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 PROGRAMS = ["fastapi_app", "starlette_app", "litestar_app"]
+on_unix = pytest.mark.skipif(sys.platform == "win32", reason="a FileStore needs locks that Windows does not have")
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ from chartmogul_async.blocking import Client
 from chartmogul_async.sandbox import Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
-from .servers import example, settings
+from .servers import example, on_unix, settings
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 WIDTHS = [390, 820, 1280]
@@ -28,6 +28,7 @@ PATIENT = 60_000
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.sockets,
+    on_unix,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt install chromium, or its path as CHROMIUM"),
 ]
 playwright = pytest.importorskip("playwright.sync_api", reason="the group `browser` is not installed")

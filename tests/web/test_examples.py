@@ -15,9 +15,9 @@ import pytest
 from chartmogul_async.blocking import Client
 from chartmogul_async.sandbox import Sandbox
 
-from .servers import EXAMPLES, PROGRAMS, example, settings
+from .servers import EXAMPLES, PROGRAMS, example, on_unix, settings
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, on_unix]
 
 VIEWERS = 40
 
