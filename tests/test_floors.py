@@ -82,6 +82,7 @@ FLOORS = {
     f"{PACKAGE}.client": 5,
     PACKAGE: 6,
     f"{PACKAGE}.blocking.*": 7,
+    f"{PACKAGE}.integrations.*": 7,
     f"{PACKAGE}.sandbox.*": 7,
     f"{PACKAGE}.cli.*": 8,
     f"{PACKAGE}.__main__": 8,
@@ -94,6 +95,7 @@ EVERYWHERE = {"attrs", "attr"}
 USERS = {f"{PACKAGE}.blocking.*", f"{PACKAGE}.sandbox.*", f"{PACKAGE}.cli.*"}
 OUTSIDE = {
     "anyio": {
+        f"{PACKAGE}.integrations.asgi",
         f"{PACKAGE}.transport.*",
         f"{PACKAGE}.metrics.slices",
         f"{PACKAGE}.metrics.stream",

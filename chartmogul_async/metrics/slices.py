@@ -66,9 +66,9 @@ class RangeMemory:
     """What one client knows of ranges: those in progress, and where slices were of no use."""
 
     def __init__(self) -> None:
-        self.weeks = WeekLookup()
+        self.weeks: WeekLookup = WeekLookup()
         # Requests of the calls in progress; they take their slots a little later.
-        self.planned = 0
+        self.planned: int = 0
         self.in_progress: dict[tuple[MetricQuery, Slices], _Range] = {}
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}

@@ -158,7 +158,10 @@ class Reuse:
 
     def __init__(self) -> None:
         self.in_progress: dict[Hashable, InProgress] = {}
-        self.made = self.shared = self.reused = self.kept_bytes = 0
+        self.made: int = 0
+        self.shared: int = 0
+        self.reused: int = 0
+        self.kept_bytes: int = 0
         # The one that was not used for longest is the first.
         self._kept: OrderedDict[Hashable, Result[Any]] = OrderedDict()
 

@@ -39,8 +39,8 @@ class Session:
 
     def __init__(self, exchanges: Exchanges, options: Options, reuse: Reuse) -> None:
         self._exchanges = exchanges
-        self.options = options
-        self.reuse = reuse
+        self.options: Options = options
+        self.reuse: Reuse = reuse
 
     def with_options(self, **options: Any) -> Session:
         """The same requests, made with other options."""

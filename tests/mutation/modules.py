@@ -48,4 +48,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/stream": ("stream", "tasks"),
     "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
+    "integrations/asgi": ("asgi",),
 }
