@@ -243,7 +243,7 @@ async def test_an_address_that_does_not_answer_is_passed_over(
         each.connect_ex(full.getsockname())
     lookup = [
         (socket.AF_INET, socket.SOCK_STREAM, 0, "", place)
-        for place in (full.getsockname(), ("127.0.0.1", 1), ("127.0.0.1", server.port))
+        for place in (("255.255.255.255", 1), full.getsockname(), ("127.0.0.1", 1), ("127.0.0.1", server.port))
     ]
 
     async def look_up(*_: object, **__: object) -> object:
@@ -251,11 +251,26 @@ async def test_an_address_that_does_not_answer_is_passed_over(
 
     monkeypatch.setattr(anyio, "getaddrinfo", look_up)
     monkeypatch.setattr(redis_connection, "_NEXT_ADDRESS", 0.01)
-    store = RedisStore("redis://three.addresses")
+    store = RedisStore("redis://several.addresses")
     assert await store.update("account", fresh, count) == 1
     store.release("account")
     for each in (full, *waiting):
         each.close()
+
+
+async def test_reading_over_tls_may_mean_writing(server: RedisServer) -> None:
+    """As when keys are renewed; whether it can be written is what is waited for then."""
+    asked: list[str] = []
+
+    def action() -> str:
+        asked.append("asked")
+        if len(asked) == 1:
+            raise ssl.SSLWantWriteError
+        return "done"
+
+    with socket.create_connection(("127.0.0.1", server.port)) as connected:
+        assert await redis_connection._when_ready(action, connected, anyio.wait_readable) == "done"
+    assert len(asked) == 2
 
 
 Handler = Callable[[ByteStream], Awaitable[None]]

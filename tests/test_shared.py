@@ -707,6 +707,32 @@ async def test_interactive_requests_go_first_in_all_processes() -> None:
     assert max(waited) <= 0.35
 
 
+@pytest.mark.parametrize("passed_over", [0, 7])
+async def test_one_update_leaves_a_batch_no_more_than_its_share(passed_over: int) -> None:
+    """Twenty slots at once, while both wait: one of eight is for the batch, whoever is first."""
+    store = LoopStore(latency=0.01)
+    queue = queue_of(store, per_second=400)
+    permits = await admit(queue, 20)
+    admitted: list[bool] = []
+
+    async def wait(is_batch: bool) -> None:
+        await queue.acquire(claim=Claim(is_batch))
+        admitted.append(is_batch)
+
+    async with anyio.create_task_group() as group:
+        for is_batch in [True] * 20 + [False] * 20:
+            group.start_soon(wait, is_batch)
+        await anyio.sleep(0.1)
+        store.change(lambda limits: setattr(limits, "passed_over", passed_over))
+        async with anyio.create_task_group() as ends:
+            for permit in permits:
+                ends.start_soon(queue.end, permit, 200)
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+    assert len(admitted) == 20
+    assert 2 <= sum(admitted) <= 3
+
+
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
     store = LoopStore()
     batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -359,8 +360,10 @@ class SharedQueue:
             for end in ends:
                 self._apply(end, limits, min(now, end.moment + now - here))
             update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
-            for is_batch in self._priorities(limits):
-                self._admit(update, waiters[is_batch], is_batch, bool(waiters[True]))
+            left = {is_batch: deque(waiters[is_batch]) for is_batch in waiters}
+            # Which of them goes first is asked before each.
+            while any(self._admit_next(update, left, is_batch) for is_batch in self._priorities(limits)):
+                pass
             limits.turns.members[self.member].waiting -= len(update.numbers)
             return update
 
@@ -388,18 +391,22 @@ class SharedQueue:
     def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
         return (True, False) if limits.batch_is_due else (False, True)
 
-    def _admit(self, update: _Update, waiters: list[Waiter], is_batch: bool, batch_waits: bool) -> None:
+    def _admit_next(self, update: _Update, left: dict[bool, deque[Waiter]], is_batch: bool) -> bool:
+        """Admit the first of a priority that is left, if it may start."""
         limits, now = update.limits, update.now
-        for taken, waiter in enumerate(waiters):
-            number = limits.admit_in_turn(self.member, now, is_batch, batch_waits, taken)
-            if number is None and self._exceeds(waiter, limits, now):
-                number = limits.admit(now, as_test=True, owner=self.member)
-            if number is None:
-                poll = self._store.poll
-                update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, poll, taken)
-                return
-            update.numbers.append((waiter, number))
-        limits.turns.end(self.member, is_batch)
+        if not left[is_batch]:
+            limits.turns.end(self.member, is_batch)
+            return False
+        waiter = left[is_batch][0]
+        taken = sum(other.is_batch == is_batch for other, _ in update.numbers)
+        number = limits.admit_in_turn(self.member, now, is_batch, bool(left[True]), taken)
+        if number is None and self._exceeds(waiter, limits, now):
+            number = limits.admit(now, as_test=True, owner=self.member)
+        if number is None:
+            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self._store.poll, taken)
+            return False
+        update.numbers.append((left[is_batch].popleft(), number))
+        return True
 
     def _exceeds(self, waiter: Waiter, limits: AccountLimits, now: float) -> bool:
         """Whether the pause leaves no time for a response."""
