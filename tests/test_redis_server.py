@@ -8,8 +8,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -226,6 +227,39 @@ async def test_hosts(server: RedisServer, host: str) -> None:
     store = RedisStore(f"redis://{host}:{server.port}")
     assert await store.update("account", fresh, count) == 1
     store.release("account")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
+    """Two servers, each with half of the slots; the first one does not have that of the key."""
+    with ExitStack() as stack:
+        servers = []
+        for name in ("first", "second"):
+            folder = tmp_path / name
+            folder.mkdir()
+            options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+            servers.append(stack.enter_context(contextmanager(running)(folder, *options)))
+        has_key = servers[0].call("CLUSTER", "KEYSLOT", NAME) >= 8192
+        halves = [range(8192), range(8192, 16384)]
+        for server, slots in zip(servers, halves if has_key else halves[::-1], strict=True):
+            assert server.call("CLUSTER", "ADDSLOTS", *slots) == b"OK"
+        servers[0].call("CLUSTER", "MEET", "127.0.0.1", servers[1].port)
+        while any(b"cluster_state:ok" not in server.call("CLUSTER", "INFO") for server in servers):
+            time.sleep(0.01)
+        while not str(servers[0].call("GET", NAME)).startswith("MOVED"):
+            time.sleep(0.01)
+        yield servers
+
+
+async def test_a_cluster(cluster: list[RedisServer]) -> None:
+    first, second = cluster
+    store, other = RedisStore(first.url), RedisStore(second.url)
+    for expected in (1, 3):
+        assert await store.update("account", fresh, count) == expected
+        assert await other.update("account", fresh, count) == expected + 1
+    assert second.call("KEYS", "*") == [NAME.encode()]
+    for each in (store, other):
+        each.release("account")
 
 
 async def test_a_host_that_is_not_known() -> None:
