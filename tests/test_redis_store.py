@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import pickle
 from importlib import util
 from types import SimpleNamespace
@@ -447,8 +448,8 @@ async def test_others_that_are_always_first_are_an_outage(
     evaluate = server.evaluate
 
     def after_another(key: str, head: bytes, content: bytes, expiry: object) -> list[bytes]:
-        server.values[key] = server.values[key][:8] + bytes(8) + server.values[key][16:]
-        return evaluate(key, head[:8] + bytes(8)[:-1] + b"\1", content, expiry)
+        server.values[key] = server.values[key][:8] + os.urandom(8) + server.values[key][16:]
+        return evaluate(key, head, content, expiry)
 
     monkeypatch.setattr(server, "evaluate", after_another)
     started = anyio.current_time()
