@@ -11,6 +11,7 @@ import os
 import pickle
 from importlib import util
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import httpx
@@ -414,7 +415,28 @@ async def test_a_problem_is_an_outage(
     assert str(server.opened[-1]) == "redis://redis.example:6380/2"
 
 
+async def test_the_first_reply_may_take_longer(
+    server: PlayedServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that knows no other takes all of the limits, so it is not to be alone without need."""
+    server.latency = 2.9
+    evaluate = server.evaluate
+
+    def arrive(*arguments: Any) -> list[bytes]:
+        server.latency = 0.0
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(server, "evaluate", arrive)
+    assert await store.update("account", fresh, lambda *_: True)
+    server.latency = math.inf
+    started = anyio.current_time()
+    other = RedisStore(URL)
+    assert "no reply within 3 s" in await outage_of(other)
+    assert anyio.current_time() - started == pytest.approx(3.0)
+
+
 async def test_an_outage_is_known_until_it_is_tried_again(server: PlayedServer, store: RedisStore) -> None:
+    await store.update("account", fresh, start_one)
     server.latency = math.inf
     took = []
     for pause in (0.0, 0.5, 0.6, 0.0):

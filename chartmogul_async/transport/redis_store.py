@@ -45,8 +45,9 @@ _DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _NOTHING_KNOWN = b"?" * (_HEAD + 1)
 # Seconds for which the server keeps what nobody uses.
 _KEPT_FOR = 86_400
-# Seconds for a connection and for each reply; while the server is away a try must not hold up those who wait for long.
-_PATIENCE, _SHORT_PATIENCE = 1.0, 0.25
+# Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take all
+# of the limits; and less while the server is away, since those who wait for a try must not wait for long.
+_PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
 # Seconds for which others may be first again and again.
 _LONGEST_UPDATE = 5.0
 # Seconds after which a server that was away is tried again.
@@ -256,7 +257,9 @@ class RedisStore:
 
     async def _found(self, view: _View, key: str, content: bytes) -> bytes | None:
         """Write, if the server has what is known, and return None; else what it has."""
-        patience = _SHORT_PATIENCE if self._outage else _PATIENCE
+        patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
+        if self._outage:
+            patience = _SHORT_PATIENCE
         for _ in range(_REDIRECTIONS):
             is_new = view.connection is None
             try:
