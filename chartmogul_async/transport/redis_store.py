@@ -45,8 +45,8 @@ _DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 _NOTHING_KNOWN = b"?" * (_HEAD + 1)
 # Seconds for which the server keeps what nobody uses.
 _KEPT_FOR = 86_400
-# Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take all
-# of the limits; and less while the server is away, since those who wait for a try must not wait for long.
+# Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take
+# all of the limits; and less while the server is away, since those who wait for a try must not wait for long.
 _PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
 # Seconds for which others may be first again and again.
 _LONGEST_UPDATE = 5.0
