@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ import json, sys, anyio
 from chartmogul_async import AsyncClient, FileStore, RedisStore, Throttle
 
 async def main(url, place, calls):
-    throttle = Throttle(store=RedisStore(place) if place.startswith("redis:") else FileStore(place))
+    store = RedisStore(place) if place.startswith("redis:") else FileStore(place)
+    throttle = Throttle(per_second=400, store=store)
     async with AsyncClient("sandbox", base_url=url, throttle=throttle) as client:
         await client.ping()
         print("started", flush=True)
@@ -105,8 +107,7 @@ def test_the_others_go_on_when_one_is_killed(sandbox: Sandbox, place: str) -> No
     with sandbox.serve() as url, workers(url, place, 40, ["asyncio"] * 3) as processes:
         for process in processes:
             go(process)
-        while sandbox.counters.requests < 3 + 30:
-            assert processes[0].poll() is None
+        wait_for(sandbox, 3 + 30, processes)
         processes[0].send_signal(signal.SIGKILL)
         assert list(map(admitted_by, processes[1:])) == [41] * 2
     assert sandbox.counters.peak_parallel <= 20
@@ -115,8 +116,8 @@ def test_the_others_go_on_when_one_is_killed(sandbox: Sandbox, place: str) -> No
 @pytest.mark.parametrize("outage", ["killed", "stopped"])
 def test_all_go_on_when_their_server_is_away(sandbox: Sandbox, redis: RedisServer, outage: str) -> None:
     """And when it is back, in one case without what it knew; each of them says so."""
-    sandbox.latency = 0.2
-    with sandbox.serve() as url, workers(url, redis.url, 150, ["asyncio", "trio", "asyncio"]) as processes:
+    sandbox.latency = 0.1
+    with sandbox.serve() as url, workers(url, redis.url, 120, ["asyncio", "trio", "asyncio"]) as processes:
         for process in processes:
             go(process)
         wait_for(sandbox, 100, processes)
@@ -126,10 +127,11 @@ def test_all_go_on_when_their_server_is_away(sandbox: Sandbox, redis: RedisServe
         said = []
         for process in processes:
             output, errors = process.communicate()
-            assert json.loads(output) == 151
+            assert json.loads(output) == 121
             said.append(errors)
-    assert all(text.count("the store of the limits is away: ") == 1 for text in said)
-    assert all(text.count("the store of the limits is back") == 1 for text in said)
+    # On a machine that is very busy, it may seem to be away once more.
+    assert all("the store of the limits is away: " in text for text in said)
+    assert all("the store of the limits is back" in text for text in said)
     assert sandbox.counters.peak_parallel <= 20
     assert (sandbox.counters.refused_429, sandbox.counters.refused_503) == (0, 0)
 
@@ -137,3 +139,5 @@ def test_all_go_on_when_their_server_is_away(sandbox: Sandbox, redis: RedisServe
 def wait_for(sandbox: Sandbox, requests: int, processes: Sequence[subprocess.Popen[str]]) -> None:
     while sandbox.counters.requests < requests:
         assert all(process.poll() is None for process in processes)
+        # The sandbox runs in a thread of this process.
+        time.sleep(0.001)

@@ -599,6 +599,21 @@ async def test_what_was_sent_before_an_outage_counts_in_it(starts: int) -> None:
     assert anyio.current_time() - started == pytest.approx(1.05 if starts == 39 else 0.0, abs=0.02)
 
 
+@pytest.mark.parametrize(("theirs", "own"), [(15, 5), (10, 10), (2, 10)])
+async def test_slots_beyond_the_share_of_others_are_not_used_twice(theirs: int, own: int) -> None:
+    """What they had in flight when the store went away stays in flight until the responses come."""
+    store = LoopStore()
+    queue, other = queue_of(store), queue_of(store)
+    await admit(other, theirs)
+    await admit(queue)
+    store.is_away = True
+    for seconds, expected in ((0.5, own), (1.0, 10)):
+        with anyio.move_on_after(seconds):
+            while True:
+                await queue.acquire()
+        assert len(queue.limits.in_flight) == expected
+
+
 async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     store = LoopStore()
     queue = queue_of(store)

@@ -325,6 +325,10 @@ class SharedQueue:
             )
             self._alone, self._away_since = AccountLimits(*share, last_number=_ALONE), now
             self._count_sent(self.limits, self._alone, -self.offset, now)
+            # Others may have more in flight than their shares, until their responses come.
+            in_flight = self.limits.in_flight.values()
+            surplus = sum(start.owner != self.member for start in in_flight) - (self._size[1] - share[1])
+            self._alone.lingering = [now + max(self.limits.window.usual, _RETRY_AFTER)] * surplus
 
     def _come_back(self, alone: AccountLimits, limits: AccountLimits, now: float, here: float) -> None:
         """The store learns what was sent meanwhile, and others have time to notice that it is back."""
