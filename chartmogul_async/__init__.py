@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
     from chartmogul_async.transport.file_store import FileStore
     from chartmogul_async.transport.options import Priority
+    from chartmogul_async.transport.redis_store import RedisStore
     from chartmogul_async.transport.retry import RetryPolicy
     from chartmogul_async.transport.throttle import Throttle, ThrottleStatistics
 
@@ -92,6 +93,7 @@ __all__ = [
     "Pacing",
     "Pause",
     "Priority",
+    "RedisStore",
     "ResponseInfo",
     "RetryPolicy",
     "Series",
@@ -144,6 +146,7 @@ _HOMES = {
     "transport.options": ("Priority",),
     "transport.retry": ("RetryPolicy",),
     "transport.file_store": ("FileStore",),
+    "transport.redis_store": ("RedisStore",),
     "transport.throttle": ("Throttle", "ThrottleStatistics"),
 }
 

@@ -14,6 +14,9 @@ from attrs import field, frozen
 
 logger: logging.Logger = logging.getLogger("chartmogul_async")
 
+# Said where refusals are not explained by the own requests, and no store is used.
+HOW_TO_SHARE = "processes share its limits by Throttle(store=FileStore()), on several machines by RedisStore"
+
 
 @frozen
 class Attempt:
@@ -79,6 +82,7 @@ class Pacing:
         seconds: How long from now on, at least.
         requests: How many were sent in the second before the refused one.
         per_second: How many are sent in a second from now on; that rises again.
+        is_shared: Whether a store shares the limits with other processes already.
     """
 
     __module__ = "chartmogul_async"
@@ -86,11 +90,13 @@ class Pacing:
     seconds: float
     requests: int
     per_second: float
+    is_shared: bool = False
 
     def __str__(self) -> str:
+        sharing = "" if self.is_shared else f"; {HOW_TO_SHARE}"
         requests = "1 request" if self.requests == 1 else f"{self.requests} requests"
         return (
-            f"rate limited after {requests} in one second (the key may be in use elsewhere); "
+            f"rate limited after {requests} in one second (the key may be in use elsewhere{sharing}); "
             f"sending {self.per_second:.1f} a second, evenly spaced, for at least {self.seconds:.0f} s"
         )
 

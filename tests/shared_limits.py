@@ -57,6 +57,13 @@ class LoopStore:
     def limits(self, account: str) -> AccountLimits:
         return loads(self._contents[account])
 
+    def change(self, change: Callable[[AccountLimits], object]) -> None:
+        """Change the limits of the one account, at once."""
+        ((account, content),) = self._contents.items()
+        limits = loads(content)
+        change(limits)
+        self._contents[account] = dumps(limits)
+
     def forget(self) -> None:
         self._contents.clear()
 

@@ -25,7 +25,7 @@ from chartmogul_async import (
     Throttle,
     errors,
 )
-from chartmogul_async.events import report
+from chartmogul_async.events import HOW_TO_SHARE, report
 from tests.clients import KEY, MRR, AsyncHandler, Handler, another_mrr, attempts_in, client_of, in_turn, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -77,13 +77,13 @@ SENTENCES: list[tuple[Event, str, str]] = [
     (
         Pacing(60.0, 12, 38.0),
         "WARNING",
-        "rate limited after 12 requests in one second (the key may be in use elsewhere); "
+        f"rate limited after 12 requests in one second (the key may be in use elsewhere; {HOW_TO_SHARE}); "
         "sending 38.0 a second, evenly spaced, for at least 60 s",
     ),
     (
         Pacing(60.0, 1, 38.0),
         "WARNING",
-        "rate limited after 1 request in one second (the key may be in use elsewhere); "
+        f"rate limited after 1 request in one second (the key may be in use elsewhere; {HOW_TO_SHARE}); "
         "sending 38.0 a second, evenly spaced, for at least 60 s",
     ),
     (ConcurrencyLowered(10), "WARNING", "received 503: concurrency reduced to 10"),

@@ -63,6 +63,8 @@ FLOORS = {
     f"{PACKAGE}.transport.options": 2,
     f"{PACKAGE}.transport.permits": 2,
     f"{PACKAGE}.transport.queue": 2,
+    f"{PACKAGE}.transport.redis_connection": 2,
+    f"{PACKAGE}.transport.redis_store": 2,
     f"{PACKAGE}.transport.refusals": 2,
     f"{PACKAGE}.transport.retry": 2,
     f"{PACKAGE}.transport.retry_after": 2,
@@ -113,6 +115,7 @@ OUTSIDE = {
     # Only where pydantic asks a class for its schema.
     "pydantic_core": {f"{PACKAGE}.structuring.record"},
     "httptools": {f"{PACKAGE}.transport.http1"},
+    "hiredis": {f"{PACKAGE}.transport.redis_connection"},
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
@@ -369,7 +372,7 @@ import sys
 import anyio, attrs, cattrs, httpx, tenacity
 before = set(sys.modules)
 from {PACKAGE} import *
-optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11", "httptools", "httpcore"}}
+optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11", "hiredis", "httptools", "httpcore"}}
 print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in optional))
 """
     assert in_a_fresh_interpreter(code) == "[]"

@@ -60,6 +60,7 @@ PUBLIC = [
     "Pacing",
     "Pause",
     "Priority",
+    "RedisStore",
     "ResponseInfo",
     "RetryPolicy",
     "Series",

@@ -19,7 +19,7 @@ import trio.testing
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.errors import RateLimitError, StateError
-from chartmogul_async.events import Pause
+from chartmogul_async.events import HOW_TO_SHARE, Pause
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Permit, Waiter
 from chartmogul_async.transport.queue import Queue
@@ -683,7 +683,8 @@ async def test_a_waiter_whose_pauses_exceed_its_limit_is_refused(caplog: pytest.
         assert throttle._release(permit, 429, retry_after=3.0)[-1] == Pause(3.0)
     ((_, when, error),) = callers.refused
     assert when == pytest.approx(8)
-    said = "not sent: rate limited for 93 s in all, which exceeds RetryPolicy.total; the key may be in use elsewhere"
+    exceeds = "which exceeds RetryPolicy.total; the key may be in use elsewhere"
+    said = f"not sent: rate limited for 93 s in all, {exceeds}: {HOW_TO_SHARE}"
     assert (error.message, error.status) == (said, 429)
     assert (error.waited, error.retry_after) == pytest.approx((3, 90))
     assert [record.message for record in caplog.records] == [said]

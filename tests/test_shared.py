@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pickle
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,7 +12,8 @@ import anyio
 import httpx
 import pytest
 
-from chartmogul_async import AsyncClient, Throttle, errors
+from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
+from chartmogul_async.events import HOW_TO_SHARE
 from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
@@ -582,6 +584,77 @@ async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture
     assert len(store.limits("account").in_flight) == 1
 
 
+@pytest.mark.parametrize("starts", [39, 5])
+async def test_what_was_sent_before_an_outage_counts_in_it(starts: int) -> None:
+    """Else a process would start its share at once, beside what it has just sent."""
+    store = LoopStore()
+    queue, other = queue_of(store), queue_of(store)
+    await admit(other)
+    for _ in range(starts):
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+    store.is_away = True
+    started = anyio.current_time()
+    await queue.end((await admit(queue))[0], 200)
+    assert anyio.current_time() - started == pytest.approx(1.05 if starts == 39 else 0.0, abs=0.02)
+
+
+@pytest.mark.parametrize(("theirs", "own"), [(15, 5), (10, 10), (2, 10)])
+async def test_slots_beyond_the_share_of_others_are_not_used_twice(theirs: int, own: int) -> None:
+    """What they had in flight when the store went away stays in flight until the responses come."""
+    store = LoopStore()
+    queue, other = queue_of(store), queue_of(store)
+    await admit(other, theirs)
+    await admit(queue)
+    store.is_away = True
+    for seconds, expected in ((0.5, own), (1.0, 10)):
+        with anyio.move_on_after(seconds):
+            while True:
+                await queue.acquire()
+        assert len(queue.limits.in_flight) == expected
+
+
+async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = True
+    for _ in range(38):
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+    # A second after the outage began it is over, and the latest requests were just sent.
+    await anyio.sleep(0.9)
+    for _ in range(2):
+        await admit(queue)
+    store.is_away = False
+    await anyio.sleep(0.1)
+    await admit(queue)
+    assert store.limits("account").window.count(anyio.current_time()) >= 3
+    # Nobody else is there.
+    assert store.limits("account").paused_until == -math.inf
+
+
+async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
+    """They use their share until then."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        await admit(queue)
+    await anyio.sleep(0.1)
+    store.is_away = True
+    for queue in (one, other):
+        await admit(queue)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    started = anyio.current_time()
+    with anyio.move_on_after(1.4):
+        await admit(one)
+    assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+    # Whoever comes after that is back, too, and finds that everybody is.
+    await admit(other)
+    assert anyio.current_time() == pytest.approx(started + 1.5)
+    assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+
+
 async def test_an_outage_may_be_an_error() -> None:
     store = LoopStore(on_outage="raise")
     queue = queue_of(store)
@@ -649,6 +722,32 @@ async def test_interactive_requests_go_first_in_all_processes() -> None:
     assert max(waited) <= 0.35
 
 
+@pytest.mark.parametrize("passed_over", [0, 7])
+async def test_one_update_leaves_a_batch_no_more_than_its_share(passed_over: int) -> None:
+    """Twenty slots at once, while both wait: one of eight is for the batch, whoever is first."""
+    store = LoopStore(latency=0.01)
+    queue = queue_of(store, per_second=400)
+    permits = await admit(queue, 20)
+    admitted: list[bool] = []
+
+    async def wait(is_batch: bool) -> None:
+        await queue.acquire(claim=Claim(is_batch))
+        admitted.append(is_batch)
+
+    async with anyio.create_task_group() as group:
+        for is_batch in [True] * 20 + [False] * 20:
+            group.start_soon(wait, is_batch)
+        await anyio.sleep(0.1)
+        store.change(lambda limits: setattr(limits, "passed_over", passed_over))
+        async with anyio.create_task_group() as ends:
+            for permit in permits:
+                ends.start_soon(queue.end, permit, 200)
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+    assert len(admitted) == 20
+    assert 2 <= sum(admitted) <= 3
+
+
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
     store = LoopStore()
     batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)
@@ -668,3 +767,33 @@ async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
                 group.start_soon(exchanges, pages, False)
     assert done[True] >= 0.1 * sum(done.values())
     assert math.isfinite(done[False])
+
+
+# --- how to share ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_refusals_say_how_to_share(caplog: pytest.LogCaptureFixture, is_shared: bool) -> None:
+    """Where another program uses the key, and only while no store is used."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(429, json={"message": "Rate limit exceeded"}))
+    throttle = Throttle(store=LoopStore()) if is_shared else Throttle()
+    retry = RetryPolicy(attempts=2)
+    async with AsyncClient(KEY, transport=transport, throttle=throttle, retry=retry) as client:
+        with pytest.raises(errors.RateLimitError) as caught:
+            await client.ping()
+    notes = getattr(pickle.loads(pickle.dumps(caught.value)), "__notes__", [])
+    assert "the key may be in use elsewhere" in caplog.text
+    assert [HOW_TO_SHARE in caplog.text, HOW_TO_SHARE in "".join(notes)] == [not is_shared] * 2
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_an_error_of_the_queue_says_how_to_share(is_shared: bool) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(429, headers={"retry-after": "300"}))
+    throttle = Throttle(store=LoopStore()) if is_shared else Throttle()
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
+        with pytest.raises(errors.RateLimitError):
+            await client.ping()
+        with pytest.raises(errors.RateLimitError) as caught:
+            await client.ping()
+    assert "not sent" in str(caught.value)
+    assert (HOW_TO_SHARE in str(caught.value)) is not is_shared

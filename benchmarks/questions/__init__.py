@@ -1,11 +1,23 @@
 """The benchmarks, by the name under which the command line knows them."""
 
-from benchmarks.questions import blocking, decode, fan_out, growth, importing, official, overhead, queue, throttle
+from benchmarks.questions import (
+    blocking,
+    decode,
+    fan_out,
+    growth,
+    importing,
+    official,
+    overhead,
+    queue,
+    shared,
+    throttle,
+)
 
 QUESTIONS = {
     question.name: question
     for question in (
         throttle.QUESTION,
+        shared.QUESTION,
         queue.QUESTION,
         overhead.QUESTION,
         blocking.QUESTION,

@@ -12,12 +12,12 @@ from chartmogul_async.events import Attempt, Event
 _REFUSED = (429, 503)
 # Seconds before a refused request is sent again.
 _RETRY_AFTER = 1.0
-_PER_SECOND = 40
+PER_SECOND = 40
 
 Admit = Callable[[], Awaitable[object]]
 
 
-class _Refusals:
+class Refusals:
     """Counts the refusals that a client meets."""
 
     def __init__(self) -> None:
@@ -36,40 +36,45 @@ async def ours(url: str, calls: int, again: bool) -> Reading:
     from chartmogul_async import AsyncClient
 
     await load(url, "ours")
-    refusals = _Refusals()
+    refusals = Refusals()
     async with AsyncClient(KEY, base_url=url, on_event=refusals.note_event) as client:
-        return await _answered(client.ping, calls, refusals, again)
+        return await answered(client.ping, calls, refusals, again)
 
 
 async def aiolimiter(url: str, calls: int, again: bool) -> Reading:
     """A leaky bucket that holds a second's requests."""
     from aiolimiter import AsyncLimiter
 
-    return await _behind(AsyncLimiter(_PER_SECOND, 1).acquire, url, calls, again)
+    return await _behind(AsyncLimiter(PER_SECOND, 1).acquire, url, calls, again)
 
 
 async def aiolimiter_even(url: str, calls: int, again: bool) -> Reading:
     """A leaky bucket that holds a single request, so that starts are evenly spread."""
     from aiolimiter import AsyncLimiter
 
-    return await _behind(AsyncLimiter(1, 1 / _PER_SECOND).acquire, url, calls, again)
+    return await _behind(AsyncLimiter(1, 1 / PER_SECOND).acquire, url, calls, again)
 
 
 async def pyrate_limiter(url: str, calls: int, again: bool) -> Reading:
     """A rolling log, with the margin of 50 ms that the library has by default."""
     from pyrate_limiter import Duration, Limiter, Rate
 
-    limiter = Limiter(Rate(_PER_SECOND, Duration.SECOND))
+    limiter = Limiter(Rate(PER_SECOND, Duration.SECOND))
     return await _behind(lambda: limiter.try_acquire_async("chartmogul"), url, calls, again)
 
 
 async def _behind(admit: Admit, url: str, calls: int, again: bool) -> Reading:
     """Stock httpx, a semaphore for the slots, and another try a second later for what is refused."""
+    await load(url, "httpx")
+    return await behind(admit, url, calls, again)
+
+
+async def behind(admit: Admit, url: str, calls: int, again: bool = False, parallel: int = PARALLEL) -> Reading:
+    """The same, once everything is loaded."""
     import httpx
 
-    await load(url, "httpx")
-    refusals, slots = _Refusals(), asyncio.Semaphore(PARALLEL)
-    limits = httpx.Limits(max_connections=PARALLEL, max_keepalive_connections=PARALLEL)
+    refusals, slots = Refusals(), asyncio.Semaphore(parallel)
+    limits = httpx.Limits(max_connections=parallel, max_keepalive_connections=parallel)
     async with httpx.AsyncClient(auth=(KEY, ""), limits=limits, timeout=None, trust_env=False) as client:
 
         async def ask() -> None:
@@ -82,10 +87,10 @@ async def _behind(admit: Admit, url: str, calls: int, again: bool) -> Reading:
                     return
                 await asyncio.sleep(_RETRY_AFTER)
 
-        return await _answered(ask, calls, refusals, again)
+        return await answered(ask, calls, refusals, again)
 
 
-async def _answered(ask: Call, calls: int, refusals: _Refusals, again: bool) -> Reading:
+async def answered(ask: Call, calls: int, refusals: Refusals, again: bool = False) -> Reading:
     """The time until all are answered, and the refusals until then; ``again``: also of as many more."""
     with Stopwatch() as watch:
         await _all_at_once(ask, calls)

@@ -16,8 +16,8 @@ import anyio
 import anyio.lowlevel
 import httpx
 
-from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
-from chartmogul_async.events import Event, OnEvent, ResponseInfo, report
+from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, RateLimitError, StateError
+from chartmogul_async.events import HOW_TO_SHARE, Event, OnEvent, ResponseInfo, report
 from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import masked
@@ -242,7 +242,10 @@ class Exchanges:
 
     def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
-            return status_error(outcome, self._secrets.revealed)
+            error = status_error(outcome, self._secrets.revealed)
+            if isinstance(error, RateLimitError) and not self.throttle._is_shared:
+                error.add_note(f"if other processes use this key: {HOW_TO_SHARE}")
+            return error
         # Tenacity always lets the first attempt happen.
         assert outcome is not None
         return failure_error(outcome)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
 from chartmogul_async.transport.pace import Pace
@@ -227,6 +227,16 @@ class AccountLimits:
         self.window.starts.append(start)
         return number
 
+    def count_sent(self, owner: int, sent: float, counted_by: float) -> None:
+        """Take over the start of a request that was sent, and ended, while these limits could not be asked.
+
+        Args:
+            owner: The process that sent it.
+            sent: When.
+            counted_by: The latest moment at which the server can have counted it.
+        """
+        self.release(self.adopt(owner, sent), counted_by)
+
     def wait_for_turn(self, owner: int, now: float, is_batch: bool, poll: float, taken: int = 0) -> float:
         """Keep a turn for one of several processes, and return when it should be here again.
 
@@ -353,6 +363,8 @@ class AccountLimits:
         self.refusal_trip = now - start.sent
         self.pace = self.pace or Pace(self.per_second, self.per_second)
         pacing = self.pace.refuse(now, self.window.count_at(start.admitted))
+        if self.turns.members:
+            pacing = evolve(pacing, is_shared=True)
         seconds = backoff = _BACKOFFS[min(self.pauses_in_a_row, len(_BACKOFFS) - 1)]
         if retry_after is not None:
             # Where a duration that the server named did not help, it is not believed to be enough.

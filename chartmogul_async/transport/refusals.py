@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chartmogul_async.errors import QueueTimeoutError, RateLimitError
-from chartmogul_async.events import logger
+from chartmogul_async.events import HOW_TO_SHARE, logger
 
 
 def waited_too_long(seconds: float) -> QueueTimeoutError:
@@ -13,9 +13,10 @@ def waited_too_long(seconds: float) -> QueueTimeoutError:
     return error
 
 
-def rate_limited(how_long: str, pause: float, waited: float = 0.0) -> RateLimitError:
-    """The error for a call whose pauses leave no time for a response."""
-    exceeds = "which exceeds RetryPolicy.total; the key may be in use elsewhere"
+def rate_limited(how_long: str, pause: float, waited: float = 0.0, is_shared: bool = False) -> RateLimitError:
+    """The error for a call whose pauses leave no time for a response; it says how to share, unless that is done."""
+    sharing = "" if is_shared else f": {HOW_TO_SHARE}"
+    exceeds = f"which exceeds RetryPolicy.total; the key may be in use elsewhere{sharing}"
     error = RateLimitError(f"not sent: rate limited for {how_long}, {exceeds}", 429, retry_after=pause)
     error.waited = waited
     logger.info("%s", error.message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,8 @@ from chartmogul_async.transport.store import Change, Store, StoreOutageError
 _RENEWALS = 3
 # Seconds after which a store that was away is tried again.
 _RETRY_AFTER = 1.0
+# Seconds after which other processes know it, too, when a store is back.
+_OTHERS_RETURN = 1.5
 # The numbers of requests that the store never knew begin here.
 _ALONE = 2**40
 # At most so many requests are admitted by one update.
@@ -90,7 +93,7 @@ class SharedQueue:
         self._updated_at = -math.inf
         # While the store is away.
         self._alone: AccountLimits | None = None
-        self._retry_at = -math.inf
+        self._away_since = self._retry_at = -math.inf
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -308,7 +311,8 @@ class SharedQueue:
         return AccountLimits(*self._size)
 
     def _go_alone(self, outage: StoreOutageError) -> None:
-        self._retry_at = anyio.current_time() + _RETRY_AFTER
+        now = anyio.current_time()
+        self._retry_at = now + _RETRY_AFTER
         if self._alone is None:
             processes = max(1, len(self.limits.turns.members))
             share = max(1, self._size[0] // processes), max(1, self._size[1] // processes)
@@ -319,7 +323,27 @@ class SharedQueue:
                 *share,
                 processes,
             )
-            self._alone = AccountLimits(*share, last_number=_ALONE)
+            self._alone, self._away_since = AccountLimits(*share, last_number=_ALONE), now
+            self._count_sent(self.limits, self._alone, -self.offset, now)
+            # Others may have more in flight than their shares, until their responses come.
+            in_flight = self.limits.in_flight.values()
+            surplus = sum(start.owner != self.member for start in in_flight) - (self._size[1] - share[1])
+            self._alone.lingering = [now + max(self.limits.window.usual, _RETRY_AFTER)] * surplus
+
+    def _come_back(self, alone: AccountLimits, limits: AccountLimits, now: float, here: float) -> None:
+        """The store learns what was sent meanwhile, and others have time to notice that it is back."""
+        self._count_sent(alone, limits, now - here, now)
+        away_since = self._away_since + now - here
+        others = [member for owner, member in limits.turns.members.items() if owner != self.member]
+        if any(member.seen < away_since for member in others):
+            limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)
+
+    def _count_sent(self, before: AccountLimits, after: AccountLimits, by: float, now: float) -> None:
+        """Take over the starts of what ended; what is in flight is adopted by the update itself."""
+        in_flight = {permit.number for permit in self._in_flight}
+        for start in before.window.starts:
+            if start.owner == self.member and start.number not in in_flight:
+                after.count_sent(self.member, start.admitted + by, min(start.counted_by + by, now))
 
     def _change(self, ends: list[_End]) -> Change[_Update]:
         """What an update does; it may be tried several times, so it changes nothing but the limits."""
@@ -328,6 +352,8 @@ class SharedQueue:
         waiting, in_flight, size = len(self.queue.waiters), list(self._in_flight), self._size if self._resized else None
 
         def change(limits: AccountLimits, now: float) -> _Update:
+            if self._alone is not None and limits is not self._alone:
+                self._come_back(self._alone, limits, now, here)
             limits.turns.see(self.member, self._store.pid, now, waiting)
             for owner in limits.turns.unseen_since(now - self._store.lease):
                 limits.remove_member(owner, now)
@@ -338,8 +364,10 @@ class SharedQueue:
             for end in ends:
                 self._apply(end, limits, min(now, end.moment + now - here))
             update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
-            for is_batch in self._priorities(limits):
-                self._admit(update, waiters[is_batch], is_batch, bool(waiters[True]))
+            left = {is_batch: deque(waiters[is_batch]) for is_batch in waiters}
+            # Which of them goes first is asked before each.
+            while any(self._admit_next(update, left, is_batch) for is_batch in self._priorities(limits)):
+                pass
             limits.turns.members[self.member].waiting -= len(update.numbers)
             return update
 
@@ -367,18 +395,22 @@ class SharedQueue:
     def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
         return (True, False) if limits.batch_is_due else (False, True)
 
-    def _admit(self, update: _Update, waiters: list[Waiter], is_batch: bool, batch_waits: bool) -> None:
+    def _admit_next(self, update: _Update, left: dict[bool, deque[Waiter]], is_batch: bool) -> bool:
+        """Admit the first of a priority that is left, if it may start."""
         limits, now = update.limits, update.now
-        for taken, waiter in enumerate(waiters):
-            number = limits.admit_in_turn(self.member, now, is_batch, batch_waits, taken)
-            if number is None and self._exceeds(waiter, limits, now):
-                number = limits.admit(now, as_test=True, owner=self.member)
-            if number is None:
-                poll = self._store.poll
-                update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, poll, taken)
-                return
-            update.numbers.append((waiter, number))
-        limits.turns.end(self.member, is_batch)
+        if not left[is_batch]:
+            limits.turns.end(self.member, is_batch)
+            return False
+        waiter = left[is_batch][0]
+        taken = sum(other.is_batch == is_batch for other, _ in update.numbers)
+        number = limits.admit_in_turn(self.member, now, is_batch, bool(left[True]), taken)
+        if number is None and self._exceeds(waiter, limits, now):
+            number = limits.admit(now, as_test=True, owner=self.member)
+        if number is None:
+            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self._store.poll, taken)
+            return False
+        update.numbers.append((left[is_batch].popleft(), number))
+        return True
 
     def _exceeds(self, waiter: Waiter, limits: AccountLimits, now: float) -> bool:
         """Whether the pause leaves no time for a response."""
@@ -420,7 +452,7 @@ class SharedQueue:
         for waiter in list(self.queue.waiters) if left else ():
             paused = self.limits.fruitless_pauses(at, waiter.paused_before)
             if paused + left + self.limits.window.fastest >= waiter.max_pause:
-                self._refuse(waiter, rate_limited(f"{paused + left:.0f} s in all", left, paused))
+                self._refuse(waiter, rate_limited(f"{paused + left:.0f} s in all", left, paused, is_shared=True))
 
     def _refuse_all(self, message: str) -> None:
         for waiter in list(self.queue.waiters):

@@ -72,7 +72,8 @@ class Throttle:
         per_second: Requests that may start in any second.
         parallel: Requests that may be in flight at once.
         store: Where the limits of the account live, if several processes use its key: ``FileStore()`` for those of one
-            machine. Without one, each process takes the whole of the limits to be its own.
+            machine, ``RedisStore(url)`` for several. Without one, each process takes the whole of the limits to be its
+            own.
 
     Raises:
         ArgumentError: A limit is not a positive integer.
@@ -193,6 +194,11 @@ class Throttle:
             return Admission(self._acquire, self._end, self._give_back, self._promote)
         shared = self._share(self._store, account)
         return Admission(shared.acquire, shared.end, shared.give_back, shared.promote, shared.alive)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other processes share these limits."""
+        return self._store is not None
 
     def _shares_now(self) -> bool:
         return self._shared is not None and self._shared.is_in_use

@@ -1,0 +1,310 @@
+"""The limits of accounts on a Redis server, so that processes on several machines share them.
+
+The server keeps bytes under one key for each account, and compares before it writes: a process sends what it makes of
+the bytes that it saw last, and if another one was there first, it is sent theirs and tries again. So an update takes
+one round trip, or two where others are busy; a lock would need more, and somebody to take it from who died.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TypeVar
+
+import anyio
+from attrs import define, evolve
+
+from chartmogul_async.checks import one_of
+from chartmogul_async.errors import ArgumentError
+from chartmogul_async.events import logger
+from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.redis_connection import Address, RedisConnection, RedisError, address_of
+from chartmogul_async.transport.snapshots import VERSION, dumps, loads
+from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
+
+T = TypeVar("T")
+
+# What is compared are the first bytes, a mark of whoever began the value and one of whoever wrote it last.
+_MARK = 8
+_HEAD = 2 * _MARK
+_SCRIPT = f"""
+local time = redis.call('TIME')
+if redis.call('GETRANGE', KEYS[1], 0, {_HEAD - 1}) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  return {{time[1], time[2]}}
+end
+return {{time[1], time[2], redis.call('GETRANGE', KEYS[1], 0, 999999)}}
+"""
+_DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+# No value begins with so many bytes.
+_NOTHING_KNOWN = b"?" * (_HEAD + 1)
+# Seconds for which the server keeps what nobody uses.
+_KEPT_FOR = 86_400
+# Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take
+# all of the limits; and less while the server is away, since those who wait for a try must not wait for long.
+_PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
+# Seconds for which others may be first again and again.
+_LONGEST_UPDATE = 5.0
+# Seconds after which a server that was away is tried again.
+_RETRY_AFTER = 1.0
+_REDIRECTIONS = 3
+# Seconds after which a server has forgotten the requests that are not known.
+_UNKNOWN_FOR = 1.1
+# Seconds; by more than this no clock is corrected, unless it was set.
+_CORRECTION = 0.05
+# Seconds; other processes estimate the time, too, but not that badly.
+_FUTURE = 1.0
+
+
+@define(eq=False)
+class _View:
+    """What is known of an account over one connection, which one update uses at a time.
+
+    Attributes:
+        address: Where the connection leads.
+        connection: None until it is needed, and after an outage.
+        head: How the bytes begin that the server has, as far as is known.
+        content: The latest bytes that were limits, empty if there were none.
+        limits: The same as a value; None if it was changed since, or not read yet.
+        seen_at: When they were last seen, on the clock of this machine.
+        is_unsure: Whether requests may be unknown that were sent in the last second.
+        offset: The server's clock minus that of this machine, None while it is not known.
+        jumped: By how many seconds the server's clock was put forward, which the times in ``content`` do not know.
+    """
+
+    address: Address
+    connection: RedisConnection | None = None
+    head: bytes = _NOTHING_KNOWN
+    content: bytes = b""
+    limits: AccountLimits | None = None
+    seen_at: float = -math.inf
+    is_unsure: bool = False
+    offset: float | None = None
+    jumped: float = 0.0
+
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def adopt(self, content: bytes) -> None:
+        """Go on from what the server has."""
+        is_recent = time.monotonic() < self.seen_at + _KEPT_FOR
+        problem = "lost" if self.content and is_recent and content[:_MARK] != self.content[:_MARK] else ""
+        self.head, self.limits, self.seen_at = content[:_HEAD], None, time.monotonic()
+        try:
+            if content:
+                self.limits, self.content = loads(content[_HEAD:]), content
+            elif not problem:
+                # Nobody has used them for long. What was lost is brought back by the first process to notice.
+                self.content = b""
+        except ValueError:
+            problem, self.content = "damaged", b""
+        if problem:
+            self.is_unsure = True
+            logger.warning("the limits in the store were %s; nothing is sent for %g s", problem, _UNKNOWN_FOR)
+
+    def present(self, fresh: Callable[[], AccountLimits]) -> tuple[AccountLimits, float]:
+        """The limits, and the time on the server's clock."""
+        # It is learned by the first look.
+        assert self.offset is not None
+        limits = self.limits or (loads(self.content[_HEAD:]) if self.content else fresh())
+        now = time.monotonic() + self.offset
+        latest = max((member.seen for member in limits.turns.members.values()), default=-math.inf)
+        if latest > now + _FUTURE:
+            # The server's clock was put back.
+            limits.shift(now - latest)
+        elif self.jumped and latest <= now - self.jumped + _CORRECTION:
+            # It was put forward, and no process has been here since that knew.
+            limits.shift(self.jumped)
+        else:
+            now = max(now, latest)
+        if self.is_unsure:
+            limits.paused_until = max(limits.paused_until, now + _UNKNOWN_FOR)
+        # What follows may fail, and leave a value that was never written.
+        self.limits = None
+        return limits, now
+
+    def written(self, content: bytes, limits: AccountLimits, jumped: float) -> None:
+        self.head, self.content, self.limits = content[:_HEAD], content, limits
+        self.seen_at, self.is_unsure = time.monotonic(), False
+        # The reply may have brought the news of another jump.
+        self.jumped -= jumped
+
+    def learn_time(self, server: float, sent: float, received: float) -> None:
+        """The server's clock showed this at some moment in between, so the offset lies between two bounds."""
+        least, most = server - received, server - sent
+        if self.offset is None:
+            self.offset = (least + most) / 2
+            return
+        corrected = min(max(self.offset, least), most)
+        if corrected - self.offset > _CORRECTION:
+            self.jumped += corrected - self.offset
+        self.offset = corrected
+
+
+class RedisStore:
+    """Keeps the limits of accounts on a Redis server, so that processes on several machines share them.
+
+    Pass it to the ``Throttle`` of each process: ``Throttle(store=RedisStore("redis://localhost"))``. It requires the
+    extra ``redis``, and a server of version 5 or newer, or Valkey. Each account has one key, named by a hash of its API
+    key and kept for a day. The time is the server's. What a process had in flight counts for five seconds after it was
+    last there, so a process that dies gives it back then.
+
+    Args:
+        url: Where the server is: ``"redis://host:6379/0"``, or ``"rediss://user:password@host"`` for TLS.
+        on_outage: What to do while it is away: ``"local"`` takes an equal share of the limits among the processes last
+            seen, and says so in the log; ``"raise"`` raises ``StoreError``.
+
+    Raises:
+        ArgumentError: ``url`` is not one of a Redis server, ``on_outage`` is neither of the two, or the extra is not
+            installed.
+    """
+
+    __module__ = "chartmogul_async"
+
+    poll: float = 0.01
+    lease: float = 5.0
+    pid: int = 0
+
+    def __init__(self, url: str, *, on_outage: OnOutage = "local") -> None:
+        self._address = address_of(url)
+        self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
+        if find_spec("hiredis") is None:
+            raise ArgumentError("RedisStore requires an extra; run: pip install 'chartmogul-async[redis]'")
+        # Those that no update uses at the moment, by account; several only where threads or throttles share the store.
+        self._idle: dict[str, list[_View]] = {}
+        # While the server is away: why, and when to try it again.
+        self._outage = ""
+        self._retry_at = -math.inf
+
+    def __repr__(self) -> str:
+        return f"RedisStore({str(self._address)!r}, on_outage={self.on_outage!r})"
+
+    async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        """Read the limits of an account, change them, and write them, unless another process did meanwhile.
+
+        Args:
+            account: The name of the key.
+            fresh: Makes the limits of an account that is not known yet.
+            change: Called with the limits and the time on the server's clock, again after another process was first.
+
+        Returns:
+            What ``change`` returned.
+
+        Raises:
+            StoreOutageError: The server cannot be reached, refuses, or does not reply in time.
+        """
+        if self._outage and time.monotonic() < self._retry_at:
+            raise StoreOutageError(self._outage)
+        view = self._view(account)
+        try:
+            result = await self._changed(view, _key(account), fresh, change)
+        except (OSError, RedisError) as error:
+            view.disconnect()
+            view.address = self._address
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self._outage = f"{self._address}: {reason}"
+            self._retry_at = time.monotonic() + _RETRY_AFTER
+            raise StoreOutageError(self._outage) from None
+        except BaseException:
+            # The reply to what was cut off is not for the next one.
+            view.disconnect()
+            raise
+        finally:
+            self._idle.setdefault(account, []).append(view)
+        self._outage = ""
+        return result
+
+    def release(self, account: str) -> None:
+        """Close the connections of an account; the next update opens one again.
+
+        Args:
+            account: The name of the key.
+        """
+        for view in self._idle.pop(account, ()):
+            view.disconnect()
+
+    def _view(self, account: str) -> _View:
+        idle = self._idle.get(account)
+        view = idle.pop() if idle else _View(self._address)
+        if view.connection is not None and view.connection.is_inherited:
+            view.disconnect()
+        return view
+
+    async def _changed(self, view: _View, key: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        if view.offset is None:
+            view.adopt(await self._found(view, key, b"") or b"")
+        give_up_at = time.monotonic() + _LONGEST_UPDATE
+        while time.monotonic() < give_up_at:
+            limits, now = view.present(fresh)
+            jumped = view.jumped
+            result = change(limits, now)
+            content = (view.content[:_MARK] or os.urandom(_MARK)) + os.urandom(_MARK) + dumps(limits)
+            found = await self._found(view, key, content)
+            # It may also have been written by an attempt whose reply was lost.
+            if found is None or found[:_HEAD] == content[:_HEAD]:
+                view.written(content, limits, jumped)
+                return result
+            # What was seen last is often old. From here on it is not, and of all that try again one succeeds.
+            view.adopt(found)
+        raise RedisError(f"other processes were first for {_LONGEST_UPDATE:g} s")
+
+    async def _found(self, view: _View, key: str, content: bytes) -> bytes | None:
+        """Write, if the server has what is known, and return None; else what it has."""
+        patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
+        if self._outage:
+            patience = _SHORT_PATIENCE
+        for _ in range(_REDIRECTIONS):
+            is_new = view.connection is None
+            try:
+                with anyio.fail_after(patience):
+                    if view.connection is None:
+                        view.connection = await RedisConnection.open(view.address)
+                    return await _evaluated(view, view.connection, key, content)
+            except TimeoutError as error:
+                raise RedisError(str(error) or f"no reply within {patience:g} s") from None
+            except RedisError as error:
+                view.disconnect()
+                view.address = _redirected(error, view.address)
+            except OSError:
+                view.disconnect()
+                # A connection that was idle may have been closed since.
+                if is_new:
+                    raise
+        raise RedisError("redirected too often")
+
+
+def _key(account: str) -> str:
+    # The braces keep it in one slot of a cluster.
+    return f"chartmogul_async:{{{account}}}:{VERSION}"
+
+
+async def _evaluated(view: _View, connection: RedisConnection, key: str, content: bytes) -> bytes | None:
+    arguments = (1, key, view.head, content, 1000 * _KEPT_FOR)
+    sent = time.monotonic()
+    try:
+        reply = await connection.call("EVALSHA", _DIGEST, *arguments)
+    except RedisError as error:
+        if not str(error).startswith("NOSCRIPT"):
+            raise
+        sent = time.monotonic()
+        reply = await connection.call("EVAL", _SCRIPT, *arguments)
+    match reply:
+        case [bytes() as seconds, bytes() as microseconds, *found]:
+            view.learn_time(int(seconds) + int(microseconds) / 1e6, sent, time.monotonic())
+            return found[0] if found else None
+    raise RedisError("the reply is not that of the script")
+
+
+def _redirected(error: RedisError, address: Address) -> Address:
+    """Where a server of a cluster says that the key is."""
+    moved = re.fullmatch(r"MOVED \d+ (.*):(\d+)", str(error))
+    if moved is None:
+        raise error
+    return evolve(address, host=moved[1] or address.host, port=int(moved[2]))
