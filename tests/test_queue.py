@@ -21,7 +21,7 @@ from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.errors import RateLimitError, StateError
 from chartmogul_async.events import HOW_TO_SHARE, Pause
 from chartmogul_async.transport.limits import AccountLimits
-from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from tests.clients import KEY, another_mrr, ok
 from tests.conftest import VirtualTimeLoop
@@ -438,6 +438,18 @@ async def test_looking_again_changes_no_place() -> None:
     queue.leave(second)
     queue.leave(second)
     assert (queue.head(0.0, is_batch=False), queue.any(), queue.waiters) == (None, None, {})
+
+
+async def test_a_waiter_that_is_passed_over_is_promoted_when_it_returns() -> None:
+    queue = Queue()
+    waiter = Waiter(0.0, math.inf, 0.0, is_retry=False, claim=Claim(is_batch=True))
+    waiter.deadline = 1.0
+    queue.join(waiter)
+    assert queue.head(2.0, is_batch=True) is None
+    queue.promote(waiter)
+    assert queue.head(0.0, is_batch=False) is None
+    queue.extend(waiter, math.inf)
+    assert (queue.head(0.0, is_batch=True), queue.head(0.0, is_batch=False)) == (None, waiter)
 
 
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:

@@ -28,6 +28,7 @@ from chartmogul_async import (
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport import reuse
 from tests.clients import ACCOUNT, MRR, client_of, ok
+from tests.shared_limits import LoopStore
 
 RANGE = ("2023-07-01", "2023-07-31")
 METRICS: tuple[MetricName, ...] = (
@@ -414,18 +415,20 @@ async def test_closing_ends_the_calls_that_wait_for_another() -> None:
 # --- priorities ------------------------------------------------------------------------------------------------------
 
 
-async def test_an_interactive_call_promotes_the_batch_call_that_it_waits_for() -> None:
+@pytest.mark.parametrize("kind", ["own", "shared"])
+async def test_an_interactive_call_promotes_the_batch_call_that_it_waits_for(kind: str) -> None:
     server, order = Server(), []
+    throttle = Throttle(parallel=1, store=LoopStore() if kind == "shared" else None)
 
     async def call(client: AsyncClient, name: str, geo: str) -> None:
         await client.metrics.mrr(*RANGE, geo=geo)
         order.append(name)
 
-    async with client_of(server, throttle=Throttle(parallel=1)) as client, anyio.create_task_group() as group:
+    async with client_of(server, throttle=throttle) as client, anyio.create_task_group() as group:
         batch = client.with_options(priority="batch")
         for number, geo in enumerate(("DE", "FR", "IT", "US")):
             group.start_soon(call, batch, f"batch {number}", geo)
-            await anyio.wait_all_tasks_blocked()
+            await step()
         group.start_soon(call, client, "page", "US")
     assert len(server.requests) == 4
     assert order[0] == "batch 0"
@@ -641,6 +644,33 @@ async def test_a_call_that_comes_later_is_told_of_all_responses() -> None:
             await anyio.sleep(0.12)
             group.start_soon(partial(view.metrics.mrr, *LONG, interval="day", slices=20))
     assert statuses == [200] * 20
+
+
+async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
+    """One of them makes requests of its own, and is there later."""
+    asked = 0
+
+    async def moving(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        number = asked
+        await anyio.sleep(1.0 if number <= 8 else 0.1)
+        (entry,) = json.loads(ok().content)["entries"]
+        summary = {"current": number, "previous": 1, "percentage-change": 0.0}
+        entries = [{**entry, "date": day} for day in _ends(request)]
+        return httpx.Response(200, json={"entries": entries, "summary": summary})
+
+    found: list[int | float] = []
+
+    async def call(client: AsyncClient) -> None:
+        series = await client.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
+        found.append(series.summary.current)
+
+    async with client_of(moving) as client, anyio.create_task_group() as group:
+        group.start_soon(call, client)
+        await anyio.sleep(0.5)
+        group.start_soon(call, client.with_options(timeout=3))
+    assert (asked, found) == (9, [9, 9])
 
 
 async def test_a_recent_range_whose_summary_moved_needs_no_request() -> None:
