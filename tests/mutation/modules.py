@@ -8,7 +8,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/limits": ("limits", "snapshots", "pace"),
     "transport/window": ("window", "limits", "snapshots"),
     "transport/pace": ("pace", "limits", "snapshots"),
-    "transport/turns": ("shared", "limits", "snapshots"),
+    "transport/turns": ("turns",),
     "transport/snapshots": ("snapshots", "limits"),
     "transport/queue": ("queue", "throttle", "stream"),
     "transport/refusals": ("throttle", "shared"),
