@@ -36,6 +36,7 @@ SECOND = 1.001
 def test_a_burst_of_as_many_as_there_are_slots_starts_at_once() -> None:
     limits = limits_of()
     assert [limits.admit(5.0) for _ in range(20)] == list(range(1, 21))
+    assert {start.owner for start in limits.in_flight.values()} == {0}
     assert limits.next_start(5.0) == math.inf
     assert limits.admit(5.0) is None
     limits.release(7, 5.1, 200)
@@ -432,6 +433,15 @@ def test_a_test_needs_a_slot() -> None:
     admit(limits, late, as_test=True)
 
 
+def test_a_test_takes_a_slot_that_a_batch_leaves() -> None:
+    limits = limits_of(parallel=4)
+    for _ in range(3):
+        admit(limits, 0.0)
+    limits.release(1, 0.0, 429, 3600.0)
+    admit(limits, 60.0, as_test=True)
+    assert limits.interactive_at == 60.0
+
+
 def test_the_latest_response_to_a_test_counts() -> None:
     limits = limits_of()
     exchange(limits, 0.0, 429, retry_after=3600.0)
@@ -757,9 +767,7 @@ def test_slots_are_left_to_those_ahead() -> None:
     exchange(limits, 0.0, takes=3.0)
     admit(limits, 10.0)
     given_up(limits, 10.0, 11.0)
-    assert [limits.next_start(11.0, ahead=ahead) for ahead in range(4)] == pytest.approx(
-        [11.0, 11.0, 13.05, math.inf]
-    )
+    assert [limits.next_start(11.0, ahead=ahead) for ahead in range(4)] == pytest.approx([11.0, 11.0, 13.05, math.inf])
 
 
 def test_spaced_starts_are_left_to_those_ahead() -> None:
@@ -805,6 +813,16 @@ def test_half_of_two_slots_is_one() -> None:
     assert number is None
 
 
+def test_a_process_that_waits_is_counted_once() -> None:
+    limits = limits_of(per_second=100, parallel=3)
+    for owner in (7, 9):
+        assert limits.admit_in_turn(owner, 0.0) is not None
+    for owner in (8, 7):
+        limits.turns.keep(owner, False, 10.0)
+    # Its share is one and a half.
+    assert limits.admit_in_turn(7, 0.0) is not None
+
+
 def test_slots_that_linger_are_scarce_too() -> None:
     limits = limits_of(per_second=100, parallel=3)
     exchange(limits, 0.0, takes=3.0)
@@ -839,9 +857,36 @@ def test_a_turn_that_is_used_is_of_one_priority() -> None:
         limits.turns.keep(7, is_batch, 10.0)
     assert limits.admit_in_turn(7, 0.0, batch_waits=True) is not None
     assert [turn.is_batch for turn in limits.turns.order] == [True]
-    assert limits.passed_over == 1
     assert limits.admit_in_turn(7, 0.0, is_batch=True) is not None
     assert (limits.turns.order, limits.passed_over) == ([], 0)
+
+
+def test_a_batch_that_waits_in_the_same_process_is_passed_over() -> None:
+    limits = limits_of()
+    assert limits.admit_in_turn(7, 0.0) is not None
+    assert limits.passed_over == 0
+    assert limits.admit_in_turn(7, 0.0, batch_waits=True) is not None
+    assert limits.passed_over == 1
+
+
+def test_a_batch_that_is_due_elsewhere_goes_first() -> None:
+    limits = limits_of(per_second=3, parallel=100)
+    for _ in range(2):
+        exchange(limits, 0.0)
+    limits.turns.keep(8, True, 10.0)
+    limits.passed_over = 7
+    assert limits.admit_in_turn(7, 0.0) is None
+    limits.passed_over = 6
+    assert limits.admit_in_turn(7, 0.0) is not None
+
+
+def test_those_ahead_of_a_batch_leave_a_part_too() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    for _ in range(2):
+        admit(limits, 0.0)
+    limits.turns.keep(8, True, 10.0)
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is None
+    assert limits.admit_in_turn(8, 0.0, is_batch=True) is not None
 
 
 def test_a_batch_that_is_due_takes_what_is_left_to_others() -> None:
@@ -917,6 +962,12 @@ def test_a_process_looks_whether_a_slot_is_free() -> None:
     # Four are ahead.
     assert limits.wait_for_turn(8, 10.5, False, 0.5) == 10.5 + 0.5 * (1 + 5 / 4)
     assert until_of(limits, 8) == 10.5 + 0.5 * (1 + 5 / 4) + 0.25
+
+
+def test_a_process_looks_again_where_others_may_take_all_slots() -> None:
+    limits = limits_of(parallel=1)
+    limits.turns.keep(8, False, 10.0)
+    assert limits.wait_for_turn(7, 1.0, False, 0.5) == 1.0 + 0.5 * 1.25
 
 
 def test_a_process_comes_no_earlier_than_a_response_can() -> None:
