@@ -435,7 +435,7 @@ def test_a_test_needs_a_slot() -> None:
 
 def test_a_test_takes_a_slot_that_a_batch_leaves() -> None:
     limits = limits_of(parallel=4)
-    for _ in range(3):
+    for _ in range(4):
         admit(limits, 0.0)
     limits.release(1, 0.0, 429, 3600.0)
     admit(limits, 60.0, as_test=True)
