@@ -24,7 +24,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/bodies": ("bodies",),
     "transport/connections": ("connections", "network"),
     "transport/direct": ("direct",),
-    "transport/http1": ("http1", "direct"),
+    "transport/http1": ("http1",),
     "transport/network": ("network",),
     "transport/unsolicited": ("unsolicited",),
     "structuring/bulk": ("bulk", "structuring"),
