@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
+import aiohappyeyeballs
 import anyio
 import httpcore
 import httpx
@@ -33,8 +35,8 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    async def connect_tcp(self, host: str, port: int, timeout: float | None) -> FakeStream:  # noqa: ASYNC109
-        self.calls.append(("tcp", host, port, timeout))
+    async def connect_tcp(self, host: str, port: int, timeout: float | None, **options: object) -> FakeStream:  # noqa: ASYNC109
+        self.calls.append(("tcp", host, port, timeout, *options))
         return FakeStream()
 
     async def sleep(self, seconds: float) -> None:
@@ -62,7 +64,7 @@ async def test_every_address_of_a_host_is_tried(
         addresses = [closed.getsockname()]
 
     async def resolve(host: str, port: int, **options: object) -> list[object]:
-        assert (host, port) == ("x.example", 80)
+        assert (host, port, options) == ("x.example", 80, {"type": socket.SOCK_STREAM})
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
 
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
@@ -87,6 +89,51 @@ async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.
         await network._connect_on_asyncio("x.example", 80, timeout=5.0)
 
 
+async def test_connecting_takes_no_longer_than_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **options: object) -> list[object]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    started = anyio.current_time()
+    with anyio.fail_after(60.0), pytest.raises(httpcore.ConnectTimeout):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+    assert anyio.current_time() - started == pytest.approx(5.0)
+
+
+async def test_a_timeout_of_the_system_keeps_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object, **options: object) -> list[object]:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    with pytest.raises(httpcore.ConnectTimeout, match="Connection timed out"):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+
+
+async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens then is tested where it is done, in aiohappyeyeballs."""
+    delays: list[float | None] = []
+
+    async def resolve(*_: object, **options: object) -> list[object]:
+        return []
+
+    async def start_connection(addresses: object, happy_eyeballs_delay: float | None = None) -> socket.socket:
+        delays.append(happy_eyeballs_delay)
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", start_connection)
+    with pytest.raises(httpcore.ConnectError, match="unreachable"):
+        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+    assert delays == [0.25]
+
+
+async def test_a_transport_of_another_kind_keeps_no_socket() -> None:
+    for transport in (Fake(), Layer(_pool=Layer())):
+        network.keep_socket(transport)  # type: ignore[arg-type]
+        await network.close_socket(transport)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
 async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None:
     """The backend has no public name; where it has another one, a cancelled TLS handshake leaks its socket."""
@@ -98,12 +145,16 @@ async def test_the_socket_of_every_connection_is_kept(proxy: str | None) -> None
     assert hasattr(backend._backend, "connect_tcp")
 
 
-async def test_a_network_that_keeps_its_socket_opens_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_network_that_keeps_its_socket_opens_and_waits(
+    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """httpcore passes no option unless it is asked to, and on asyncio they have no effect."""
     inner = network_of(monkeypatch)
     backend = SocketKeepingBackend(inner)
-    await backend.connect_tcp("x.example", 443, timeout=5.0)
+    await backend.connect_tcp("x.example", 443, timeout=5.0, socket_options=[])
     await backend.sleep(2.5)
-    assert inner.calls == [("tcp", "x.example", 443, 5.0), ("sleep", 2.5)]
+    options = ["socket_options"] if anyio_backend_name == "trio" else []
+    assert inner.calls == [("tcp", "x.example", 443, 5.0, *options), ("sleep", 2.5)]
 
 
 async def test_only_the_latest_socket_is_kept_and_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
