@@ -40,7 +40,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/series": ("records", "query"),
     "metrics/resource": ("metrics", "query", "stream"),
     "metrics/slices": ("slices", "weeks"),
-    "metrics/stream": ("stream", "tasks"),
+    "metrics/stream": ("stream",),
     "metrics/tasks": ("tasks",),
     "metrics/weeks": ("weeks", "slices"),
 }
