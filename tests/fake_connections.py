@@ -18,8 +18,10 @@ class Fake(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self.closed = False
         self.gate = anyio.Event()
+        self.requests: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         await self.gate.wait()
         return httpx.Response(200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ async def test_closing_during_an_exchange_closes_its_connection_later() -> None:
         assert fakes.closed == [False]
         fakes.made[0].gate.set()
     assert fakes.closed == [True]
+    assert fakes.made[0].requests == [REQUEST]
 
 
 async def test_the_most_recently_used_connection_is_taken() -> None:
@@ -101,6 +103,27 @@ async def test_a_cancelled_exchange_still_closes_its_connection() -> None:
     assert fakes.closed == [True]
 
 
+async def test_a_native_cancellation_closes_every_connection(anyio_backend_name: str) -> None:
+    """A shield does not stop it."""
+    if anyio_backend_name == "trio":
+        pytest.skip("trio cancels scopes only")
+
+    class Slow(Fake):
+        async def aclose(self) -> None:
+            self.closed = True
+            await anyio.sleep(1.0)
+
+    fakes = Fakes(Slow)
+    pool = Connections(fakes)
+    await fakes.serve(pool, 3)
+    task = asyncio.create_task(pool.aclose())
+    await anyio.sleep(0.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert fakes.closed == [True] * 3
+
+
 async def test_an_error_while_closing_hides_nothing() -> None:
     class Broken(Fake):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -137,7 +160,7 @@ async def test_a_connection_lost_while_it_is_made_is_a_connect_error() -> None:
             raise AttributeError("'NoneType' object has no attribute 'getpeername'")
 
     fakes = Fakes(Lost)
-    with pytest.raises(httpx.ConnectError, match="lost as soon as it was made") as caught:
+    with pytest.raises(httpx.ConnectError, match=r"^the connection was lost as soon as it was made$") as caught:
         await Connections(fakes).handle_async_request(REQUEST)
     assert isinstance(caught.value.__cause__, AttributeError)
     assert fakes.closed == [True]
@@ -149,16 +172,22 @@ async def test_a_users_transport_is_shared_and_closed_with_the_client() -> None:
     borrowed = Borrowed(fake)
     for _ in range(2):
         assert (await borrowed.handle_async_request(REQUEST)).content == b""
+    assert fake.requests == [REQUEST] * 2
     assert not fake.closed
     await borrowed.aclose()
     assert fake.closed
 
 
-async def test_a_connection_with_unsolicited_data_is_not_reused() -> None:
+@pytest.mark.parametrize("held_by", ["the stream", "the parser"])
+async def test_a_connection_with_unsolicited_data_is_not_reused(held_by: str) -> None:
+    stream = Layer(_protocol=Layer(read_queue=[b"more"]))
+    parser = Layer(trailing_data=(b"more", False))
+
     class Talkative(Fake):
+        _pool = Layer(connections=[Layer(_h11_state=parser)] if held_by == "the parser" else [])
+
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            stream = Layer(_protocol=Layer(read_queue=[b"more"]))
-            return httpx.Response(200, extensions={"network_stream": stream})
+            return httpx.Response(200, extensions={"network_stream": stream} if held_by == "the stream" else {})
 
     fakes = Fakes(Talkative)
     pool = Connections(fakes)
@@ -205,6 +234,14 @@ async def test_a_connection_is_direct_where_no_proxy_applies(variables: dict[str
     with environment(**variables):
         made = [connections_to(httpx.URL("https://api.chartmogul.test/v1"))._make() for _ in range(2)]
     assert [type(connection).__name__ for connection in made] == [expected] * 2
+
+
+def test_a_direct_connection_knows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(connections, "_direct_connection", lambda: lambda *arguments: given.append(arguments) or Fake())
+    url = httpx.URL("https://api.chartmogul.test/v1")
+    connections_to(url)._make()
+    assert given == [(url, connections._tls_context(), 30.0)]
 
 
 def test_without_httptools_nothing_is_direct(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +300,14 @@ async def test_a_port_of_a_proxy_must_exist(monkeypatch: pytest.MonkeyPatch, pro
     expected = rf"^HTTPS_PROXY/ALL_PROXY cannot be used: the port must be from 1 to 65535, not {proxy.split(':')[-1]}$"
     with pytest.raises(errors.ArgumentError, match=expected):
         await first_connection_to("https://api.chartmogul.com/v1")
+
+
+async def test_the_largest_port_of_a_proxy_is_accepted(
+    made: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://p.example:65535")
+    await first_connection_to("https://api.chartmogul.com/v1")
+    assert made[0]["proxy"] == "http://p.example:65535"
 
 
 async def test_a_proxy_over_tls_shares_the_tls_context(
