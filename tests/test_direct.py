@@ -40,9 +40,12 @@ class FakeStream:
     decrypted: Any = None
     write_error: Exception | None = None
     written: list[Any] = attrs.field(factory=list)
+    reads: list[tuple[int, float | None]] = attrs.field(factory=list)
     closed: int = 0
+    wire: Any = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's name
+        self.reads.append((max_bytes, timeout))
         if not self.pieces:
             await anyio.sleep_forever()
         piece = self.pieces.pop(0)
@@ -63,7 +66,7 @@ class FakeStream:
         self.closed += 1
 
     def get_extra_info(self, info: str) -> Any:
-        return {"socket": None, "ssl_object": self.decrypted}[info]
+        return {"socket": self.wire, "ssl_object": self.decrypted}[info]
 
 
 class FakeNetwork:
@@ -84,7 +87,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
     def connect(*streams: FakeStream, url: httpx.URL = URL, tls: Any = NO_TLS, keepalive: float = 30.0) -> Any:
         network = FakeNetwork(streams)
         monkeypatch.setattr(direct, "_network", lambda: network)
-        monkeypatch.setattr(direct, "_is_readable", lambda socket: False)
+        monkeypatch.setattr(direct, "_is_readable", lambda wire: wire == "readable")
         return direct.DirectConnection(url, tls, keepalive), network
 
     return connect
@@ -106,6 +109,7 @@ async def test_two_exchanges_use_one_connection(connect: Connect) -> None:
         )
     assert network.connected == [("api.example", 80, 1.0)]
     assert [limit for _, limit in stream.written] == [2.0, 2.0]
+    assert stream.reads == [(65_536, 3.0)] * 3
     assert [stream.closed] == [0]
     for _ in range(2):
         await connection.aclose()
@@ -138,6 +142,28 @@ async def test_a_connection_that_idled_too_long_is_not_used_again(connect: Conne
             now += idle
             await connection.handle_async_request(get())
     assert (first.closed, second.closed) == (1, 0)
+
+
+async def test_a_connection_that_received_something_is_not_used_again(connect: Connect) -> None:
+    first, second = FakeStream([TWO, TWO], wire="readable"), FakeStream([TWO])
+    connection, _ = connect(first, second)
+    for _ in range(2):
+        await connection.handle_async_request(get())
+    assert (first.closed, second.closed) == (1, 0)
+
+
+@pytest.mark.parametrize("exchanges", [0, 1])
+async def test_a_connection_in_use_is_not_used_again(connect: Connect, exchanges: int) -> None:
+    """Its latest exchange was cancelled, and nobody has closed it."""
+    first, second = FakeStream([TWO] * exchanges), FakeStream([TWO])
+    connection, _ = connect(first, second)
+    for _ in range(exchanges):
+        await connection.handle_async_request(get())
+    with anyio.move_on_after(1.0):
+        await connection.handle_async_request(get())
+    first.pieces = [TWO]
+    await connection.handle_async_request(get())
+    assert (first.closed, second.closed, second.pieces) == (1, 0, [])
 
 
 @pytest.mark.parametrize("error", [None, ssl.SSLZeroReturnError(), ssl.SSLEOFError()])
@@ -238,6 +264,32 @@ def test_a_socket_is_readable_once_something_arrives(monkeypatch: pytest.MonkeyP
         assert not direct._is_readable(ours)
         theirs.shutdown(socket.SHUT_WR)
         assert direct._is_readable(ours)
+
+
+def test_asking_a_socket_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Poll:
+        def register(self, *arguments: object) -> None:
+            asked.append(arguments)
+
+        def poll(self, *arguments: object) -> list[object]:
+            asked.append(arguments)
+            return []
+
+    def select_of(*arguments: object) -> tuple[list[object], ...]:
+        asked.append(arguments)
+        return [], [], []
+
+    monkeypatch.setattr(select, "poll", Poll, raising=False)
+    monkeypatch.setattr(select, "POLLIN", 1, raising=False)
+    monkeypatch.setattr(select, "select", select_of)
+    assert not direct._is_readable("wire")
+    assert asked == [("wire", 1), (0,)]
+    asked.clear()
+    monkeypatch.delattr(select, "poll")
+    assert not direct._is_readable("wire")
+    assert asked == [(["wire"], [], [], 0)]
 
 
 # --- over real sockets ---------------------------------------------------------------------------------------------
