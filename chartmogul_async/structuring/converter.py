@@ -144,16 +144,16 @@ def _problems_of(error: Exception, path: str) -> Iterator[str]:
 
 
 def _key_of(cls: type, name: str) -> str:
-    key: str | None = getattr(attrs.fields(get_origin(cls) or cls), name).metadata.get("key")
+    key: str | None = getattr(attrs.fields(cls), name).metadata.get("key")
     return key or name.replace("_", "-")
 
 
 def _is_class(cls: Any) -> bool:
-    return attrs.has(get_origin(cls) or cls)
+    return attrs.has(cls)
 
 
 def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
-    fields = attrs.fields(get_origin(cls) or cls)
+    fields = attrs.fields(cls)
     overrides = {
         field.name: override(
             rename=_key_of(cls, field.name), struct_hook=_number_or_text if field.metadata.get("text") else None
