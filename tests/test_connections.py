@@ -238,7 +238,12 @@ async def test_a_connection_is_direct_where_no_proxy_applies(variables: dict[str
 
 def test_a_direct_connection_knows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr(connections, "_direct_connection", lambda: lambda *arguments: given.append(arguments) or Fake())
+
+    def direct(*arguments: object) -> Fake:
+        given.append(arguments)
+        return Fake()
+
+    monkeypatch.setattr(connections, "_direct_connection", lambda: direct)
     url = httpx.URL("https://api.chartmogul.test/v1")
     connections_to(url)._make()
     assert given == [(url, connections._tls_context(), 30.0)]
