@@ -47,7 +47,8 @@ class FakeStream:
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's name
         self.reads.append((max_bytes, timeout))
         if not self.pieces:
-            await anyio.sleep_forever()
+            await anyio.sleep(3600.0)
+            raise AssertionError("something was read that does not come")
         piece = self.pieces.pop(0)
         if isinstance(piece, Exception):
             raise piece
