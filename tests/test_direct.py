@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from chartmogul_async import AsyncClient, errors
+from chartmogul_async.structuring.error_bodies import LARGEST_ERROR_BODY
 from chartmogul_async.transport import bodies
 from tests.clients import KEY
 from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
@@ -171,6 +172,7 @@ async def test_a_connection_in_use_is_not_used_again(connect: Connect, exchanges
 async def test_what_tls_holds_unread_costs_the_connection(connect: Connect, error: Exception | None) -> None:
     class Decrypted:
         def read(self, size: int) -> bytes:
+            assert size == 1
             if error:
                 raise error
             return b"H"
@@ -185,6 +187,7 @@ async def test_what_tls_holds_unread_costs_the_connection(connect: Connect, erro
 async def test_tls_that_holds_nothing_is_used_again(connect: Connect) -> None:
     class Decrypted:
         def read(self, size: int) -> bytes:
+            assert size == 1
             raise ssl.SSLWantReadError
 
     stream = FakeStream([TWO, TWO], Decrypted())
@@ -206,6 +209,7 @@ async def test_a_large_response_with_more_behind_it_is_the_last(connect: Connect
     second.pieces.append(TWO)
     assert (await connection.handle_async_request(get())).content == b"{}"
     assert (first.closed, second.closed) == (1, 0)
+    assert first.reads[1:] == [(1, None)]
 
 
 async def test_a_connection_whose_exchange_failed_is_made_anew(connect: Connect) -> None:
@@ -237,6 +241,52 @@ async def test_a_response_to_a_request_that_was_not_read_counts(connect: Connect
     request = httpx.Request("GET", "http://api.example/v1", extensions={"trace": trace})
     assert (await connection.handle_async_request(request)).status_code == 200
     assert events == [("connection.connect_tcp.started", "GET"), ("http11.send_request_headers.started", "GET")]
+
+
+async def test_the_steps_of_an_exchange_are_reported(connect: Connect) -> None:
+    events = []
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        events.append((event, info["request"].method))
+
+    connection, _ = connect(FakeStream([TWO, TWO]))
+    request = httpx.Request("GET", "http://api.example/v1", extensions={"trace": trace})
+    for _ in range(2):
+        await connection.handle_async_request(request)
+    sent = [("http11.send_request_headers.started", "GET"), ("http11.send_request_headers.complete", "GET")]
+    assert events == [("connection.connect_tcp.started", "GET"), *sent, *sent]
+
+
+async def test_the_response_to_a_head_request_has_only_a_head(connect: Connect) -> None:
+    connection, _ = connect(FakeStream([b"HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: 2\r\n\r\n"]))
+    got = await connection.handle_async_request(httpx.Request("HEAD", "http://api.example/v1"))
+    assert (got.headers["x-request-id"], got.content) == ("7", b"")
+
+
+async def test_the_network_is_that_of_the_event_loop(anyio_backend_name: str) -> None:
+    expected = {"asyncio": httpcore.AnyIOBackend, "trio": httpcore.TrioBackend}
+    assert type(direct._network()) is expected[anyio_backend_name]
+
+
+async def test_of_an_error_body_64_kb_are_read_and_one_byte(connect: Connect) -> None:
+    head = b"HTTP/1.1 422 No\r\nContent-Length: 200000\r\n\r\n"
+    stream = FakeStream([head, b"a" * LARGEST_ERROR_BODY, b"bc", b"never"])
+    connection, _ = connect(stream)
+    got = await connection.handle_async_request(get())
+    assert got.content == b"a" * LARGEST_ERROR_BODY + b"b"
+    assert (stream.pieces, stream.closed) == ([b"never"], 1)
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_body_in_very_many_small_chunks_is_not_read_on(connect: Connect, status: int) -> None:
+    """Also where it is not too long."""
+    head = b"HTTP/1.1 %d Status\r\nTransfer-Encoding: chunked\r\n\r\n" % status
+    rest = LARGEST_ERROR_BODY - 10_000
+    stream = FakeStream([head + b"1\r\na\r\n" * 10_000, b"%x\r\n" % rest + b"a" * rest, b"never"])
+    connection, _ = connect(stream)
+    with pytest.raises(errors.DecodeError, match="in more than 10000 chunks") as caught:
+        await connection.handle_async_request(get())
+    assert (caught.value.status, stream.pieces) == (status, [b"never"])
 
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end(
