@@ -103,6 +103,12 @@ def test_pieces_of_the_body_are_counted() -> None:
     assert parsed(TWO[:-1], TWO[-1:]).chunks == 2
 
 
+def test_a_body_that_is_taken_is_not_kept() -> None:
+    parser = parsed(TWO)
+    assert parser.taken_body() == b"{}"
+    assert parser.body == b""
+
+
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
     parser = parsed(OK + b"\r\n{")
     assert not parser.is_complete
