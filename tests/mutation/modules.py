@@ -41,6 +41,6 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/resource": ("metrics", "query", "stream"),
     "metrics/slices": ("slices", "weeks"),
     "metrics/stream": ("stream",),
-    "metrics/tasks": ("tasks",),
+    "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
 }
