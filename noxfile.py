@@ -190,6 +190,15 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def browser(session: nox.Session) -> None:
+    """The dashboards of docs/examples in a headless Chromium (Debian's package, or another one by ``CHROMIUM``)."""
+    if not (os.environ.get("CHROMIUM") or shutil.which("chromium")):
+        session.skip("NOT TESTED in a browser: this machine has no Chromium (apt install chromium)")
+    session.install("-e", ".[cli,fast]", *group("browser"))
+    session.run("python", "-m", "pytest", "tests/web/test_browser.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
     session.install("-e", ".[cli,fast]", *group("mutation"))

@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from chartmogul_async import cfl, errors
     from chartmogul_async._version import __version__
     from chartmogul_async.cfl import Filter
-    from chartmogul_async.client import AsyncClient
+    from chartmogul_async.client import AsyncClient, ClientStatistics
     from chartmogul_async.errors import ChartMogulError
-    from chartmogul_async.events import Attempt, ConcurrencyLowered, Event, Pacing, Pause, SlicesDisagreed
+    from chartmogul_async.events import (
+        Attempt,
+        ConcurrencyLowered,
+        Event,
+        Pacing,
+        Pause,
+        ResponseInfo,
+        SlicesDisagreed,
+    )
     from chartmogul_async.intervals import Interval
     from chartmogul_async.metrics.outcome import Failure, Outcome, Success
     from chartmogul_async.metrics.query import MetricName, MetricQuery
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
         Customers,
     )
     from chartmogul_async.transport.file_store import FileStore
+    from chartmogul_async.transport.options import Priority
     from chartmogul_async.transport.retry import RetryPolicy
     from chartmogul_async.transport.throttle import Throttle, ThrottleStatistics
 
@@ -57,6 +66,7 @@ __all__ = [
     "BetaActivity",
     "BetaSubscription",
     "ChartMogulError",
+    "ClientStatistics",
     "ConcurrencyLowered",
     "Customer",
     "CustomerAttributes",
@@ -81,6 +91,8 @@ __all__ = [
     "Outcomes",
     "Pacing",
     "Pause",
+    "Priority",
+    "ResponseInfo",
     "RetryPolicy",
     "Series",
     "SlicesDisagreed",
@@ -97,9 +109,9 @@ __all__ = [
 _HOMES = {
     "_version": ("__version__",),
     "cfl": ("Filter",),
-    "client": ("AsyncClient",),
+    "client": ("AsyncClient", "ClientStatistics"),
     "errors": ("ChartMogulError",),
-    "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "SlicesDisagreed"),
+    "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
     "intervals": ("Interval",),
     "metrics.outcome": ("Failure", "Outcome", "Success"),
     "metrics.query": ("MetricName", "MetricQuery"),
@@ -129,6 +141,7 @@ _HOMES = {
         "CustomerAttributes",
         "Customers",
     ),
+    "transport.options": ("Priority",),
     "transport.retry": ("RetryPolicy",),
     "transport.file_store": ("FileStore",),
     "transport.throttle": ("Throttle", "ThrottleStatistics"),

@@ -9,23 +9,38 @@ from functools import cached_property, partial
 from hashlib import sha256
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
+from attrs import frozen
 
 from chartmogul_async._version import __version__
-from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
+from chartmogul_async.checks import (
+    encodable,
+    finite_number,
+    instance_of,
+    non_negative_number,
+    one_of,
+    positive_number,
+    short_enough,
+    shown,
+)
 from chartmogul_async.errors import ArgumentError, StateError
-from chartmogul_async.events import OnEvent
+from chartmogul_async.events import OnEvent, OnResponse
 from chartmogul_async.metrics.resource import Metrics
+from chartmogul_async.metrics.slices import RangeMemory
 from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
 from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
+from chartmogul_async.transport.exchanges import Exchanges
+from chartmogul_async.transport.options import Options, Priority
 from chartmogul_async.transport.retry import RetryPolicy
+from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
 
+Hook = TypeVar("Hook", OnEvent, OnResponse)
 Param = str | int | float | date | None
 
 BASE_URL = "https://api.chartmogul.com/v1"
@@ -40,6 +55,27 @@ _HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
 _REAL_HOST = "api.chartmogul.com"
 _PARAM = r"[\w.\[\]-]{1,100}"
 _PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
+
+
+@frozen
+class ClientStatistics:
+    """A client and its views at one moment.
+
+    Attributes:
+        exchanges: Exchanges so far, each with all its attempts, but for those of ``get``.
+        shared: Requests in whose place an equal exchange in progress was waited for.
+        reused: Calls that were given a recent result, as their ``max_age`` allowed.
+        kept: Recent results that may be used again.
+        kept_bytes: Bytes of the content that they are made of.
+    """
+
+    __module__ = "chartmogul_async"
+
+    exchanges: int
+    shared: int
+    reused: int
+    kept: int
+    kept_bytes: int
 
 
 class AsyncClient:
@@ -91,7 +127,7 @@ class AsyncClient:
         authorization = b64encode(f"{key}:".encode()).decode()
         if transport is not None:
             transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
-        self._session = Session(
+        exchanges = Exchanges(
             self._base_url,
             headers={
                 "accept": "application/json",
@@ -99,20 +135,76 @@ class AsyncClient:
                 "authorization": f"Basic {authorization}",
                 "user-agent": f"chartmogul_async/{__version__}",
             },
-            timeout=_checked_timeout(timeout).as_dict(),
             secrets=forms_of(key),
-            policy=instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)"),
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
             account=sha256(f"{self._base_url} {key}".encode()).hexdigest()[:32],
             connections=transport or connections_to(httpx.URL(self._base_url)),
-            on_event=_checked_on_event(on_event),
+            on_event=_checked_hook("on_event", "event", on_event),
         )
+        self._session = Session(exchanges, Options(_checked_timeout(timeout).as_dict(), _checked_retry(retry)), Reuse())
+        self._memory = RangeMemory()
         self._was_entered = False
+
+    def with_options(
+        self,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        retry: RetryPolicy | None = None,
+        priority: Priority | None = None,
+        max_wait: float | None = None,
+        max_age: float | None = None,
+        on_response: OnResponse | None = None,
+    ) -> Self:
+        """Make a view of this client whose calls are made in another way.
+
+        ::
+
+            page = client.with_options(max_age=60, max_wait=5)
+
+        A view has the connections, the throttle and the event loop of its client, and costs next to nothing, so it may
+        be made for a single call. To close a view closes the client. An option that is not given, or None, stays as it
+        is.
+
+        Args:
+            timeout: Seconds for each phase of an exchange, or an ``httpx.Timeout``.
+            retry: How often and how long to try.
+            priority: ``"interactive"`` requests go first, and while such come, those of a ``"batch"`` leave a quarter
+                of the limits to them; of eight requests at least one is of a batch, if any waits. By default
+                ``stream`` and ``fetch_all`` are batches, and all other calls are interactive.
+            max_wait: Seconds that a request may wait in the queue before it is first sent; then its call raises
+                ``QueueTimeoutError``. A long range has several requests.
+            max_age: How many seconds ago the request of a result may have been sent that is used again. By default,
+                and with 0, each call makes a request, or waits for an equal one that is in progress. At most 1,000
+                results, of 32 MiB of content, are remembered, in memory only.
+            on_response: A function called with a ``ResponseInfo`` (status, headers, request id) for each response that
+                a result was made of; a long range has several. What it raises is raised by the call.
+
+        Returns:
+            The view.
+
+        Raises:
+            ArgumentError: An option cannot be right.
+        """
+        given = {
+            "timeout": None if timeout is None else _checked_timeout(timeout).as_dict(),
+            "policy": None if retry is None else _checked_retry(retry),
+            "priority": None if priority is None else one_of("priority", priority, ("interactive", "batch")),
+            "max_wait": None if max_wait is None else positive_number("max_wait", max_wait, " of seconds"),
+            "max_age": None if max_age is None else non_negative_number("max_age", max_age, " of seconds"),
+            "on_response": _checked_hook("on_response", "response", on_response),
+        }
+        options = {name: value for name, value in given.items() if value is not None}
+        view = object.__new__(type(self))
+        # Its resources are made anew, since they have the session of this client.
+        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        kept = {name: value for name, value in vars(self).items() if name not in made}
+        vars(view).update(kept, _session=self._session.with_options(**options), _was_entered=False)
+        return view
 
     @cached_property
     def metrics(self) -> Metrics:
         """The nine metrics."""
-        return Metrics(self._session)
+        return Metrics(self._session, self._memory)
 
     @cached_property
     def customers(self) -> Customers:
@@ -123,6 +215,15 @@ class AsyncClient:
     def throttle(self) -> Throttle:
         """The throttle: its ``statistics()``, its ``resize()``, or to share it with another client."""
         return self._session.throttle
+
+    def statistics(self) -> ClientStatistics:
+        """Report how many requests calls had in common.
+
+        Returns:
+            The figures of this moment, of the client and all its views.
+        """
+        reuse = self._session.reuse
+        return ClientStatistics(reuse.made, reuse.shared, reuse.reused, reuse.kept, reuse.kept_bytes)
 
     def __repr__(self) -> str:
         # A debugger also shows a client whose __init__ raised.
@@ -175,7 +276,8 @@ class AsyncClient:
             AuthenticationError: The key is not valid.
             ChartMogulError: What the request met.
         """
-        return (await self._session.fetch("/ping", {}, Pong)).data
+        # Each call asks by itself.
+        return (await self._session.fetch("/ping", {}, Pong, occasion=object())).data
 
     async def get(self, path: str, params: Mapping[str, Param] | None = None) -> Any:
         """Get whatever has no method yet.
@@ -247,12 +349,16 @@ def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
     return httpx.Timeout(positive_number("timeout", timeout, of=" of seconds", or_else=" or an httpx.Timeout"))
 
 
-def _checked_on_event(on_event: OnEvent | None) -> OnEvent | None:
-    if on_event is not None and (not callable(on_event) or _does_nothing_when_called(on_event)):
+def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
+    return instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)")
+
+
+def _checked_hook(name: str, of: str, hook: Hook | None) -> Hook | None:
+    if hook is not None and (not callable(hook) or _does_nothing_when_called(hook)):
         raise ArgumentError(
-            f"on_event must be a plain function of one event, neither async nor a generator, not {shown(on_event)}"
+            f"{name} must be a plain function of one {of}, neither async nor a generator, not {shown(hook)}"
         )
-    return on_event
+    return hook
 
 
 def _does_nothing_when_called(function: object) -> bool:

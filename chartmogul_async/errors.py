@@ -13,6 +13,7 @@ What an exchange with ChartMogul can meet::
     ├── TransportError           no complete response was received
     │   ├── NetworkError         the connection was refused, reset or broken
     │   └── RequestTimeoutError  the response did not arrive in time
+    ├── QueueTimeoutError        the call waited in the queue for ``max_wait`` seconds, so nothing was sent
     ├── StoreError               the store of a shared throttle is away, so nothing was sent
     ├── DecodeError              the response is not valid JSON or does not match the documented shape
     └── StatusError              the server responded with an error status
@@ -133,6 +134,15 @@ class NetworkError(TransportError):
 
 class RequestTimeoutError(TransportError):
     """Connecting, sending or reading took longer than the client's ``timeout``."""
+
+
+class QueueTimeoutError(ChartMogulError):
+    """The call waited in the queue for as long as its ``max_wait`` allows; nothing was sent."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same call may succeed later."""
+        return True
 
 
 class StoreError(ChartMogulError):

@@ -6,11 +6,11 @@ and slices that disagree are INFO, every other attempt is DEBUG. Each log record
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 logger: logging.Logger = logging.getLogger("chartmogul_async")
 
@@ -131,8 +131,33 @@ class SlicesDisagreed:
         return f"the {self.slices} slices of {self.metric} disagree: fetching the range as one request"
 
 
+@frozen
+class ResponseInfo:
+    """What is known of a response beside its content, for ``on_response``.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path of the request, such as ``/v1/metrics/mrr``.
+        status: The HTTP status, that of a success.
+        headers: The headers, each name in lower case.
+        request_id: The server's id of the request.
+        elapsed: Seconds of the exchange.
+    """
+
+    __module__ = "chartmogul_async"
+
+    method: str
+    path: str
+    status: int
+    # A mapping has no hash.
+    headers: Mapping[str, str] = field(hash=False)
+    request_id: str | None
+    elapsed: float
+
+
 Event = Attempt | Pause | Pacing | ConcurrencyLowered | SlicesDisagreed
 OnEvent = Callable[[Event], None]
+OnResponse = Callable[[ResponseInfo], None]
 
 _LEVELS: dict[type[Any], int] = {
     Pause: logging.WARNING,

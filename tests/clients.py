@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from itertools import count
 from typing import Any
 
 import httpx
 import respx
 
-from chartmogul_async import AsyncClient, Attempt, Event
+from chartmogul_async import AsyncClient, Attempt, Event, MRREntry, Series, Summary
 
 KEY = "0123456789abcdef-secret"
 
@@ -63,3 +65,11 @@ def ok() -> httpx.Response:
 def attempts_in(events: Iterable[Event]) -> list[Attempt]:
     """The attempts among what ``on_event`` received."""
     return [event for event in events if isinstance(event, Attempt)]
+
+
+_PLANS = count()
+
+
+def another_mrr(client: AsyncClient) -> Callable[[], Coroutine[None, None, Series[MRREntry, Summary]]]:
+    """A call that is equal to no other one, which would be the same request."""
+    return partial(client.metrics.mrr, "2023-07-01", "2023-07-31", plans=f"plan {next(_PLANS)}")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, blocking, cfl, errors
+from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
 
 OWNERS = [AsyncClient, Metrics, Customers, Throttle]
 
@@ -28,6 +29,8 @@ CALLABLES: list[Callable[..., Any]] = [
     *(method for cls in OWNERS for method in public_methods(cls)),
     # The others of the blocking client have those of the async one.
     blocking.Client.close,
+    ChartMogulMiddleware,
+    error_response,
     blocking.Metrics.stream,
 ]
 SENDING = [method for cls in OWNERS for method in public_methods(cls) if inspect.iscoroutinefunction(method)]

@@ -21,6 +21,7 @@ from chartmogul_async.errors import (
     ForbiddenError,
     NetworkError,
     NotFoundError,
+    QueueTimeoutError,
     RateLimitError,
     RequestFailedError,
     RequestTimeoutError,
@@ -40,6 +41,7 @@ PARENTS: dict[type[BaseException], tuple[type[BaseException], ...]] = {
     StateError: (UsageError, RuntimeError),
     ChartMogulError: (Exception,),
     TransportError: (ChartMogulError,),
+    QueueTimeoutError: (ChartMogulError,),
     StoreError: (ChartMogulError,),
     NetworkError: (TransportError,),
     RequestTimeoutError: (TransportError,),
@@ -75,7 +77,15 @@ ONLY_THERE: dict[type, dict[str, Any]] = {
     DecodeError: {"problems": ("$.entries[1].mrr: expected int or float, got str", "$.summary: missing")},
     RateLimitError: {"retry_after": 12.5},
 }
-TRANSIENT = {StoreError, TransportError, NetworkError, RequestTimeoutError, RateLimitError, ServerError}
+TRANSIENT = {
+    QueueTimeoutError,
+    StoreError,
+    TransportError,
+    NetworkError,
+    RequestTimeoutError,
+    RateLimitError,
+    ServerError,
+}
 
 every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 every_mistake = pytest.mark.parametrize("cls", MISTAKES, ids=lambda cls: cls.__name__)

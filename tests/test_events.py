@@ -26,7 +26,7 @@ from chartmogul_async import (
     errors,
 )
 from chartmogul_async.events import report
-from tests.clients import KEY, MRR, AsyncHandler, Handler, attempts_in, client_of, in_turn, ok
+from tests.clients import KEY, MRR, AsyncHandler, Handler, another_mrr, attempts_in, client_of, in_turn, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
 
@@ -168,7 +168,7 @@ async def events_of(handler: Handler | AsyncHandler, calls: int = 1, **options: 
 
     async def call() -> None:
         with suppress(errors.ChartMogulError):
-            await client.metrics.mrr(*RANGE)
+            await another_mrr(client)()
 
     async with client_of(handler, on_event=events.append, **options) as client, anyio.create_task_group() as group:
         for _ in range(calls):
@@ -244,17 +244,18 @@ async def first_error(handler: Handler | AsyncHandler, calls: int = 1, **options
     """What the calls raise, and the throttle's statistics when all are over."""
     raised: list[Exception] = []
 
-    async def call() -> None:
+    async def call(plan: int) -> None:
         try:
-            await client.metrics.mrr("2023-01-01", "2023-12-31", slices=options_of_call)
+            # Equal calls would be one request.
+            await client.metrics.mrr("2023-01-01", "2023-12-31", plans=str(plan), slices=options_of_call)
         except Exception as error:  # noqa: BLE001 - whatever it is
             raised.append(error)
 
     options_of_call = options.pop("slices", 1)
     async with client_of(handler, **options) as client:
         async with anyio.create_task_group() as group:
-            for _ in range(calls):
-                group.start_soon(call)
+            for plan in range(calls):
+                group.start_soon(call, plan)
         return raised, client.throttle.statistics()
 
 

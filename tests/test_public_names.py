@@ -34,6 +34,7 @@ PUBLIC = [
     "BetaActivity",
     "BetaSubscription",
     "ChartMogulError",
+    "ClientStatistics",
     "ConcurrencyLowered",
     "Customer",
     "CustomerAttributes",
@@ -58,6 +59,8 @@ PUBLIC = [
     "Outcomes",
     "Pacing",
     "Pause",
+    "Priority",
+    "ResponseInfo",
     "RetryPolicy",
     "Series",
     "SlicesDisagreed",
@@ -92,8 +95,8 @@ def test_the_version_is_valid() -> None:
     assert all(part.isdigit() for part in chartmogul_async.__version__.split(".")[:2])
 
 
-# A text, two sets of texts and two unions, which have no docstrings.
-WITHOUT_DOCSTRING = {"__version__", "Event", "Interval", "MetricName", "Outcome"}
+# A text, three sets of texts and two unions, which have no docstrings.
+WITHOUT_DOCSTRING = {"__version__", "Event", "Interval", "MetricName", "Outcome", "Priority"}
 
 
 def documented() -> list[Any]:

@@ -23,7 +23,7 @@ from chartmogul_async.events import Pause
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Permit, Waiter
 from chartmogul_async.transport.queue import Queue
-from tests.clients import KEY, ok
+from tests.clients import KEY, another_mrr, ok
 from tests.conftest import VirtualTimeLoop
 from tests.test_throttle_properties import SENT, come_to_rest, stall
 
@@ -793,7 +793,7 @@ async def test_nobody_is_sent_with_less_time_than_a_response_takes(pause: float)
 
     async def call() -> None:
         try:
-            await client.metrics.mrr(*RANGE)
+            await another_mrr(client)()
         except errors.ChartMogulError as error:
             failed.append(type(error))
 
@@ -819,7 +819,7 @@ async def test_a_pause_counts_for_all_that_wait() -> None:
 
     async def call() -> None:
         with pytest.raises(errors.RateLimitError):
-            await client.metrics.mrr(*RANGE)
+            await another_mrr(client)()
 
     start = anyio.current_time()
     async with (
@@ -843,7 +843,7 @@ async def test_calls_that_come_as_a_pause_begins_wait_in_the_queue() -> None:
         return httpx.Response(429, headers={"retry-after": "50"})
 
     async def call() -> None:
-        await client.metrics.mrr(*RANGE)
+        await another_mrr(client)()
 
     async with (
         AsyncClient(KEY, transport=httpx.MockTransport(refuse), throttle=throttle) as client,
@@ -893,7 +893,7 @@ async def test_five_thousand_calls_are_cancelled_together() -> None:
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
         async with anyio.create_task_group() as group:
             for _ in range(5000):
-                group.start_soon(client.metrics.mrr, *RANGE)
+                group.start_soon(another_mrr(client))
             await anyio.sleep(0.75)
             # The window opens for others at this moment or soon after.
             assert in_use(throttle)[1] == 5000 - 40
@@ -938,7 +938,7 @@ async def test_calls_that_sleep_between_attempts_hold_no_slot() -> None:
     start = anyio.current_time()
 
     async def call() -> None:
-        await client.metrics.mrr(*RANGE)
+        await another_mrr(client)()
         succeeded.append(anyio.current_time() - start)
 
     policy = RetryPolicy(attempts=2, base=10_000, cap=10_000, total=100_000)
@@ -966,7 +966,7 @@ async def test_more_slots_are_filled_at_once() -> None:
     transport = httpx.MockTransport(handler)
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for _ in range(500):
-            group.start_soon(client.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(client))
         await anyio.sleep(3.5)
         assert in_flight == 1
         throttle.resize(parallel=20)
@@ -994,14 +994,14 @@ async def test_slices_that_leave_the_queue_together_block_none() -> None:
     transport = httpx.MockTransport(handler)
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for _ in range(20):
-            group.start_soon(client.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(client))
         await come_to_rest()
         with anyio.move_on_after(1):
             async with anyio.create_task_group() as sliced:
                 sliced.start_soon(partial(client.metrics.mrr, "2023-01-01", "2023-12-31", interval="day", slices=20))
                 await come_to_rest()
                 for _ in range(400):
-                    group.start_soon(client.metrics.mrr, *RANGE)
+                    group.start_soon(another_mrr(client))
                 await anyio.sleep_forever()
         peak, start = 0, anyio.current_time()
         assert in_use(throttle) == (20, 400)
@@ -1037,7 +1037,7 @@ async def test_a_closed_client_raises_at_once_also_with_a_queue() -> None:
     await closed.aclose()
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for _ in range(5):
-            group.start_soon(client.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(client))
         await come_to_rest()
         with anyio.fail_after(0.1), pytest.raises(StateError, match="this client is closed"):
             await closed.ping()
@@ -1055,19 +1055,19 @@ async def test_calls_that_wait_when_their_client_closes_are_not_sent() -> None:
     async def call() -> None:
         nonlocal raised
         with pytest.raises(StateError, match="this client was closed while the call was in progress"):
-            await closing.metrics.mrr(*RANGE)
+            await another_mrr(closing)()
         raised += 1
 
     async def call_other() -> None:
         nonlocal other_done
-        await staying.metrics.mrr(*RANGE)
+        await another_mrr(staying)()
         other_done += 1
 
     throttle, transport = Throttle(UNLIMITED, parallel=2), httpx.MockTransport(handler)
     closing, staying = (AsyncClient(KEY, transport=transport, throttle=throttle) for _ in range(2))
     async with staying, anyio.create_task_group() as group:
         for _ in range(2):
-            group.start_soon(closing.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(closing))
         await come_to_rest()
         for _ in range(10):
             group.start_soon(call)
@@ -1084,7 +1084,7 @@ async def test_a_second_event_loop_is_refused_also_with_a_queue(shared: bool) ->
     transport = responding_after(1)
     async with AsyncClient(KEY, transport=transport, throttle=throttle) as client, anyio.create_task_group() as group:
         for _ in range(5):
-            group.start_soon(client.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(client))
         await come_to_rest()
         assert in_use(throttle) == (1, 4)
         other = AsyncClient(KEY, transport=transport, throttle=throttle) if shared else client
@@ -1150,7 +1150,7 @@ def test_a_loop_closed_with_calls_pending_does_not_hang_the_next(is_closed: bool
 
     async def leave_pending() -> None:
         client = AsyncClient(KEY, transport=responding_after(5), throttle=throttle)
-        kept.extend(asyncio.create_task(client.metrics.mrr(*RANGE)) for _ in range(4))
+        kept.extend(asyncio.create_task(another_mrr(client)()) for _ in range(4))
         await asyncio.sleep(1)
         assert in_use(throttle) == (2, 2)
         if is_closed:
@@ -1292,7 +1292,7 @@ def test_a_cancelled_run_leaves_nothing_behind() -> None:
     async def be_interrupted() -> None:
         client = AsyncClient(KEY, transport=responding_after(5), throttle=throttle)
         for _ in range(4):
-            tasks.append(asyncio.create_task(client.metrics.mrr(*RANGE)))
+            tasks.append(asyncio.create_task(another_mrr(client)()))
         await asyncio.sleep(1)
         raise KeyboardInterrupt
 
@@ -1316,7 +1316,7 @@ def test_a_trio_run_that_ended_does_not_hang_the_next() -> None:
         client = AsyncClient(KEY, transport=responding_after(5), throttle=throttle)
         async with anyio.create_task_group() as group:
             for _ in range(4):
-                group.start_soon(client.metrics.mrr, *RANGE)
+                group.start_soon(another_mrr(client))
             await anyio.sleep(1)
             raise KeyboardInterrupt
 
@@ -1337,7 +1337,7 @@ def test_starts_of_a_closed_loop_stay_in_the_window() -> None:
 
     async def leave_pending() -> None:
         client = AsyncClient(KEY, transport=responding_after(5), throttle=throttle)
-        kept.append(asyncio.create_task(client.metrics.mrr(*RANGE)))
+        kept.append(asyncio.create_task(another_mrr(client)()))
         await asyncio.sleep(1)
 
     async def call_again() -> None:

@@ -6,16 +6,16 @@ import ast
 import inspect
 import json
 import re
+import sys
 import textwrap
 import warnings
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import anyio
-import attrs
 import pytest
 
 from chartmogul_async import MetricQuery, Series, client
@@ -71,24 +71,24 @@ def test_the_web_app_answers() -> None:
         from starlette.testclient import TestClient
     with TestClient(run(block_with("FastAPI"))["app"]) as web:
         answer = web.get("/mrr").json()
-    assert list(answer) == ["entries", "summary", "query"]
+    assert list(answer) == ["format", "entries", "summary", "query"]
     assert [entry["date"][:7] for entry in answer["entries"]] == [f"2025-{month:02}" for month in range(1, 13)]
     assert all(entry["mrr"] > 0 for entry in answer["entries"])
     assert answer["summary"]["current"] > 0
 
 
 def test_a_series_is_written_as_json_as_the_readme_says() -> None:
-    (expression,) = set(re.findall(r"`(json\.dumps\(attrs\.asdict\(series\)[^`]+)`", README))
+    (expression,) = set(re.findall(r"`(json\.dumps\(series[^`]+)`", README))
 
     async def fetch() -> Series[Any, Any]:
         async with client.AsyncClient() as its:
             return await its.metrics.all("2025-01-01", "2025-12-31")
 
     series = anyio.run(fetch)
-    written = json.loads(eval(expression, {"json": json, "attrs": attrs, "series": series}))
+    written = json.loads(eval(expression, {"json": json, "series": series}))
     assert written["entries"][0]["date"] == "2025-01-31"
     assert written["query"]["interval"] == "month"
-    assert expression in (Series.__doc__ or "")
+    assert Series.from_dict(written) == series
 
 
 def test_the_batch_fetches_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,15 +147,62 @@ def test_outcomes_are_streamed_from_a_web_handler() -> None:
     assert sorted(unordered.text.splitlines()) == sorted(ordered.text.splitlines())
 
 
+def blocks_of(page: str, kind: str = "python") -> list[str]:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+
+
+def test_results_are_stored_as_the_page_says() -> None:
+    names = run(compile(blocks_of("results.md")[0], "results.md", "exec"))
+    (text,) = blocks_of("results.md", "json")
+    series, rows = Series.from_dict(json.loads(text)), dict[str, str]()
+    assert series.to_dict() == json.loads(text)
+    names["store"](series, rows)
+    assert names["load"](series.query, rows) == series
+    assert names["load"](series.query, {}) is None
+
+
+def test_fastapi_returns_results_as_the_page_says() -> None:
+    with warnings.catch_warnings():
+        # It would rather use httpx2, which may be missing here.
+        warnings.simplefilter("ignore")
+        from starlette.testclient import TestClient
+    query = MetricQuery("arr", "2025-01-01", "2025-12-31")
+    with TestClient(run(compile(blocks_of("results.md")[1], "results.md", "exec"))["app"]) as web:
+        series = Series.from_dict(web.get("/mrr").json())
+        (outcome,) = web.post("/metrics", json=[query.to_dict()]).json()
+    assert series.query == MetricQuery("mrr", "2025-01-01", "2025-12-31")
+    assert [entry.date.month for entry in series] == list(range(1, 13))
+    assert Series.from_dict(outcome["series"]).query == query
+
+
+def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from litestar.testing import TestClient
+
+    # Litestar configures the logging of the whole process.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
+    # It looks up annotations in the module.
+    module = ModuleType("page_of_results")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(blocks_of("results.md")[2], "results.md", "exec"), vars(module))
+    with TestClient(module.app) as web:
+        series = Series.from_dict(web.get("/mrr").json())
+    assert series.query == MetricQuery("mrr", "2025-01-01", "2025-12-31")
+    assert [entry.date.month for entry in series] == list(range(1, 13))
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
     for number, (kind, block) in enumerate(BLOCKS):
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
+    programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
     for page in ("limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for path in (ROOT / "docs" / "examples").glob("*.py"):
+        programs[path.stem] = path.read_text(encoding="utf-8")
     return programs
 
 

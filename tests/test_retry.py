@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chartmogul_async import Attempt, Event, MRREntry, RetryPolicy, Series, Summary, Throttle, errors
 from chartmogul_async.transport.retry import AttemptOutcome, Attempts
-from tests.clients import MRR, AsyncHandler, Handler, attempts_in, client_of, in_turn, ok
+from tests.clients import MRR, AsyncHandler, Handler, another_mrr, attempts_in, client_of, in_turn, ok
 
 RANGE = ("2023-07-01", "2023-07-31")
 DEFAULT = RetryPolicy()
@@ -477,7 +477,7 @@ async def test_queueing_does_not_count_towards_the_total() -> None:
     events: list[Event] = []
     options = {"throttle": Throttle(parallel=1), "on_event": events.append, "retry": RetryPolicy(total=100.5)}
     async with client_of(handler, **options) as client, anyio.create_task_group() as group:
-        group.start_soon(client.metrics.mrr, *RANGE)
+        group.start_soon(another_mrr(client))
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(errors.ServerError) as caught:
             await client.metrics.mrr(*RANGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import pickle
 import traceback
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 import pytest
 import respx
 
-from chartmogul_async import AsyncClient, Attempt, Event, RetryPolicy, errors
+from chartmogul_async import AsyncClient, Attempt, Event, MetricQuery, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
 from tests.clients import KEY, client_of, in_turn
 
@@ -55,6 +56,17 @@ async def test_the_request_id_of_a_success_is_masked(api: respx.Router) -> None:
     assert attempt.request_id == "***"
 
 
+@pytest.mark.parametrize("form", [KEY, CREDENTIALS], ids=["key", "credentials"])
+async def test_the_document_of_a_failure_shows_no_key(api: respx.Router, form: str) -> None:
+    body = {"errors": {"plans": f"is unknown to {form}"}, "message": f"{form} may not do this"}
+    api.get("/metrics/mrr").respond(422, headers={"x-request-id": form}, json=body)
+    async with client_of(api) as client:
+        (outcome,) = await client.metrics.fetch_all([MetricQuery("mrr", "2025-01-01", "2025-01-31")])
+    document = json.dumps(outcome.to_dict())
+    assert "***" in document
+    assert form not in document
+
+
 # --- the client itself --------------------------------------------------------------------------------------------
 
 
@@ -80,7 +92,7 @@ def test_no_attribute_of_the_client_shows_the_key(depth: int) -> None:
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_the_key_is_not_pickled(duplicate: Any) -> None:
-    secret = vars(vars(a_client())["_session"])["_headers"]
+    secret = vars(vars(vars(a_client())["_session"])["_exchanges"])["_headers"]
     with pytest.raises(TypeError, match="an API key cannot be copied or pickled"):
         duplicate(secret)
     assert secret.revealed["authorization"] == f"Basic {CREDENTIALS}"

@@ -18,9 +18,12 @@ import respx
 
 from chartmogul_async import RetryPolicy, Throttle, errors
 from chartmogul_async.events import OnEvent
+from chartmogul_async.transport.exchanges import Exchanges
+from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Permit
+from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
-from tests.clients import MRR, AsyncHandler, Handler, client_of, in_turn, ok
+from tests.clients import MRR, AsyncHandler, Handler, another_mrr, client_of, in_turn, ok
 from tests.kept import longest_kept_by
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -108,7 +111,7 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
             raised += 1
 
         async with anyio.create_task_group() as group:
-            group.start_soon(closed.metrics.mrr, *RANGE)
+            group.start_soon(another_mrr(closed))
             await anyio.wait_all_tasks_blocked()
             for _ in range(1_000):
                 group.start_soon(call)
@@ -215,7 +218,7 @@ async def test_cancelled_call_lets_the_next_one_start(seconds: float) -> None:
         return ok()
 
     async def call() -> None:
-        await client.metrics.mrr(*RANGE)
+        await another_mrr(client)()
         ended.append(anyio.current_time() - start)
 
     async with client_of(handler, throttle=throttle) as client:
@@ -506,17 +509,16 @@ async def test_protocol_error_is_not_chained() -> None:
 
 
 def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = None) -> Session:
-    return Session(
+    exchanges = Exchanges(
         "https://x.example",
         headers={},
-        timeout={},
         secrets=(),
-        policy=RetryPolicy(),
         throttle=throttle,
         account="account",
         connections=httpx.MockTransport(handler),
         on_event=on_event,
     )
+    return Session(exchanges, Options({}, RetryPolicy()), Reuse())
 
 
 async def test_session_attaches_its_throttle_once(monkeypatch: pytest.MonkeyPatch) -> None:

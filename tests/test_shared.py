@@ -14,7 +14,7 @@ import pytest
 from chartmogul_async import AsyncClient, Throttle, errors
 from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
 from chartmogul_async.transport.limits import AccountLimits
-from chartmogul_async.transport.permits import Permit
+from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
 from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
@@ -631,7 +631,7 @@ async def test_interactive_requests_go_first_in_all_processes() -> None:
 
     async def exchange(queue: SharedQueue, is_batch: bool) -> None:
         started = anyio.current_time()
-        permit = await queue.acquire(is_batch=is_batch)
+        permit = await queue.acquire(claim=Claim(is_batch))
         if not is_batch:
             waited.append(anyio.current_time() - started)
         await anyio.sleep(0.3)
@@ -656,7 +656,7 @@ async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
 
     async def exchanges(queue: SharedQueue, is_batch: bool) -> None:
         while True:
-            permit = await queue.acquire(is_batch=is_batch)
+            permit = await queue.acquire(claim=Claim(is_batch))
             await anyio.sleep(0.1)
             await queue.end(permit, 200)
             done[is_batch] += 1

@@ -348,9 +348,8 @@ async def test_invalid_slices_are_refused(slices: Any) -> None:
 async def test_concurrent_ranges_share_the_slots() -> None:
     sandbox = sandbox_of(latency=0.05)
     async with client_to(sandbox, throttle=Throttle()) as client, anyio.create_task_group() as group:
-        for metric in ("mrr", "arr", "arpa", "customer_count", "mrr"):
-            query = MetricQuery(metric, "2024-07-01", "2026-06-30", interval="day")
-            group.start_soon(client.metrics.fetch, query)
+        for geo in ("US", "DE", "FR", "GB", "IT"):
+            group.start_soon(partial(client.metrics.mrr, "2024-07-01", "2026-06-30", interval="day", geo=geo))
     assert sandbox.counters.requests == 7 + 7 + 6 + 1 + 1
 
 
@@ -358,8 +357,8 @@ async def test_slots_of_undivided_ranges_are_not_planned_again() -> None:
     """Ten ranges are in flight, and ten slices of an eleventh have not started yet when the twelfth is planned."""
     sandbox = sandbox_of(latency=1.0)
     async with client_to(sandbox, throttle=Throttle(per_second=1000)) as client, anyio.create_task_group() as group:
-        for _ in range(10):
-            group.start_soon(client.metrics.mrr, "2025-01-01", "2025-12-31")
+        for plan in range(10):
+            group.start_soon(partial(client.metrics.mrr, "2025-01-01", "2025-12-31", plans=str(plan)))
         await anyio.wait_all_tasks_blocked()
         for metric in ("mrr", "arr"):
             group.start_soon(client.metrics.fetch, MetricQuery(metric, *TEN_YEARS, interval="day"))

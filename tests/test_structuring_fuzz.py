@@ -107,7 +107,7 @@ def test_ten_characters_are_a_date_in_bulk_if_they_are_exactly(text: str) -> Non
         expected = None
     for detailed in (False, True):
         try:
-            entries = converter._converter(detailed=detailed).structure(response, into).entries
+            entries = converter._converter(detailed=detailed, kebab=True).structure(response, into).entries
         except Exception:  # noqa: BLE001 - what it raises differs with the path
             assert expected is None
         else:

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from chartmogul_async import AsyncClient, Throttle
 from chartmogul_async.errors import RateLimitError
+from chartmogul_async.resources.account import SETTINGS
 from chartmogul_async.sandbox import Company, Sandbox
 from chartmogul_async.sandbox.limits import FixedWindow, RateCounter, SlidingLog, TokenBucket
 from chartmogul_async.transport.permits import Permit
@@ -711,12 +712,15 @@ async def test_none_is_refused_although_slow_calls_are_given_up(
 
 # --- calls of all kinds ----------------------------------------------------------------------------------------------
 
-KINDS: dict[str, Callable[[AsyncClient], Coroutine[Any, Any, object]]] = {
-    "/v1/ping": lambda client: client.ping(),
-    "/v1/account": lambda client: client.account(),
-    "/v1/metrics/mrr": lambda client: client.metrics.mrr("2025-01-01", "2025-12-31"),
-    "/v1/metrics/arr": lambda client: client.metrics.arr("2025-01-01", "2025-12-31"),
-    "/v1/customers/search": lambda client: client.customers.search("nobody@example.com"),
+# Each with a number, since equal calls would be one request.
+KINDS: dict[str, Callable[[AsyncClient, int], Coroutine[Any, Any, object]]] = {
+    "/v1/ping": lambda client, _: client.ping(),
+    "/v1/account": lambda client, number: client.account(
+        include=[setting for bit, setting in enumerate(SETTINGS) if number + 1 & 1 << bit]
+    ),
+    "/v1/metrics/mrr": lambda client, number: client.metrics.mrr("2025-01-01", "2025-12-31", plans=str(number)),
+    "/v1/metrics/arr": lambda client, number: client.metrics.arr("2025-01-01", "2025-12-31", plans=str(number)),
+    "/v1/customers/search": lambda client, number: client.customers.search(f"nobody-{number}@example.com"),
 }
 COMPANY = Company(customers=3)
 
@@ -735,7 +739,7 @@ async def test_calls_of_all_kinds_are_sent_in_their_order(kinds: list[str]) -> N
 
     client = AsyncClient("sandbox", transport=Noting(), throttle=Throttle(parallel=1))
     async with client, anyio.create_task_group() as group:
-        for kind in kinds:
-            group.start_soon(KINDS[kind], client)
+        for number, kind in enumerate(kinds):
+            group.start_soon(KINDS[kind], client, number)
             await come_to_rest()
     assert sent == kinds

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from statistics import median
 
 from benchmarks.counters import read_counters
@@ -30,12 +31,12 @@ def alternating(url: str, calls: int) -> Reading:
         async def async_calls() -> None:
             for _ in range(_RUN):
                 with _timed(times["async"]):
-                    await other.metrics.mrr(*MONTHS)
+                    await other.metrics.mrr(*MONTHS, plans="1")
 
         def blocking_calls() -> None:
             for _ in range(_RUN):
                 with _timed(times["blocking"]):
-                    client.metrics.mrr(*MONTHS)
+                    client.metrics.mrr(*MONTHS, plans="1")
 
         for number in range(calls // _RUN + 1):
             runner.run(async_calls())
@@ -62,8 +63,10 @@ def in_flight(url: str, calls: int) -> Reading:
 
         def work(number: int) -> None:
             for _ in range(number):
-                client.metrics.mrr(*MONTHS)
+                # Equal calls at the same time would be one request.
+                client.metrics.mrr(*MONTHS, plans=str(next(numbers)))
 
+        numbers = count()
         list(pool.map(work, [1] * PARALLEL))  # connects
         with Stopwatch() as watch:
             list(pool.map(work, [calls // PARALLEL] * PARALLEL))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import repeat
 
 from benchmarks.measure import Reading, StallWatch, Stopwatch
 from benchmarks.sides.clients import KEY, MONTHS, PARALLEL, Call, load, open_client
@@ -67,7 +66,8 @@ async def stream(url: str, calls: int) -> Reading:
     from chartmogul_async import AsyncClient, MetricQuery, Throttle
 
     await load(url, "ours")
-    queries = repeat(MetricQuery("mrr", *MONTHS), calls)
+    # Equal queries at the same time would be one request.
+    queries = (MetricQuery("mrr", *MONTHS, plans=str(number)) for number in range(calls))
     async with AsyncClient(KEY, base_url=url, throttle=Throttle(10**6, PARALLEL)) as client, StallWatch() as stall:
         with Stopwatch() as watch:
             async with client.metrics.stream(queries) as outcomes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from benchmarks.counters import read_counters
@@ -37,7 +38,9 @@ async def _ours(url: str) -> AsyncIterator[Call]:
     from chartmogul_async import AsyncClient, Throttle
 
     async with AsyncClient(KEY, base_url=url, throttle=Throttle(10**6, PARALLEL)) as client:
-        yield lambda: client.metrics.mrr(*MONTHS)
+        # Equal calls at the same time would be one request.
+        numbers = count()
+        yield lambda: client.metrics.mrr(*MONTHS, plans=str(next(numbers)))
 
 
 @asynccontextmanager

@@ -229,6 +229,24 @@ def with_arguments_of(
     return declare
 
 
+def with_signature_of(
+    method: Callable[Concatenate[AsyncClient, P], object],
+) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
+    """Declare that a method takes the arguments of another one, and has its docstring.
+
+    Args:
+        method: The method of the async client, which is not awaited there either.
+
+    Returns:
+        A decorator.
+    """
+
+    def declare(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
+        return wraps(method)(function)
+
+    return declare
+
+
 def _settled(value: Any) -> Any:
     """Read a generator or the like here: it may need the thread of its caller, as those of databases do."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, Collection) else value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from chartmogul_async import AsyncClient
-from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of
+from chartmogul_async import AsyncClient, ClientStatistics
+from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of, with_signature_of
 
 if TYPE_CHECKING:
     from chartmogul_async.blocking.resources import Customers, Metrics, Throttle
@@ -44,23 +45,38 @@ class Client(Blocking[AsyncClient]):
         client = make()
         # The throttle outlives the client, which a forked child makes anew.
         options["throttle"] = client.throttle
-        super().__init__(Calls(client, make), lambda client: client)
-        self._throttle = client.throttle
-        self._shown = repr(client).replace("AsyncClient", "blocking.Client")
+        self._show(Calls(client, make), lambda client: client, client)
+
+    def _show(self, calls: Calls, find: Callable[[AsyncClient], AsyncClient], example: AsyncClient) -> None:
+        """Be a view of a client, which is found by a function, and look like an example of it."""
+        super().__init__(calls, find)
+        self._example = example
+        self._throttle = example.throttle
+        self._shown = repr(example).replace("AsyncClient", "blocking.Client")
+
+    @with_signature_of(AsyncClient.with_options)
+    def with_options(self, **options: Any) -> Client:
+        example = self._example.with_options(**options)
+        view = object.__new__(type(self))
+        # Its parts are made anew, since they find those of this client.
+        made = {name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)}
+        vars(view).update((name, value) for name, value in vars(self).items() if name not in made)
+        view._show(self._calls, lambda client: self._find(client).with_options(**options), example)
+        return view
 
     @cached_property
     def metrics(self) -> Metrics:
         """The nine metrics."""
         from chartmogul_async.blocking.resources import Metrics
 
-        return Metrics(self._calls, self._throttle)
+        return Metrics(self._calls, self._find, self._throttle)
 
     @cached_property
     def customers(self) -> Customers:
         """Find customers by e-mail address."""
         from chartmogul_async.blocking.resources import Customers
 
-        return Customers(self._calls)
+        return Customers(self._calls, self._find)
 
     @cached_property
     def throttle(self) -> Throttle:
@@ -80,6 +96,13 @@ class Client(Blocking[AsyncClient]):
 
     @blocking(AsyncClient.get)
     def get(self) -> None: ...
+
+    @with_signature_of(AsyncClient.statistics)
+    def statistics(self) -> ClientStatistics:
+        async def read(client: AsyncClient) -> ClientStatistics:
+            return client.statistics()
+
+        return self._calls.wait(read)
 
     def __repr__(self) -> str:
         # A debugger also shows a client whose __init__ raised.

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from chartmogul_async import MetricQuery
+from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async import Throttle as AsyncThrottle
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking
 from chartmogul_async.blocking.loop import LOOP
@@ -26,8 +26,8 @@ class Metrics(Blocking[AsyncMetrics]):
 
     __module__ = "chartmogul_async.blocking"
 
-    def __init__(self, calls: Calls, throttle: AsyncThrottle) -> None:
-        super().__init__(calls, lambda client: client.metrics)
+    def __init__(self, calls: Calls, find: Callable[[AsyncClient], AsyncClient], throttle: AsyncThrottle) -> None:
+        super().__init__(calls, lambda client: find(client).metrics)
         self._throttle = throttle
 
     @blocking(AsyncMetrics.all)
@@ -91,7 +91,8 @@ class Metrics(Blocking[AsyncMetrics]):
 
     def _start(self, query: Any) -> Future[Any]:
         instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
-        return self._calls.start(lambda client: outcome_of(query, client.metrics.fetch))
+        # What the async ``stream`` does for each query.
+        return self._calls.start(lambda client: outcome_of(query, self._find(client)._fetch_one_of_many))  # noqa: SLF001
 
 
 class Customers(Blocking[AsyncCustomers]):
@@ -99,8 +100,8 @@ class Customers(Blocking[AsyncCustomers]):
 
     __module__ = "chartmogul_async.blocking"
 
-    def __init__(self, calls: Calls) -> None:
-        super().__init__(calls, lambda client: client.customers)
+    def __init__(self, calls: Calls, find: Callable[[AsyncClient], AsyncClient]) -> None:
+        super().__init__(calls, lambda client: find(client).customers)
 
     @blocking(AsyncCustomers.search)
     def search(self) -> None: ...

@@ -1,9 +1,11 @@
 """One query of one metric: its arguments, checked before anything is sent, and the parameters they become."""
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import date
-from typing import Generic, Literal, get_args, overload
+from hashlib import sha256
+from typing import Any, Generic, Literal, get_args, overload
 
 from attrs import field, frozen
 
@@ -28,6 +30,8 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
+from chartmogul_async.structuring.documents import MARK, from_document
+from chartmogul_async.structuring.record import Record
 
 MetricName = Literal[
     "all",
@@ -102,7 +106,8 @@ def _plans(value: Texts) -> tuple[str, ...] | None:
                 f"plans must not contain {checks.shown(plan)}, because the API separates plans by commas: pass several "
                 "plans as a list, and a plan with a comma in its name by its UUID ('pl_…') or its external id"
             )
-    return plans
+    # Members of an enum become plain strings.
+    return tuple(map(str.__str__, plans))
 
 
 def _filters(value: Filters) -> str | None:
@@ -127,7 +132,7 @@ def _filter_text(value: object) -> str:
 
 
 @frozen(init=False)
-class MetricQuery(Generic[E, S]):
+class MetricQuery(Record, Generic[E, S]):
     """One query: which metric, from when to when, in which intervals, for which part of the business.
 
     Queries are values: frozen, hashable, equal if all their arguments are, and they can be pickled. For type checkers
@@ -157,6 +162,9 @@ class MetricQuery(Generic[E, S]):
 
     __module__ = "chartmogul_async"
 
+    format: Literal["chartmogul_async.MetricQuery/1"] = field(
+        default="chartmogul_async.MetricQuery/1", init=False, repr=False, eq=False, metadata=MARK
+    )
     metric: MetricName = field(converter=_metric)
     start_date: date = field(converter=_start_date)
     end_date: date = field(converter=_end_date)
@@ -323,6 +331,38 @@ class MetricQuery(Generic[E, S]):
         if self.metric != "ltv":
             params["interval"] = self.interval
         return params | self._texts
+
+    def key(self) -> str:
+        """Name the query: the same for equal queries, and another one for each other query.
+
+        The name is the same in every process and every version of the package, so it can name a job, a file or a row: a
+        result that is stored by it lands once. It says nothing about the account: add one where several are stored.
+
+        Returns:
+            64 hexadecimal digits.
+        """
+        # What was not given is left out: an argument that a later version adds changes no key.
+        given = {"version": 1, "path": self.path, **self.params}
+        return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "MetricQuery":
+        """Read a document that ``to_dict`` or a web framework made.
+
+        Args:
+            document: The document, also after it was written as JSON and read.
+
+        Returns:
+            A query that equals the one that the document was made of. Type checkers know it as a query of any metric.
+
+        Raises:
+            ArgumentError: The document is damaged, was not made of a query, or was made by a newer version of the
+                package in a form that this one does not know. The message names each place:
+                ``document must be what to_dict() returns: $.start_date: missing``.
+        """
+        return from_document(document, MetricQuery[Any, Any])
+
+    _read = from_dict
 
     @property
     def _texts(self) -> dict[str, str]:

@@ -21,6 +21,8 @@ from typing import Generic
 from attrs import field, frozen
 from typing_extensions import TypeVar
 
+from chartmogul_async.structuring.record import Record
+
 Money = int | float
 
 _STOCK_CENTS = {"unit": "cents", "kind": "stock"}
@@ -30,7 +32,7 @@ _COUNT = {"unit": "count", "kind": "stock"}
 
 
 @frozen(weakref_slot=False)
-class MetricEntry:
+class MetricEntry(Record):
     """What the entries of all metrics have in common.
 
     Attributes:
@@ -158,7 +160,7 @@ class KeyMetricsEntry(MetricEntry):
 
 
 @frozen
-class Summary:
+class Summary(Record):
     """The figure *now*, whatever range was requested, in the unit of the metric.
 
     MRR, ARR, ARPA, ASP and customers: now and 30 days ago. Churn rates and LTV: the last month and the one
@@ -173,7 +175,7 @@ class Summary:
 
 
 @frozen
-class KeyMetricsSummary:
+class KeyMetricsSummary(Record):
     """All eight figures *now*, whatever range was requested; see ``Summary`` for the two dates compared."""
 
     __module__ = "chartmogul_async"

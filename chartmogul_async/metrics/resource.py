@@ -26,7 +26,7 @@ from chartmogul_async.metrics.records import (
     Summary,
 )
 from chartmogul_async.metrics.series import Series
-from chartmogul_async.metrics.slices import RangeFetcher, Slices
+from chartmogul_async.metrics.slices import RangeFetcher, RangeMemory, Slices
 from chartmogul_async.metrics.stream import Outcomes, fetch_outcomes, many_queries
 from chartmogul_async.transport.session import Session
 
@@ -45,9 +45,12 @@ class Metrics:
 
     __module__ = "chartmogul_async"
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, memory: RangeMemory) -> None:
         self._session = session
-        self._ranges = RangeFetcher(session)
+        self._ranges = RangeFetcher(session, memory)
+        # Many queries are a batch unless the client's options say otherwise.
+        many = session.with_options(priority=session.options.priority or "batch")
+        self._many = RangeFetcher(many, memory)
 
     async def all(
         self,
@@ -391,8 +394,9 @@ class Metrics:
     async def fetch_all(self, queries: Iterable[MetricQuery[E, S]]) -> tuple[Outcome[E, S], ...]:
         """Fetch many queries, a few at a time, and give all outcomes at once, failures included.
 
-        It leaves nothing open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at
-        once: where they are too many, use ``stream``, or a part of the queries at a time.
+        Other calls go first, unless the client's options give these the priority ``"interactive"``. It leaves nothing
+        open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at once: where they
+        are too many, use ``stream``, or a part of the queries at a time.
 
         Args:
             queries: The queries.
@@ -404,7 +408,7 @@ class Metrics:
             ArgumentError: ``queries`` or one of them is something else; nothing was sent.
             StateError: The client is closed, or belongs to another event loop.
         """
-        return await fetch_outcomes(many_queries(queries), self.fetch, self._session.throttle.parallel)
+        return await fetch_outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
 
     def stream(self, queries: Iterable[MetricQuery[E, S]]) -> Outcomes[E, S]:
         """Fetch many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
@@ -416,7 +420,8 @@ class Metrics:
                     ...
 
         The order is that of completion. Queries are taken from the iterable only as fast as they can be sent,
-        so a generator of a million is fine. Leaving the block, by ``break`` or an exception, cancels the rest.
+        so a generator of a million is fine. Other calls go first, unless the client's options give these the
+        priority ``"interactive"``. Leaving the block, by ``break`` or an exception, cancels the rest.
 
         The block cannot be opened in an async generator: one that is left by ``break`` would cancel its caller. Use
         ``fetch_all`` there, for a part of the queries at a time.
@@ -432,4 +437,7 @@ class Metrics:
             StateError: The stream is opened in an async generator, entered twice or read outside its block; the
                 client is closed, or belongs to another event loop.
         """
-        return Outcomes(many_queries(queries), self.fetch, self._session.throttle.parallel)
+        return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
+
+    async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
+        return await self._many.fetch(query, None)

@@ -1,10 +1,12 @@
 """The result of a query, and the response that each metric has."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Generic, overload
+from collections.abc import Iterator
+from typing import Any, Generic, Literal, overload
 
-from attrs import frozen
+import attrs
+from attrs import asdict, field, frozen
 
+from chartmogul_async.metrics.html import as_html
 from chartmogul_async.metrics.query import MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
     ARPAEntry,
@@ -21,26 +23,41 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
+from chartmogul_async.structuring.documents import MARK, from_document
+from chartmogul_async.structuring.record import Record
+
+# A repr shows this many entries at most, and the first and the last one of more.
+_SHOWN = 6
 
 
-@frozen
-class Series(Sequence[E], Generic[E, S]):
-    """The entries of one query, oldest first, with the summary: a frozen sequence.
+@frozen(repr=False)
+class Series(Record, Generic[E, S]):
+    """The entries of one query, oldest first, with the summary.
 
-    ``attrs.asdict(series)`` makes a dict of it, which FastAPI can return as it is, and of which
-    ``json.dumps(attrs.asdict(series), default=str)`` makes JSON.
+    It has a length, is iterated over, indexed and sliced as the tuple of its entries is, but it is not a
+    ``collections.abc.Sequence``; where one is wanted, ``series.entries`` is one.
+
+    ``to_dict`` and ``from_dict`` write and read it. FastAPI, pydantic, msgspec and Litestar write the same document by
+    themselves, so that a handler can return a series.
 
     Attributes:
         entries: One record for each interval.
         summary: The figures *now*; None for ``/metrics/all`` of the closed beta.
         query: The query that this is the result of.
+        format: What marks its documents.
     """
 
     __module__ = "chartmogul_async"
 
+    format: Literal["chartmogul_async.Series/1"] = field(
+        default="chartmogul_async.Series/1", init=False, repr=False, eq=False, metadata=MARK
+    )
     entries: tuple[E, ...]
     summary: S
     query: MetricQuery[E, S]
+
+    # Otherwise ``dict(series)`` of an empty one would be ``{}``, and FastAPI would return that.
+    keys = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -48,12 +65,69 @@ class Series(Sequence[E], Generic[E, S]):
     def __iter__(self) -> Iterator[E]:
         return iter(self.entries)
 
+    def __reversed__(self) -> Iterator[E]:
+        return reversed(self.entries)
+
+    def __contains__(self, entry: object) -> bool:
+        return entry in self.entries
+
     @overload
     def __getitem__(self, index: int) -> E: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[E, ...]: ...
     def __getitem__(self, index: int | slice) -> E | tuple[E, ...]:
         return self.entries[index]
+
+    def __repr__(self) -> str:
+        if len(self) <= _SHOWN:
+            return f"Series(entries={self.entries!r}, summary={self.summary!r}, query={self.query!r})"
+        return f"<Series of {len(self)} entries: {self[0]!r} ... {self[-1]!r}, query={self.query!r}>"
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows."""
+        return as_html(self.query, self.entries)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Series":
+        """Read a document that ``to_dict`` or a web framework made.
+
+        Type checkers know it as a series of any metric; ``isinstance(series[0], MRREntry)`` finds out more.
+
+        Args:
+            document: The document, also after it was written as JSON and read.
+
+        Returns:
+            A series that equals the one that the document was made of, with values of the same types.
+
+        Raises:
+            ArgumentError: The document is damaged, was not made of a series, or was made by a newer version of the
+                package in a form that this one does not know. The message names each place:
+                ``document must be what to_dict() returns: $.entries[1].mrr: expected int or float, got str``. It is
+                not a ``DecodeError``, since nothing was exchanged with ChartMogul.
+        """
+        outline = from_document(document, _Outline)
+        response = from_document(document, RESPONSES[outline.query.metric])
+        return Series(response.entries, response.summary, outline.query)
+
+    _read = from_dict
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Make rows of the entries, for data frames and tables.
+
+        Returns:
+            One flat dict for each entry, by the names of its fields; ``date`` is a ``date``. For
+            ``pandas.DataFrame(rows)`` or ``polars.DataFrame(rows)``.
+        """
+        return [asdict(entry, recurse=False) for entry in self.entries]
+
+
+@frozen
+class _Outline:
+    """What a document of any series contains; the class of its entries depends on the query."""
+
+    format: str = field(default=attrs.fields(Series).format.default, init=False, metadata=MARK)
+    query: MetricQuery[Any, Any]
+    summary: Any
 
 
 RESPONSES: dict[MetricName, type[MetricResponse[Any, Any]]] = {

@@ -10,12 +10,12 @@ undivided. A change that touches no overlap cannot be seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 import anyio
 import attrs
+from attrs import Factory, define
 
 from chartmogul_async import intervals
 from chartmogul_async.checks import positive_integer
@@ -28,6 +28,7 @@ from chartmogul_async.metrics.records import E, MetricResponse, S
 from chartmogul_async.metrics.series import RESPONSES, Series
 from chartmogul_async.metrics.tasks import run_all
 from chartmogul_async.metrics.weeks import WeekLookup
+from chartmogul_async.transport.reuse import Result
 from chartmogul_async.transport.session import Session
 
 Slices = int | Literal["interval"] | None
@@ -44,16 +45,56 @@ _UNDIVIDED_FOR = 600.0
 _NOT_ABOUT_THE_RANGE = {401, 403, 429}
 
 
-class RangeFetcher:
-    """Fetches the range of a query, in slices where that is faster, and remembers for a while where it failed."""
+@define(eq=False)
+class _Range:
+    """A range that is in progress, for all calls that ask for the same.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._weeks = WeekLookup(session)
+    Attributes:
+        parts: Its slices; none if it is fetched undivided.
+        planned: How many requests were planned for it.
+        callers: How many calls are in progress.
+        results: Those that came, so that a call which comes later need not ask for them.
+    """
+
+    parts: tuple[Slice, ...]
+    planned: int
+    callers: int = 0
+    results: dict[Slice | None, Result[Any]] = Factory(dict)
+
+
+class RangeMemory:
+    """What one client knows of ranges: those in progress, and where slices were of no use."""
+
+    def __init__(self) -> None:
+        self.weeks: WeekLookup = WeekLookup()
         # Requests of the calls in progress; they take their slots a little later.
-        self._planned = 0
+        self.planned: int = 0
+        self.in_progress: dict[tuple[MetricQuery, Slices], _Range] = {}
         # What is better left undivided, and until when on the clock of the event loop.
         self._undivided: dict[tuple[object, ...], float] = {}
+
+    def is_left_undivided(self, query: MetricQuery) -> bool:
+        """Whether slices of similar ranges were of no use lately."""
+        return anyio.current_time() < self._undivided.get(_without_range(query), -math.inf)
+
+    def leave_undivided(self, query: MetricQuery) -> None:
+        """Do not cut similar ranges for a while."""
+        now = anyio.current_time()
+        self._undivided = {kind: until for kind, until in self._undivided.items() if now < until}
+        self._undivided[_without_range(query)] = now + _UNDIVIDED_FOR
+
+
+class RangeFetcher:
+    """Fetches the range of a query, in slices where that is faster.
+
+    Args:
+        session: Makes the requests.
+        memory: What is known of ranges.
+    """
+
+    def __init__(self, session: Session, memory: RangeMemory) -> None:
+        self._session = session
+        self._memory = memory
 
     async def fetch(self, query: MetricQuery[E, S], slices: Slices) -> Series[E, S]:
         """Fetch a query as one series.
@@ -71,46 +112,91 @@ class RangeFetcher:
             StateError: The client is closed, or belongs to another event loop.
             ChartMogulError: A request failed.
         """
-        parts = await self._plan(query, slices)
-        planned = max(1, len(parts))
-        self._planned += planned
-        try:
-            response = await self._fetch_slices(query, parts) if parts else None
-            if response is None:
-                response = await self._session.fetch(query.path, query.params, RESPONSES[query.metric])
-        finally:
-            self._planned -= planned
-        return Series(response.entries, response.summary, query)
+        key = query, slices
+        reuses = self._session.options.max_age > 0
+        result = self._session.recent(key) if reuses else None
+        if result is None:
+            parts = await self._plan(query, slices)
+            result = await self._fetch_new(query, key, parts)
+            if reuses:
+                self._session.keep(key, result)
+        return Series(result.value.entries, result.value.summary, query)
 
-    async def _fetch_slices(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
-        """The joined responses of all slices; None if the range must be fetched undivided."""
+    async def _fetch_new(
+        self, query: MetricQuery, key: tuple[MetricQuery, Slices], parts: tuple[Slice, ...]
+    ) -> Result[Any]:
+        memory = self._memory
+        shared = memory.in_progress.get(key)
+        is_first = shared is None
+        if shared is None:
+            shared = memory.in_progress[key] = _Range(parts, planned=max(1, len(parts)))
+            memory.planned += shared.planned
+        shared.callers += 1
         try:
-            response = await self._fetch_joined(query, parts)
+            result = await self._fetch_slices(query, shared) if shared.parts else None
+            return result or await self._session.ask(query.path, query.params, RESPONSES[query.metric])
+        finally:
+            shared.callers -= 1
+            if not shared.callers:
+                memory.planned -= shared.planned
+            if is_first:
+                # Calls that come later would be given responses that are older than that of any call in progress.
+                del memory.in_progress[key]
+
+    async def _fetch_slices(self, query: MetricQuery, shared: _Range) -> Result[Any] | None:
+        """The joined responses of all slices; None if the range must be fetched undivided."""
+        parts = shared.parts
+        try:
+            result = await self._fetch_joined(query, shared, parts)
         except StatusError as error:
             if not _may_succeed_undivided(error):
                 raise
-            self._leave_undivided(query)
+            self._leave_undivided(query, shared)
             return None
-        if response is None:
-            self._leave_undivided(query)
-            self._session.report(SlicesDisagreed(query.metric, len(parts)))
-        return response
+        if result is None:
+            # The first of the calls that share the range reports it.
+            is_news = bool(shared.parts)
+            self._leave_undivided(query, shared)
+            if is_news:
+                self._session.report(SlicesDisagreed(query.metric, len(parts)))
+        return result
 
-    async def _fetch_joined(self, query: MetricQuery, parts: Sequence[Slice]) -> MetricResponse[Any, Any] | None:
+    def _leave_undivided(self, query: MetricQuery, shared: _Range) -> None:
+        shared.parts = ()
+        self._memory.leave_undivided(query)
+
+    async def _fetch_joined(self, query: MetricQuery, shared: _Range, parts: tuple[Slice, ...]) -> Result[Any] | None:
         """The joined responses of all slices; None if they disagree."""
-        calls = [partial(self._fetch_slice, query, part) for part in parts]
-        responses = await run_all(calls, self._session.throttle.parallel)
+        calls = [partial(self._fetch_slice, query, shared, part) for part in parts]
+        results = await run_all(calls, self._session.throttle.parallel)
+        responses = [result.value for result in results]
         entries, latest = joined(parts, responses), responses[-1]
         if entries is not None and not have_one_summary(responses):
             # The summary describes now, so it may move while the entries stay. A response after all others has the
             # newest one, and shows whether the newest entries moved, too.
-            latest = await calls[-1]()
+            results.append(await self._fetch_latest(query, shared, parts[-1]))
+            latest = results[-1].value
             entries = entries if latest.entries == responses[-1].entries else None
-        return None if entries is None else attrs.evolve(latest, entries=entries)
+        return None if entries is None else _combined(results, attrs.evolve(latest, entries=entries))
 
-    async def _fetch_slice(self, query: MetricQuery, part: Slice) -> MetricResponse[Any, Any]:
-        dates = {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
-        return await self._session.fetch(query.path, query.params | dates, RESPONSES[query.metric])
+    async def _fetch_slice(self, query: MetricQuery, shared: _Range, part: Slice) -> Result[Any]:
+        known = shared.results.get(part)
+        if known is None:
+            return shared.results.setdefault(part, await self._ask(query, part))
+        self._session.note(known)
+        return known
+
+    async def _fetch_latest(self, query: MetricQuery, shared: _Range, last: Slice) -> Result[Any]:
+        """The last slice, asked for after all others."""
+        known = shared.results.get(None)
+        if known is None:
+            known = await self._ask(query, last, occasion=shared)
+            shared.results[None] = known
+        return known
+
+    async def _ask(self, query: MetricQuery, part: Slice, occasion: object = None) -> Result[Any]:
+        params = query.params | {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
+        return await self._session.ask(query.path, params, RESPONSES[query.metric], occasion)
 
     # --- planning ------------------------------------------------------------------------------------------
 
@@ -118,6 +204,9 @@ class RangeFetcher:
         """The slices of a range; none if it is fetched undivided."""
         if slices is not None and not (isinstance(slices, str) and slices == "interval"):
             positive_integer("slices", slices, ', None or "interval"')
+        known = self._memory.in_progress.get((query, slices))
+        if known is not None:
+            return known.parts
         if self._number_of_slices(query, slices) == 1:
             return ()
         self._session.check_usable()
@@ -141,26 +230,23 @@ class RangeFetcher:
             # No interval is shorter than a day.
             return 1
         worth = _entries(query) // _entries_worth_a_slice(query)
-        if worth < 2 or self._is_left_undivided(query):
+        if worth < 2 or self._memory.is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.free_slots(self._planned)))
+        return max(1, min(worth, self._session.free_slots(self._memory.planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""
         if query.interval != "week":
             return "monday"
-        return await (self._weeks.find() if slices is None else self._weeks.require())
+        weeks = self._memory.weeks
+        return await (weeks.find(self._session) if slices is None else weeks.require(self._session))
 
-    # --- what is remembered --------------------------------------------------------------------------------
 
-    def _is_left_undivided(self, query: MetricQuery) -> bool:
-        return anyio.current_time() < self._undivided.get(_without_range(query), -math.inf)
-
-    def _leave_undivided(self, query: MetricQuery) -> None:
-        now = anyio.current_time()
-        self._undivided = {kind: until for kind, until in self._undivided.items() if now < until}
-        self._undivided[_without_range(query)] = now + _UNDIVIDED_FOR
+def _combined(results: list[Result[Any]], value: MetricResponse[Any, Any]) -> Result[Any]:
+    """One result of several, as old as the oldest of them."""
+    size, sent_at = sum(result.size for result in results), min(result.sent_at for result in results)
+    return Result(value, size, sent_at, tuple(response for result in results for response in result.responses))
 
 
 def _without_range(query: MetricQuery) -> tuple[object, ...]:

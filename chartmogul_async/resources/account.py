@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 from attrs import field, frozen
 
 from chartmogul_async.checks import one_of, strings
+from chartmogul_async.structuring.record import Record
 
 AccountSetting = Literal[
     "churn_recognition",
@@ -20,7 +21,7 @@ Setting = bool | str | dict[str, Any] | None
 
 
 @frozen
-class Account:
+class Account(Record):
     """The account that a key belongs to.
 
     Attributes:

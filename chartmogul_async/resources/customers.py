@@ -7,13 +7,14 @@ from attrs import field, frozen
 
 from chartmogul_async.checks import encodable, instance_of, short_enough, shown
 from chartmogul_async.errors import ArgumentError, NotFoundError
+from chartmogul_async.structuring.record import Record
 from chartmogul_async.transport.session import Session
 
 Amount = int | float | None
 
 
 @frozen
-class Address:
+class Address(Record):
     """A postal address, with the full names of country and state."""
 
     __module__ = "chartmogul_async"
@@ -25,7 +26,7 @@ class Address:
 
 
 @frozen
-class CustomerAttributes:
+class CustomerAttributes(Record):
     """Tags, custom attributes by their key, and attributes from the billing system."""
 
     __module__ = "chartmogul_async"
@@ -36,7 +37,7 @@ class CustomerAttributes:
 
 
 @frozen
-class BetaSubscription:
+class BetaSubscription(Record):
     """A subscription, as part of a customer in responses of the closed beta."""
 
     __module__ = "chartmogul_async"
@@ -53,7 +54,7 @@ class BetaSubscription:
 
 
 @frozen
-class BetaActivity:
+class BetaActivity(Record):
     """An activity, as part of a customer in responses of the closed beta."""
 
     __module__ = "chartmogul_async"
@@ -66,7 +67,7 @@ class BetaActivity:
 
 
 @frozen
-class Customer:
+class Customer(Record):
     """A customer, in the current shape or that of the closed beta; fields that the response lacks are None.
 
     ``mrr`` and ``arr`` are cents of the account's currency. The closed beta wrote them as strings without documenting

@@ -107,6 +107,8 @@ def _writable(cls: type[Any]) -> type[Any]:
         "__slots__": (),
         "__init__": object.__init__,
         "__setattr__": object.__setattr__,
+        # Nothing is deleted; but CPython has one slot for both, and takes the slow way unless both are the plain ones.
+        "__delattr__": object.__delattr__,
     }
     return type(f"Writable{cls.__name__}", (cls,), namespace)
 

@@ -1,11 +1,12 @@
-"""Bytes into frozen records: the only cattrs converter of the package.
+"""Bytes into frozen records, and records into documents and back: the only cattrs converter of the package.
 
 Strict: a value is converted only where nothing is lost. ``True`` is not 1, ``"1"`` is not 1, 1.9 is not 1; NaN and
 infinity are not numbers. A rate written as an integer becomes a float, a count written ``650.0`` becomes 650.
 Unknown keys are ignored, since new fields appear without notice. Null is refused, except for fields with a default.
 
-Keys are kebab-case in responses and snake_case in records. The metadata of a field may contain its ``key`` in the
-response, an ``old_key`` that it once had, and ``text`` if its number was once sent as text.
+Keys are kebab-case in responses, and in documents those of the records, snake_case. The metadata of a field may contain
+its ``key`` in the response, an ``old_key`` that it once had, and ``text`` if its number was once sent as text; or a
+``mark``, which a document must have as it is.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.fns import identity
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from chartmogul_async.checks import shown
 from chartmogul_async.errors import DecodeError
 from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
 from chartmogul_async.structuring.density import HARMLESS_SIZE, LONGEST_INTEGER, check_density, parse_int_for
@@ -67,7 +70,7 @@ def read(content: bytes, into: type[T]) -> T:
         check_density(content)
     if orjson is not None:
         with suppress(Exception):
-            return _converter(detailed=False).structure(orjson.loads(content), into)
+            return _converter(detailed=False, kebab=True).structure(orjson.loads(content), into)
     return structure(decode(content), into)
 
 
@@ -97,12 +100,13 @@ def decode(content: bytes) -> Any:
     raise DecodeError(problem, problems=(problem,))
 
 
-def structure(value: Any, into: type[T]) -> T:
+def structure(value: Any, into: type[T], *, kebab: bool = True) -> T:
     """Turn parsed JSON into a record.
 
     Args:
         value: The value, as ``decode`` returns it.
         into: The class of the record.
+        kebab: Whether the keys are those of a response; otherwise they are those of a document.
 
     Returns:
         The record.
@@ -112,12 +116,25 @@ def structure(value: Any, into: type[T]) -> T:
     """
     # Whatever fails here is structured again by the slow converter, which decides and finds the place.
     with suppress(Exception):
-        return _converter(detailed=False).structure(value, into)
+        return _converter(detailed=False, kebab=kebab).structure(value, into)
     try:
-        return _converter(detailed=True).structure(value, into)
+        return _converter(detailed=True, kebab=kebab).structure(value, into)
     except Exception as error:  # noqa: BLE001 - each one becomes part of the message
-        problems = tuple(islice(_problems_of(error, "$"), _MAX_PROBLEMS + 1))
+        problems = tuple(islice(_problems_of(error, "$", kebab), _MAX_PROBLEMS + 1))
     raise _mismatch(problems)
+
+
+def unstructure(record: Any) -> dict[str, Any]:
+    """Turn a record into a document.
+
+    Args:
+        record: An object of an attrs class, whose fields may contain others.
+
+    Returns:
+        Dicts with the names of the fields, lists and scalars: what JSON can represent.
+    """
+    document: dict[str, Any] = _converter(detailed=False, kebab=False).unstructure(record)
+    return document
 
 
 def _mismatch(problems: tuple[str, ...]) -> DecodeError:
@@ -129,13 +146,16 @@ def _mismatch(problems: tuple[str, ...]) -> DecodeError:
     return DecodeError(message, problems=problems[:_MAX_PROBLEMS])
 
 
-def _problems_of(error: Exception, path: str) -> Iterator[str]:
+def _problems_of(error: Exception, path: str, kebab: bool) -> Iterator[str]:
     if isinstance(error, cattrs.ClassValidationError):
-        for inner, note in error.group_exceptions()[0]:
-            yield from _problems_of(inner, f"{path}.{_key_of(error.cl, note.name)}")
+        of_fields, of_the_whole = error.group_exceptions()
+        for inner, note in of_fields:
+            yield from _problems_of(inner, f"{path}.{_key_of(error.cl, note.name, kebab)}", kebab)
+        for inner in of_the_whole:
+            yield f"{path}: {inner}"
     elif isinstance(error, _Mismatches):
         for index, inner in error.found:
-            yield from _problems_of(inner, f"{path}[{index}]")
+            yield from _problems_of(inner, f"{path}[{index}]", kebab)
     else:
         yield f"{path}: {'missing' if isinstance(error, KeyError) else error}"
 
@@ -143,7 +163,9 @@ def _problems_of(error: Exception, path: str) -> Iterator[str]:
 # --- classes -----------------------------------------------------------------------------------------------
 
 
-def _key_of(cls: type, name: str) -> str:
+def _key_of(cls: type, name: str, kebab: bool) -> str:
+    if not kebab:
+        return name
     key: str | None = getattr(attrs.fields(cls), name).metadata.get("key")
     return key or name.replace("_", "-")
 
@@ -152,21 +174,21 @@ def _is_class(cls: Any) -> bool:
     return attrs.has(cls)
 
 
-def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+def _response_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     fields = attrs.fields(cls)
+    keys = {field.name: _key_of(cls, field.name, kebab=True) for field in fields}
     overrides = {
         field.name: override(
-            rename=_key_of(cls, field.name), struct_hook=_number_or_text if field.metadata.get("text") else None
+            rename=keys[field.name], struct_hook=_number_or_text if field.metadata.get("text") else None
         )
         for field in fields
     }
     build = make_dict_structure_fn(cls, converter, **overrides)  # type: ignore[arg-type]  # overrides are not options
-    never_null = {_key_of(cls, field.name) for field in fields if field.default not in (attrs.NOTHING, None)}
-    new_keys = {field.metadata["old_key"]: _key_of(cls, field.name) for field in fields if "old_key" in field.metadata}
+    never_null = {keys[field.name] for field in fields if field.default not in (attrs.NOTHING, None)}
+    new_keys = {field.metadata["old_key"]: keys[field.name] for field in fields if "old_key" in field.metadata}
 
     def hook(value: Any, _: Any) -> Any:
-        if type(value) is not dict:
-            raise TypeError(f"expected object, got {_type_name(value)}")
+        _object(value)
         for old, new in new_keys.items():
             if old in value and new not in value:
                 value = {**value, new: value[old]}
@@ -178,16 +200,35 @@ def _class_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
     return hook
 
 
+def _document_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+    build = make_dict_structure_fn(cls, converter)
+    fields = attrs.fields(cls)
+    marks = {field.name: field.default for field in fields if field.metadata.get("mark")}
+
+    def hook(value: Any, _: Any) -> Any:
+        _object(value)
+        for key, mark in marks.items():
+            if value.get(key) != mark:
+                raise TypeError(f"expected {key} {mark}, got {shown(value.get(key))}")
+        return build(value, cls)
+
+    return hook
+
+
+def _is_literal(cls: Any) -> bool:
+    return get_origin(cls) is Literal
+
+
 def _is_tuple(cls: Any) -> bool:
     return get_origin(cls) is tuple
 
 
-def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
+def _tuple_hook(cls: Any, converter: cattrs.BaseConverter, kebab: bool) -> Callable[[Any, Any], Any]:
     item = get_args(cls)[0]
     structure_item = converter.get_structure_hook(item)
     structure_all = None
     if _is_class(item):
-        structure_all = bulk_structurer(item, [_key_of(item, field.name) for field in attrs.fields(item)])
+        structure_all = bulk_structurer(item, [_key_of(item, field.name, kebab) for field in attrs.fields(item)])
     most = math.inf if structure_all or not _is_class(item) else _MAX_OBJECTS
     structure_all = structure_all or _one_by_one
 
@@ -208,6 +249,15 @@ def _tuple_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any
         return tuple(records)
 
     return hook
+
+
+def _to_list(items: tuple[Any, ...]) -> list[Any]:
+    return list(map(_converter(detailed=False, kebab=False).unstructure, items))
+
+
+def _to_dict(cls: Any, converter: cattrs.Converter) -> Callable[[Any], dict[str, Any]]:
+    # Marks are not parameters of ``__init__``.
+    return make_dict_unstructure_fn(cls, converter, _cattrs_include_init_false=True)
 
 
 def _one_by_one(objects: list[Any], exact: Exact) -> list[Any]:
@@ -232,7 +282,7 @@ class _Mismatches(Exception):  # noqa: N818 - several errors, not one
                 return exact(value, index)
             except Exception as error:  # noqa: BLE001 - each one becomes part of the message
                 self.found.append((index, error))
-                self._problems += sum(1 for _ in _problems_of(error, ""))
+                self._problems += sum(1 for _ in _problems_of(error, "", kebab=True))
                 if self._problems > _MAX_PROBLEMS:
                     raise self from None
                 return None
@@ -358,8 +408,11 @@ _SINGLE_VALUES: dict[Any, Callable[..., Any]] = {
 }
 
 
+_NUMBERS = (int | float, int | float | None)
+
+
 @cache
-def _converter(*, detailed: bool) -> cattrs.Converter:
+def _converter(*, detailed: bool, kebab: bool) -> cattrs.Converter:
     """The fast converter, which stops at the first mismatch, or the slow one, which names every mismatch."""
     converter = cattrs.Converter(detailed_validation=detailed)
     single_values = _SINGLE_VALUES if detailed else _SINGLE_VALUES | {dict[str, Any]: _object_without_huge_floats}
@@ -369,9 +422,18 @@ def _converter(*, detailed: bool) -> cattrs.Converter:
             converter.register_structure_hook(kind, hook)
         else:
             composed[kind] = hook
+    class_hook = _response_hook if kebab else _document_hook
     # Hooks that a factory makes are resolved once for each class. Registered as plain hooks, those of unions would be
     # looked up again for every value.
     converter.register_structure_hook_factory(lambda kind: kind in composed, lambda kind: composed[kind])
-    converter.register_structure_hook_factory(_is_tuple, _tuple_hook)
-    converter.register_structure_hook_factory(_is_class, _class_hook)
+    converter.register_structure_hook_factory(_is_literal, lambda _: _str)
+    converter.register_structure_hook_factory(_is_tuple, lambda kind, itself: _tuple_hook(kind, itself, kebab))
+    converter.register_structure_hook_factory(_is_class, lambda kind, itself: class_hook(kind, itself))
+    converter.register_unstructure_hook(date, date.isoformat)
+    # Otherwise a datetime is written as the date that it also is.
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    # Without it numbers would be dispatched by their class, one by one.
+    converter.register_unstructure_hook_factory(lambda kind: kind in _NUMBERS, lambda _: identity)
+    converter.register_unstructure_hook_factory(_is_tuple, lambda _: _to_list)
+    converter.register_unstructure_hook_factory(_is_class, _to_dict)
     return converter

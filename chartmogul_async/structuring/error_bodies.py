@@ -32,6 +32,8 @@ _MAX_TEXT = 200
 # A message is cut after this many characters.
 MAX_MESSAGE = 500
 _MAX_DETAILS = 100
+# Complaints without a text are passed over, up to so many of all.
+_MAX_LOOKED_AT = 1_000
 _MAX_CONTENT_TYPE = 100
 
 
@@ -130,7 +132,7 @@ def _read_object(status: int, body: dict[str, Any], secrets: Sequence[str]) -> E
 def _details(complaints: Iterable[Complaint], secrets: Sequence[str]) -> tuple[ErrorDetail, ...]:
     details = (
         ErrorDetail(text, _text(param, secrets), _text(code, secrets))
-        for message, param, code in complaints
+        for message, param, code in islice(complaints, _MAX_LOOKED_AT)
         if (text := _text(message, secrets))
     )
     return tuple(islice(details, _MAX_DETAILS))

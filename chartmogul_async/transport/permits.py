@@ -1,4 +1,4 @@
-"""What the queue hands out and what waits in it: a permit for one exchange, and one waiting task."""
+"""What the queue is asked for, what it hands out and what waits in it: a claim, a permit, one waiting task."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from attrs import define, field, frozen
 
 from chartmogul_async.errors import ChartMogulError
 from chartmogul_async.transport.limits import LimitEvent
+from chartmogul_async.transport.refusals import waited_too_long
 
 
 class Acquire(Protocol):
     """Waits for a permit."""
 
-    async def __call__(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+    async def __call__(self, max_pause: float = math.inf, is_retry: bool = False, claim: Claim | None = None) -> Permit:
         """Wait for a permit; see ``Throttle``."""
         ...
 
@@ -40,13 +41,36 @@ class Admission:
         acquire: Waits for a permit.
         end: Ends the exchange of a permit.
         give_back: Gives back a permit whose request was never sent.
+        promote: Makes a waiter interactive that waited as one of a batch.
         alive: Keeps the slots of this process while a block runs.
     """
 
     acquire: Acquire
     end: End
     give_back: Callable[[Permit], Awaitable[None]]
+    promote: Callable[[Waiter], None]
     alive: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+
+
+@define(eq=False)
+class Claim:
+    """What one call may claim of the queue. An interactive call that wants the same changes one of a batch.
+
+    Attributes:
+        is_batch: Interactive requests go first.
+        max_wait: Seconds that it may wait before it is first sent.
+        leaves_at: When it has waited that long.
+        place: Its place in the queue: the smaller, the earlier it came. None if it was in no queue yet.
+        is_admitted: Whether it was admitted once.
+        waiter: What waits for it, if it had to wait.
+    """
+
+    is_batch: bool = False
+    max_wait: float = math.inf
+    leaves_at: float = math.inf
+    place: int | None = field(default=None, init=False)
+    is_admitted: bool = field(default=False, init=False)
+    waiter: Waiter | None = field(default=None, init=False)
 
 
 @define(eq=False)
@@ -100,6 +124,7 @@ class Waiter:
         "_look_again_at",
         "_scope",
         "_sleeps",
+        "claim",
         "deadline",
         "event",
         "has_slept",
@@ -113,8 +138,10 @@ class Waiter:
     )
 
     def __init__(
-        self, since: float, max_pause: float, paused_before: float, is_retry: bool, is_batch: bool = False
+        self, since: float, max_pause: float, paused_before: float, is_retry: bool, claim: Claim | None = None
     ) -> None:
+        self.claim: Claim = claim or Claim()
+        self.claim.waiter = self
         self.event: anyio.Event = anyio.Event()
         self.deadline: float = anyio.current_effective_deadline()
         self.since: float = since
@@ -122,7 +149,8 @@ class Waiter:
         self.max_pause: float = max_pause
         self.paused_before: float = paused_before
         self.is_retry: bool = is_retry
-        self.is_batch: bool = is_batch
+        # As it was when it joined the queue or was promoted there.
+        self.is_batch: bool = self.claim.is_batch
         self.permit: Permit | None = None
         self.refusal: ChartMogulError | None = None
         self._look_again_at = math.inf
@@ -133,7 +161,7 @@ class Waiter:
         """Look again then: it is the head of the queue and the next request may start, or its caller gives up."""
         self._look_again_at = moment
         if self._scope is not None:
-            self._scope.deadline = moment
+            self._scope.deadline = min(moment, self.claim.leaves_at)
         elif self._sleeps and moment < math.inf:
             # It sleeps without a deadline, as all behind the head do, and has to wake to set one.
             self.event.set()
@@ -141,19 +169,25 @@ class Waiter:
     async def wait(self) -> bool:
         """Sleep until something has changed, and return whether it is time to look again."""
         self.has_slept = True
-        if self._look_again_at == math.inf:
+        wakes_at = min(self._look_again_at, self.claim.leaves_at)
+        if wakes_at == math.inf:
             self._sleeps = True
             await self.event.wait()
             self._sleeps = False
             if not self.is_served:
                 self.event = anyio.Event()
             return False
-        with anyio.CancelScope(deadline=self._look_again_at) as self._scope:
+        with anyio.CancelScope(deadline=wakes_at) as self._scope:
             await self.event.wait()
         self._scope = None
         # Another one may be at the head by now; only the head looks again.
         self._look_again_at = math.inf
         return True
+
+    def check_patience(self) -> None:
+        """Raise ``QueueTimeoutError`` if it has waited in vain for as long as it may."""
+        if anyio.current_time() >= self.claim.leaves_at and not self.is_served:
+            raise waited_too_long(self.claim.max_wait)
 
     @property
     def is_served(self) -> bool:

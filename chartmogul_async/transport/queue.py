@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import chain, islice
+from itertools import chain, count, islice
 
 from chartmogul_async.transport.permits import Waiter
 
@@ -21,14 +21,29 @@ class Queue:
     def __init__(self) -> None:
         # All that wait; and in the order of admission, those that are not passed over: retries, then newcomers.
         self.waiters: dict[Waiter, None] = {}
+        self._places = count(1)
         self._orders: dict[bool, tuple[OrderedDict[Waiter, None], OrderedDict[Waiter, None]]] = {
             is_batch: (OrderedDict(), OrderedDict()) for is_batch in (False, True)
         }
 
     def join(self, waiter: Waiter) -> None:
-        """Go to the end of the waiters of the same kind."""
-        self.waiters[waiter] = None
-        self._order_of(waiter)[waiter] = None
+        """Go to the end of the waiters of the same kind, or to the place of a call that left."""
+        order, place = self._order_of(waiter), waiter.claim.place
+        self.waiters[waiter] = order[waiter] = None
+        if place is None:
+            waiter.claim.place = next(self._places)
+        elif not waiter.is_retry:
+            for later in [each for each in order if (each.claim.place or 0) > place]:
+                order.move_to_end(later)
+
+    def promote(self, waiter: Waiter) -> None:
+        """Go over from the waiters of a batch to the interactive ones, behind those."""
+        order = self._order_of(waiter)
+        waiter.is_batch = False
+        if waiter in order:
+            # One that is passed over returns to the front when its caller allows it more time.
+            del order[waiter]
+            self._order_of(waiter)[waiter] = None
 
     def leave(self, waiter: Waiter) -> None:
         """Be forgotten; leaving twice does nothing."""

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from chartmogul_async.errors import RateLimitError
+from chartmogul_async.errors import QueueTimeoutError, RateLimitError
 from chartmogul_async.events import logger
+
+
+def waited_too_long(seconds: float) -> QueueTimeoutError:
+    """The error for a call that may not wait any longer."""
+    error = QueueTimeoutError(f"not sent: waited in the queue for {seconds:g} s, as long as max_wait allows")
+    logger.info("%s", error.message)
+    return error
 
 
 def rate_limited(how_long: str, pause: float, waited: float = 0.0) -> RateLimitError:

@@ -29,7 +29,7 @@ _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 AttemptOutcome = httpx.Response | Exception
 
 
-@frozen
+@frozen(cache_hash=True)
 class RetryPolicy:
     """How often and how long to try.
 
@@ -82,7 +82,8 @@ class Attempts:
     # The latest attempt.
     outcome: AttemptOutcome | None = None
     _queued: float = 0.0
-    _elapsed: float = 0.0
+    sent_at: float = 0.0
+    elapsed: float = 0.0
     _pause_left: float = 0.0
     # Less time than a response takes is not worth another attempt.
     _response_time: float = 0.0
@@ -126,8 +127,9 @@ class Attempts:
         self.waited += permit.paused
         self.outcome = outcome
         self._queued = permit.queued
-        self._elapsed = anyio.current_time() - permit.admitted
-        self._exchanging += self._elapsed
+        self.sent_at = permit.admitted
+        self.elapsed = anyio.current_time() - permit.admitted
+        self._exchanging += self.elapsed
         self._pause_left = permit.pause_left
         self._response_time = permit.response_time
         # An attempt ends inside of the loop, where there is one.
@@ -172,7 +174,7 @@ class Attempts:
             status=None if response is None else response.status_code,
             error=type(self.outcome).__name__ if response is None else None,
             queued=self._queued,
-            elapsed=self._elapsed,
+            elapsed=self.elapsed,
             retry_in=retry_in,
             request_id=None if response is None else response.headers.get("x-request-id"),
             gave_up=failed and retry_in is None,

@@ -1,241 +1,239 @@
-"""One request, from the queue to its record: wait for a permit, build, attempt, read, record.
+"""What a resource is given: the requests of one client, or of one view of it with other options.
 
-Whatever goes wrong on that path comes out as one error, and its context (method, URL, request id, attempts, seconds
-waited) is added here and nowhere else.
+Equal requests share one exchange while it is in progress, and a recent result is used again by whoever allows it. There
+is no task for it: the first call makes the exchange, and the others wait for its end. Whoever is cancelled leaves
+alone; if that is the first call, one of the others makes the exchange again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
 import anyio
-import anyio.lowlevel
-import httpx
+import attrs
 
-from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
-from chartmogul_async.events import Event, OnEvent, report
-from chartmogul_async.secret import Secret
+from chartmogul_async.errors import ChartMogulError, DecodeError, QueueTimeoutError
+from chartmogul_async.events import Event
 from chartmogul_async.structuring.converter import decode, read
-from chartmogul_async.structuring.error_bodies import error_in_success, one_line
-from chartmogul_async.structuring.secrets import masked
-from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
-from chartmogul_async.transport.permits import Admission, Permit
-from chartmogul_async.transport.retry import AttemptOutcome, Attempts, RetryPolicy
-from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.transport.exchanges import Exchanges
+from chartmogul_async.transport.options import Options
+from chartmogul_async.transport.permits import Claim
+from chartmogul_async.transport.reuse import InProgress, Result, Reuse
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
 
-# Characters; the API's own have 36.
-_MAX_REQUEST_ID = 200
-
 
 class Session:
-    """Everything that one client's requests have in common. A resource is given this, and nothing else.
+    """The requests of a client or a view. A resource is given this, and nothing else.
 
-    It belongs to the event loop of its first request.
+    Args:
+        exchanges: Those of the client.
+        options: How the calls of this view are made.
+        reuse: The exchanges in progress and the recent results, of all views.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        headers: Mapping[str, str],
-        timeout: Mapping[str, float | None],
-        secrets: Sequence[str],
-        policy: RetryPolicy,
-        throttle: Throttle,
-        account: str,
-        connections: httpx.AsyncBaseTransport,
-        on_event: OnEvent | None,
-    ) -> None:
-        self._base_url = base_url
-        self._base_path = httpx.URL(base_url).path.rstrip("/")
-        self._headers = Secret(httpx.Headers(headers))
-        self._timeout = timeout
-        self._secrets = Secret(tuple(secrets))
-        self._policy = policy
-        self.throttle = throttle
-        self._account = account
-        self._connections = connections
-        self._on_event = on_event
-        self._loop: object = None
-        self._attached: Admission | None = None
-        self._is_closed = False
+    def __init__(self, exchanges: Exchanges, options: Options, reuse: Reuse) -> None:
+        self._exchanges = exchanges
+        self.options: Options = options
+        self.reuse: Reuse = reuse
 
-    async def fetch(self, path: str, params: Mapping[str, str], into: type[T], policy: RetryPolicy | None = None) -> T:
-        """Get a path below the base URL as a record of the class ``into``, by default with the client's own policy.
+    def with_options(self, **options: Any) -> Session:
+        """The same requests, made with other options."""
+        return Session(self._exchanges, attrs.evolve(self.options, **options), self.reuse)
+
+    @property
+    def throttle(self) -> Throttle:
+        """The queue of the requests."""
+        return self._exchanges.throttle
+
+    def free_slots(self, taken: int) -> int:
+        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
+        return self._exchanges.throttle._free_slots(taken)
+
+    def report(self, event: Event) -> None:
+        """Log an event, and hand it to the user's function."""
+        self._exchanges.report(event)
+
+    def mismatch(self, path: str, problem: str) -> DecodeError:
+        """The error for a response from this path whose records cannot be used, with the place and the reason."""
+        return self._exchanges.mismatch(path, problem)
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
+        self._exchanges.check_usable()
+
+    async def aclose(self) -> None:
+        """Close the connections, and keep no result. Closing twice does nothing."""
+        self.reuse.clear()
+        await self._exchanges.aclose()
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    async def fetch(self, path: str, params: Mapping[str, str], into: type[T], occasion: object = None) -> T:
+        """Get a path below the base URL as a record of the class ``into``, for the caller alone.
+
+        Args:
+            path: The path.
+            params: The query.
+            into: The class, always the same one for a path.
+            occasion: Requests on different occasions differ although they ask for the same, and no result is kept.
+
+        Returns:
+            The record, which may have fields that can be changed.
 
         Raises:
             ChartMogulError: What the exchange met, with its context.
             StateError: The client is closed, or belongs to another event loop.
         """
-        return await self._fetched(path, params, policy or self._policy, partial(read, into=into))
+        key = path, frozenset(params.items())
+        result: Result[T] | None = self.recent(key) if occasion is None else None
+        is_common = True
+        if result is None:
+            result, is_common = await self._shared(path, params, into, occasion)
+            if occasion is None:
+                is_common = self.keep(key, result) or is_common
+        return deepcopy(result.value) if is_common else result.value
+
+    async def ask(self, path: str, params: Mapping[str, str], into: type[T], occasion: object = None) -> Result[T]:
+        """The same for a record that cannot be changed, which others may have been given, too. It is not kept.
+
+        Args:
+            path: The path.
+            params: The query.
+            into: The class.
+            occasion: Requests on different occasions differ although they ask for the same.
+
+        Returns:
+            The record, and what else is known of the response.
+
+        Raises:
+            ChartMogulError: What the exchange met, with its context.
+            StateError: The client is closed, or belongs to another event loop.
+        """
+        result, _ = await self._shared(path, params, into, occasion)
+        return result
 
     async def fetch_json(self, path: str, params: Mapping[str, str]) -> Any:
-        """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``."""
-        return await self._fetched(
-            path, params, self._policy, lambda content: decode(content) if content.strip() else None
+        """Get a path below the base URL as parsed JSON, None for an empty body. Raises the same as ``fetch``.
+
+        Each call makes an exchange of its own.
+        """
+        result = await self._exchanges.make(path, params, _parsed, self.options, InProgress(self._claim()))
+        self.note(result)
+        return result.value
+
+    def note(self, result: Result[Any]) -> None:
+        """Tell the user's function of the responses that a result is made of."""
+        if self.options.on_response is not None:
+            for response in result.responses:
+                self.options.on_response(response())
+
+    # --- recent results ------------------------------------------------------------------------------------
+
+    def recent(self, key: Hashable) -> Result[Any] | None:
+        """A result that was kept and is not older than this view allows."""
+        if not self.options.max_age:
+            return None
+        self._exchanges.check_usable()
+        result = self.reuse.recent(key, self.options.max_age)
+        if result is not None:
+            self.note(result)
+        return result
+
+    def keep(self, key: Hashable, result: Result[Any]) -> bool:
+        """Keep a result if this view uses such again, and say whether it does."""
+        if not self.options.max_age or self._exchanges.is_closed:
+            return False
+        self.reuse.keep(key, result)
+        return True
+
+    # --- equal requests ------------------------------------------------------------------------------------
+
+    def _claim(self) -> Claim:
+        max_wait = self.options.max_wait
+        leaves_at = math.inf if max_wait == math.inf else anyio.current_time() + max_wait
+        return Claim(self.options.priority == "batch", max_wait, leaves_at)
+
+    async def _shared(
+        self, path: str, params: Mapping[str, str], into: type[T], occasion: object
+    ) -> tuple[Result[T], bool]:
+        """The result of an equal exchange in progress, or of one that is made here; and whether others have it."""
+        key: Hashable = (
+            path,
+            frozenset(params.items()),
+            occasion,
+            self.options.policy,
+            *self.options.timeout.values(),
         )
+        claim, result = self._claim(), None
+        current = self.reuse.in_progress.get(key)
+        if current is None:
+            current = self.reuse.in_progress[key] = InProgress(claim)
+        else:
+            result = await self._followed(current, key, path, claim)
+        if result is not None:
+            self.reuse.shared += 1
+            is_common = True
+        elif current.is_shared:
+            result = await self._made(current, key, path, params, into)
+            is_common = current.has_followers
+        else:
+            # What the other call met is its own matter, and no reason to wait for one another.
+            self.reuse.made += 1
+            alone = InProgress(claim)
+            result = await self._exchanges.make(path, params, partial(read, into=into), self.options, alone)
+            is_common = False
+        if self.options.on_response is not None:
+            self.note(result)
+        return result, is_common
 
-    def mismatch(self, path: str, problem: str) -> DecodeError:
-        """The error for a response from this path whose records cannot be used, with the place and the reason."""
-        error = DecodeError(problem, problems=(problem,))
-        self._add_context(error, path, None)
-        return error
-
-    def free_slots(self, taken: int) -> int:
-        """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
-        return self.throttle._free_slots(taken)
-
-    def report(self, event: Event) -> None:
-        """Log an event, and hand it to the user's function."""
-        report(event, self._on_event)
-
-    def check_usable(self) -> None:
-        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
-        if self._is_closed:
-            raise StateError("this client is closed; make a new AsyncClient, and close it after its last call")
-        self._check_loop()
-
-    async def aclose(self) -> None:
-        """Close the connections. Closing twice does nothing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._attached is not None:
-            self.throttle._detach(self)
-        await self._connections.aclose()
-        self._check_loop()
-
-    def _check_loop(self) -> None:
-        loop = anyio.lowlevel.current_token()
-        if self._loop is None:
-            self._loop = loop
-        elif loop != self._loop:
-            raise StateError(
-                "this client is in use in another event loop, where its connections live; "
-                "make one AsyncClient for each event loop"
-            )
-
-    # --- one call ------------------------------------------------------------------------------------------
-
-    async def _fetched(
-        self, path: str, params: Mapping[str, str], policy: RetryPolicy, structure: Callable[[bytes], T]
-    ) -> T:
-        response, attempts = await self._respond(path, params, policy)
+    async def _followed(self, current: InProgress, key: Hashable, path: str, claim: Claim) -> Result[Any] | None:
+        # The event that it waits for belongs to the client's event loop.
+        self._exchanges.check_usable()
+        if current.claim.is_batch and not claim.is_batch:
+            self._promote(current.claim)
         try:
-            return structure(response.content)
-        except DecodeError as error:
-            self._add_context(error, path, attempts)
-            # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
-            del response, attempts
-            raise error.with_traceback(None) from None
-
-    async def _respond(
-        self, path: str, params: Mapping[str, str], policy: RetryPolicy
-    ) -> tuple[httpx.Response, Attempts]:
-        """A complete response with the status of a success, after as many attempts as it takes."""
-        self.check_usable()
-        admission = self._attach()
-        attempts = None
-        try:
-            # Queue first, then build: a call that waits holds nothing that it needs later.
-            permit: Permit | None = await admission.acquire(policy.total)
-            attempts = Attempts(policy, "GET", self._base_path + path, self._on_event)
-            async for _ in attempts:
-                permit = permit or await admission.acquire(attempts.budget(), is_retry=True)
-                outcome = await self._attempt(admission, permit, path, params, attempts.budget() - permit.paused)
-                attempts.end(permit, outcome)
-                permit = None
-            if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
-                return attempts.outcome, attempts
-            raise self._error(attempts.outcome)
-        except ChartMogulError as error:
-            self._add_context(error, path, attempts)
+            return await current.follow(claim)
+        except QueueTimeoutError as error:
+            self._exchanges.add_context(error, path)
             raise
-
-    async def _attempt(
-        self, admission: Admission, permit: Permit, path: str, params: Mapping[str, str], budget: float
-    ) -> AttemptOutcome:
-        try:
-            request = self._request(path, params, permit)
-        except BaseException:
-            await admission.give_back(permit)
-            raise
-        status = retry_after = None
-        given_up = True
-        try:
-            response = await self._exchange(admission, request, budget)
-            status = response.status_code
-            retry_after = None if response.is_success else retry_after_of(response.headers)
-        except FAILURES as failure:
-            given_up = isinstance(failure, TIMEOUTS)
-            return failure
         finally:
-            for event in await admission.end(permit, status, retry_after, given_up and status is None):
-                self.report(event)
-        return response
+            # Nobody is left to make it.
+            if current.is_abandoned:
+                self.reuse.in_progress.pop(key, None)
 
-    def _attach(self) -> Admission:
-        """The throttle belongs to the event loop of the first request."""
-        if self._attached is None:
-            self._attached = self.throttle._attach(self, self._account)
-        return self._attached
-
-    def _request(self, path: str, params: Mapping[str, str], permit: Permit) -> httpx.Request:
-        if self._is_closed:
-            # The call waited in the queue, or for another attempt.
-            raise StateError("this client was closed while the call was in progress; close it after its last call")
-        extensions = {"timeout": self._timeout, "trace": permit.trace}
+    async def _made(
+        self, current: InProgress, key: Hashable, path: str, params: Mapping[str, str], into: type[T]
+    ) -> Result[T]:
+        self.reuse.made += 1
+        structure = partial(read, into=into)
         try:
-            query = urlencode(params, quote_via=quote)
-            url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
-            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
+            result = await self._exchanges.make(path, params, structure, self.options, current)
+        except ChartMogulError as error:
+            current.fail(error)
+            raise
+        except Exception:
+            # A function of the user raised it, for example.
+            current.is_shared = False
+            raise
+        else:
+            current.result = result
+            return result
+        finally:
+            if not (current.has_followers and current.pass_on()):
+                del self.reuse.in_progress[key]
 
-    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
-        with anyio.move_on_after(budget):
-            async with admission.alive():
-                response = await self._connections.handle_async_request(request)
-            if "x-request-id" in response.headers:
-                self._mask_request_id(response)
-            return response
-        raise TimeoutError("RetryPolicy.total is used up")
+    def _promote(self, claim: Claim) -> None:
+        """An interactive call waits for one of a batch, which is urgent now."""
+        claim.is_batch = False
+        if claim.waiter is not None and not claim.waiter.is_served:
+            self._exchanges.admission().promote(claim.waiter)
 
-    def _mask_request_id(self, response: httpx.Response) -> None:
-        """Events and errors contain it, and a server may make it of what it was sent."""
-        request_id = response.headers["x-request-id"]
-        if (safe := self._safe_id(request_id)) != request_id:
-            response.headers["x-request-id"] = safe
 
-    def _safe_id(self, request_id: str) -> str:
-        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
-
-    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
-        if isinstance(outcome, httpx.Response):
-            return status_error(outcome, self._secrets.revealed)
-        # Tenacity always lets the first attempt happen.
-        assert outcome is not None
-        return failure_error(outcome)
-
-    def _add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None) -> None:
-        error.method, error.url = "GET", self._base_url + path
-        if error.request_id is not None:
-            # The error of a body that is too large was made before the response came here.
-            error.request_id = self._safe_id(error.request_id)
-        if attempts is None:
-            # Refused in the queue before the first attempt, or noticed after the last one.
-            return
-        error.attempts = attempts.number
-        error.waited += attempts.waited
-        response = attempts.outcome
-        if error.status is None and isinstance(response, httpx.Response):
-            error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
-            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
-            if complaint is not None:
-                error.message = f"the response contains an error, {complaint!r}; {error.message}"
+def _parsed(content: bytes) -> Any:
+    return decode(content) if content.strip() else None

@@ -18,7 +18,7 @@ from attrs import define
 from chartmogul_async.errors import ChartMogulError, StoreError
 from chartmogul_async.events import logger
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
-from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.store import Change, Store, StoreOutageError
@@ -94,23 +94,24 @@ class SharedQueue:
 
     # --- requests ------------------------------------------------------------------------------------------
 
-    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+    async def acquire(self, max_pause: float = math.inf, is_retry: bool = False, claim: Claim | None = None) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``end``.
 
         Args:
             max_pause: Seconds that the pauses which the server asks for may last.
             is_retry: The request was sent before, so it goes ahead of those that were not.
-            is_batch: Interactive requests go first.
+            claim: How urgent it is, and how long it may wait.
 
         Returns:
             A permit for one exchange.
 
         Raises:
             RateLimitError: The pauses last longer.
+            QueueTimeoutError: It waited as long as it may.
             StoreError: The store is away, and nothing else is to be used then.
         """
         now = anyio.current_time()
-        waiter = Waiter(now, max_pause, math.inf, is_retry, is_batch)
+        waiter = Waiter(now, max_pause, math.inf, is_retry, claim)
         self.queue.join(waiter)
         try:
             if waiter in self._heads(now):
@@ -122,6 +123,7 @@ class SharedQueue:
                 if is_due and not waiter.is_served:
                     self.queue.extend(waiter, anyio.current_effective_deadline())
                     await self._update()
+                    waiter.check_patience()
         except BaseException:
             await self._leave(waiter)
             raise
@@ -140,9 +142,22 @@ class SharedQueue:
             # Its turn is another process's.
             await self._update()
         else:
-            now = anyio.current_time()
-            for head in self._heads(now):
-                head.wake_at(now)
+            self._look_again()
+
+    def promote(self, waiter: Waiter) -> None:
+        """Let a waiter of a batch wait among the interactive ones.
+
+        Args:
+            waiter: One that is not served yet.
+        """
+        self.queue.promote(waiter)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """The heads of the queue are others now."""
+        now = anyio.current_time()
+        for head in self._heads(now):
+            head.wake_at(now)
 
     async def give_back(self, permit: Permit) -> None:
         """Give back a permit whose request was never sent, so that it counts nowhere."""

@@ -22,7 +22,7 @@ from attrs import frozen
 from chartmogul_async.checks import positive_integer
 from chartmogul_async.errors import StateError
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
-from chartmogul_async.transport.permits import Admission, Permit, Waiter
+from chartmogul_async.transport.permits import Admission, Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.shared import SharedQueue
@@ -190,9 +190,9 @@ class Throttle:
                 self._member, self._shared = self._shared.member, None
         self._users.add(user)
         if self._store is None:
-            return Admission(self._acquire, self._end, self._give_back)
+            return Admission(self._acquire, self._end, self._give_back, self._promote)
         shared = self._share(self._store, account)
-        return Admission(shared.acquire, shared.end, shared.give_back, shared.alive)
+        return Admission(shared.acquire, shared.end, shared.give_back, shared.promote, shared.alive)
 
     def _shares_now(self) -> bool:
         return self._shared is not None and self._shared.is_in_use
@@ -259,30 +259,32 @@ class Throttle:
 
     # --- the queue -----------------------------------------------------------------------------------------
 
-    async def _acquire(self, max_pause: float = math.inf, is_retry: bool = False, is_batch: bool = False) -> Permit:
+    async def _acquire(self, max_pause: float = math.inf, is_retry: bool = False, claim: Claim | None = None) -> Permit:
         """Wait for a slot, and then for the window. The slot is taken until ``release``.
 
         Args:
             max_pause: Seconds that the pauses which the server asks for may last; time spent queueing behind other
                 requests does not count.
             is_retry: The request was sent before, so it goes ahead of those that were not.
-            is_batch: Interactive requests go first.
+            claim: How urgent it is, and how long it may wait.
 
         Returns:
             A permit for one exchange.
 
         Raises:
             RateLimitError: The pauses last longer.
+            QueueTimeoutError: It waited as long as it may.
         """
+        claim = claim or Claim()
         now = anyio.current_time()
-        if not self._queue.waiters and (number := self._limits.admit(now, is_batch=is_batch)):
+        if not self._queue.waiters and (number := self._limits.admit(now, is_batch=claim.is_batch)):
             return Permit(self._mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
             if number := self._limits.admit(now, as_test=True):
                 return Permit(self._mark_sent, number, now)
             raise rate_limited(f"another {pause:.0f} s", pause)
-        waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry, is_batch)
+        waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry, claim)
         self._queue.join(waiter)
         try:
             if self._head(now) is waiter:
@@ -292,6 +294,7 @@ class Throttle:
                 if not waiter.is_served:
                     self._queue.extend(waiter, anyio.current_effective_deadline())
                     self._admit_waiting()
+                    waiter.check_patience()
         except BaseException:
             self._leave(waiter)
             raise
@@ -300,6 +303,15 @@ class Throttle:
         # A waiter that is served has one of the two.
         assert waiter.permit is not None
         return waiter.permit
+
+    def _promote(self, waiter: Waiter) -> None:
+        """Let a waiter of a batch wait among the interactive ones.
+
+        Args:
+            waiter: One that is not served yet.
+        """
+        self._queue.promote(waiter)
+        self._admit_waiting()
 
     def _admit_waiting(self) -> None:
         """Admit from the head of the queue while requests may start; then only the head has a deadline."""

@@ -66,7 +66,7 @@ def test_many_threads_share_loop_connections_and_limits() -> None:
 
     with blocking_client(respond, throttle=Throttle(parallel=THREADS)) as client:
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(lambda _: client.metrics.mrr(*RANGE)[0].mrr, range(THREADS)))
+            found = list(pool.map(lambda plan: client.metrics.mrr(*RANGE, plans=str(plan))[0].mrr, range(THREADS)))
         assert found == [363819722] * THREADS
         assert client.throttle.statistics().admitted == THREADS
         assert threads_of_the_loop() == list(seen)
@@ -86,7 +86,7 @@ def test_no_more_than_the_throttle_allows_are_in_flight() -> None:
         return ok()
 
     with blocking_client(respond, throttle=Throttle(parallel=2)) as client, ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda _: client.metrics.mrr(*RANGE), range(2 * THREADS)))
+        list(pool.map(lambda plan: client.metrics.mrr(*RANGE, plans=str(plan)), range(2 * THREADS)))
     assert peak == 2
 
 
@@ -124,7 +124,7 @@ def test_the_throttle_can_be_resized_while_calls_wait() -> None:
         return ok()
 
     with blocking_client(respond, throttle=Throttle(parallel=1)) as client, ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(client.metrics.mrr, *RANGE) for _ in range(2)]
+        calls = [pool.submit(client.metrics.mrr, *RANGE, plans=str(plan)) for plan in range(2)]
         while client.throttle.statistics().waiting == 0:
             time.sleep(0)
         client.throttle.resize(parallel=2)

@@ -62,7 +62,7 @@ def test_closing_ends_the_calls_of_other_threads() -> None:
     client = blocking_client(respond)
     with blocking_client(in_turn(200)) as other, ThreadPoolExecutor(3) as pool:
         other.metrics.mrr(*RANGE)
-        calls = [pool.submit(client.metrics.mrr, *RANGE) for _ in range(3)]
+        calls = [pool.submit(client.metrics.mrr, *RANGE, plans=str(plan)) for plan in range(3)]
         while len(arrived) < 3:
             time.sleep(0)
         client.close()

@@ -92,7 +92,7 @@ def test_the_script_tells_cron_of_failures(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_the_notebook_makes_rows_while_its_loop_runs() -> None:
     async def cell() -> None:
-        names = program("attrs.asdict")
+        names = program("to_dicts()")
         with names["client"]:
             assert [row["date"].month for row in names["rows"]("mrr", "2025-01-01", "2025-12-31")] == list(range(1, 13))
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, errors
+from tests.clients import another_mrr
 from tests.faults.checks import nothing_left_behind
 from tests.faults.server import FaultServer, response, sends
 
@@ -27,8 +28,8 @@ async def test_two_accounts_share_no_connection_and_no_key() -> None:
             first, second = (AsyncClient(key, base_url=server.url) for key in KEYS)
             async with first, second, anyio.create_task_group() as group:
                 for _ in range(15):
-                    group.start_soon(first.metrics.mrr, "2023-07-01", "2023-07-31")
-                    group.start_soon(second.metrics.mrr, "2023-07-01", "2023-07-31")
+                    group.start_soon(another_mrr(first))
+                    group.start_soon(another_mrr(second))
     connections = [{number for number, head in server.heads if authorization(key) in head.splitlines()} for key in KEYS]
     assert len(server.heads) == 30
     assert connections[0]

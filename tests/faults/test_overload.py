@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle
-from tests.clients import KEY
+from tests.clients import KEY, another_mrr
 from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
 from tests.faults.server import Behaviour, FaultServer, Peer, response
 
@@ -33,7 +33,7 @@ async def test_a_503_halves_the_concurrency_and_loses_no_request() -> None:
             async with AsyncClient(KEY, base_url=server.url, throttle=throttle, retry=policy) as client:
 
                 async def fetch() -> None:
-                    got.append((await client.metrics.mrr("2023-07-01", "2023-07-31")).entries)
+                    got.append((await another_mrr(client)()).entries)
 
                 async with anyio.create_task_group() as group:
                     for _ in range(PARALLEL):

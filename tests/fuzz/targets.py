@@ -160,7 +160,7 @@ def counted(target: Target) -> Target:
         finally:
             sys.setprofile(before)
         allowed = CALLS + CALLS_PER_BYTE * len(data)
-        assert calls <= allowed, f"{calls} calls for {len(data)} bytes"
+        assert calls <= allowed, f"{calls} calls for {len(data)} bytes, {data[:40]!r} … {data[-40:]!r}"
 
     return run
 

@@ -22,8 +22,8 @@ def has_code(path: Path) -> bool:
     return any(not isinstance(node, ast.Expr) for function in functions for node in function.body)
 
 
-def test_every_module_with_code_below_the_client_is_mutated() -> None:
-    folders = ("metrics", "structuring", "transport")
+def test_every_module_with_code_is_mutated() -> None:
+    folders = ("integrations", "metrics", "structuring", "transport")
     modules = {
         f"{folder}/{path.stem}"
         for folder in folders

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
-from typing import Any, assert_never, assert_type
+from typing import Any, Literal, assert_never, assert_type
 
 from chartmogul_async import (
     Account,
@@ -86,7 +86,7 @@ async def each_metric_has_its_own_entry(client: AsyncClient) -> None:
     assert_type(await metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
 
 
-async def a_series_is_a_sequence_of_its_entries(client: AsyncClient) -> None:
+async def a_series_contains_its_entries(client: AsyncClient) -> None:
     mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
     assert_type(mrr[0], MRREntry)
     assert_type(mrr[1:], tuple[MRREntry, ...])
@@ -94,8 +94,29 @@ async def a_series_is_a_sequence_of_its_entries(client: AsyncClient) -> None:
     assert_type(mrr.entries, tuple[MRREntry, ...])
     assert_type(mrr.query, MetricQuery[MRREntry, Summary])
     assert_type(len(mrr), int)
-    sequence: Sequence[MRREntry] = mrr
+    assert_type(list(reversed(mrr)), list[MRREntry])
+    assert_type(mrr[0] in mrr, bool)
+    sequence: Sequence[MRREntry] = mrr.entries
     assert_type(sequence[0].date, date)
+
+
+async def results_become_documents(client: AsyncClient, outcome: Outcome[MRREntry, Summary]) -> None:
+    mrr = await client.metrics.mrr("2023-07-01", "2023-08-31")
+    assert_type(mrr.to_dict(), dict[str, Any])
+    assert_type(mrr.to_dicts(), list[dict[str, Any]])
+    assert_type(mrr.format, Literal["chartmogul_async.Series/1"])
+    assert_type(mrr.query.to_dict(), dict[str, Any])
+    assert_type(mrr.query.key(), str)
+    assert_type(outcome.to_dict(), dict[str, Any])
+
+
+def documents_are_read_as_those_of_any_metric(document: dict[str, Any]) -> None:
+    series = Series.from_dict(document)
+    assert_type(series, Series[MetricEntry, Summary | KeyMetricsSummary | None])
+    assert_type(MetricQuery.from_dict(document["query"]), MetricQuery[MetricEntry, Summary | KeyMetricsSummary | None])
+    entry = series[0]
+    if isinstance(entry, MRREntry):
+        assert_type(entry.mrr, int | float)
 
 
 async def entries_and_summaries_have_typed_figures(client: AsyncClient) -> None:

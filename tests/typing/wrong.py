@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chartmogul_async import (
     ARREntry,
     AsyncClient,
@@ -40,6 +42,14 @@ async def a_misspelt_name(client: AsyncClient, name: str, outcome: Outcome[MRREn
     MetricQuery(name, "2023-07-01", "2023-08-31")  # wrong
     MetricQuery("mrr", "2023-07-01", "2023-08-31", intervall="day")  # wrong
     MetricQuery("mrr", "2023-07-01", "2023-08-31", interval="fortnight")  # wrong
+
+
+def documents(series: Series[MRREntry, Summary], document: dict[str, object]) -> None:
+    Series.from_dict(series)  # wrong
+    MetricQuery.from_dict("{}")  # wrong
+    print(Series.from_dict(document)[0].mrr)  # wrong
+    entries: Sequence[MRREntry] = series  # wrong
+    print(entries)
 
 
 async def queries_of_several_metrics(client: AsyncClient, names: list[MetricName], anything: Series) -> None:

@@ -1,0 +1,266 @@
+"""One exchange, from the queue to its record: wait for a permit, build, attempt, read, record.
+
+Whatever goes wrong on that path comes out as one error, and its context (method, URL, request id, attempts, seconds
+waited) is added here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import anyio
+import anyio.lowlevel
+import httpx
+
+from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, StateError
+from chartmogul_async.events import Event, OnEvent, ResponseInfo, report
+from chartmogul_async.secret import Secret
+from chartmogul_async.structuring.error_bodies import error_in_success, one_line
+from chartmogul_async.structuring.secrets import masked
+from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
+from chartmogul_async.transport.options import Options
+from chartmogul_async.transport.permits import Admission, Permit
+from chartmogul_async.transport.retry import AttemptOutcome, Attempts
+from chartmogul_async.transport.retry_after import retry_after_of
+from chartmogul_async.transport.reuse import InProgress, Result
+from chartmogul_async.transport.throttle import Throttle
+
+T = TypeVar("T")
+
+# Characters; the API's own have 36.
+_MAX_REQUEST_ID = 200
+
+
+class Exchanges:
+    """Everything that one client's exchanges have in common. It belongs to the event loop of the first one."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        secrets: Sequence[str],
+        throttle: Throttle,
+        account: str,
+        connections: httpx.AsyncBaseTransport,
+        on_event: OnEvent | None,
+    ) -> None:
+        self._base_url = base_url
+        self._base_path = httpx.URL(base_url).path.rstrip("/")
+        self._headers = Secret(httpx.Headers(headers))
+        self._secrets = Secret(tuple(secrets))
+        self.throttle = throttle
+        self._account = account
+        self._connections = connections
+        self._on_event = on_event
+        self._loop: object = None
+        self._attached: Admission | None = None
+        self._is_closed = False
+
+    def mismatch(self, path: str, problem: str) -> DecodeError:
+        """The error for a response from this path whose records cannot be used, with the place and the reason."""
+        error = DecodeError(problem, problems=(problem,))
+        self.add_context(error, path)
+        return error
+
+    def report(self, event: Event) -> None:
+        """Log an event, and hand it to the user's function."""
+        report(event, self._on_event)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed."""
+        return self._is_closed
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
+        if self._is_closed:
+            raise StateError("this client is closed; make a new AsyncClient, and close it after its last call")
+        self._check_loop()
+
+    async def aclose(self) -> None:
+        """Close the connections. Closing twice does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._attached is not None:
+            self.throttle._detach(self)
+        await self._connections.aclose()
+        self._check_loop()
+
+    def _check_loop(self) -> None:
+        loop = anyio.lowlevel.current_token()
+        if self._loop is None:
+            self._loop = loop
+        elif loop != self._loop:
+            raise StateError(
+                "this client is in use in another event loop, where its connections live; "
+                "make one AsyncClient for each event loop"
+            )
+
+    # --- one call ------------------------------------------------------------------------------------------
+
+    async def make(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        structure: Callable[[bytes], T],
+        options: Options,
+        current: InProgress,
+    ) -> Result[T]:
+        """Get a path below the base URL.
+
+        Args:
+            path: The path.
+            params: The query.
+            structure: Makes the value of the content.
+            options: How the call is made.
+            current: What it may claim of the queue, and who waits for it.
+
+        Returns:
+            What ``structure`` made, and what else is known of the response.
+
+        Raises:
+            ChartMogulError: What the exchange met, with its context.
+            StateError: The client is closed, or belongs to another event loop.
+        """
+        self.check_usable()
+        response, attempts = await self._respond(path, params, options, current)
+        try:
+            value = structure(response.content)
+        except DecodeError as error:
+            self.add_context(error, path, attempts)
+            # An error may be kept for long, and the frames of its traceback keep the body and the parsed value.
+            del response, attempts
+            raise error.with_traceback(None) from None
+        info = partial(self._info, path, response.status_code, response.headers, attempts.elapsed)
+        return Result(value, len(response.content), attempts.sent_at, (info,))
+
+    async def _respond(
+        self, path: str, params: Mapping[str, str], options: Options, current: InProgress
+    ) -> tuple[httpx.Response, Attempts]:
+        """A complete response with the status of a success, after as many attempts as it takes."""
+        admission, claim = self.admission(), current.claim
+        attempts = None
+        try:
+            # Queue first, then build: a call that waits holds nothing that it needs later.
+            permit: Permit | None = await admission.acquire(options.policy.total, claim=claim)
+            claim.is_admitted, claim.leaves_at = True, math.inf
+            if current.has_followers:
+                current.admit()
+            attempts = Attempts(options.policy, "GET", self._base_path + path, self._on_event)
+            async for _ in attempts:
+                permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
+                budget = attempts.budget() - permit.paused
+                outcome = await self._attempt(admission, permit, path, params, options, budget)
+                attempts.end(permit, outcome)
+                permit = None
+            if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
+                return attempts.outcome, attempts
+            raise self._error(attempts.outcome)
+        except ChartMogulError as error:
+            self.add_context(error, path, attempts)
+            raise
+
+    async def _attempt(
+        self,
+        admission: Admission,
+        permit: Permit,
+        path: str,
+        params: Mapping[str, str],
+        options: Options,
+        budget: float,
+    ) -> AttemptOutcome:
+        try:
+            request = self._request(path, params, options, permit)
+        except BaseException:
+            await admission.give_back(permit)
+            raise
+        status = retry_after = None
+        given_up = True
+        try:
+            response = await self._exchange(admission, request, budget)
+            status = response.status_code
+            retry_after = None if response.is_success else retry_after_of(response.headers)
+        except FAILURES as failure:
+            given_up = isinstance(failure, TIMEOUTS)
+            return failure
+        finally:
+            for event in await admission.end(permit, status, retry_after, given_up and status is None):
+                self.report(event)
+        return response
+
+    def admission(self) -> Admission:
+        """What admits the requests. The throttle belongs to the event loop of the first one."""
+        if self._attached is None:
+            self._attached = self.throttle._attach(self, self._account)
+        return self._attached
+
+    def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
+        if self._is_closed:
+            # The call waited in the queue, or for another attempt.
+            raise StateError("this client was closed while the call was in progress; close it after its last call")
+        extensions = {"timeout": options.timeout, "trace": permit.trace}
+        try:
+            query = urlencode(params, quote_via=quote)
+            url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
+            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
+
+    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
+        with anyio.move_on_after(budget):
+            async with admission.alive():
+                response = await self._connections.handle_async_request(request)
+            if "x-request-id" in response.headers:
+                self._mask_request_id(response)
+            return response
+        raise TimeoutError("RetryPolicy.total is used up")
+
+    def _mask_request_id(self, response: httpx.Response) -> None:
+        """Events and errors contain it, and a server may make it of what it was sent."""
+        request_id = response.headers["x-request-id"]
+        if (safe := self._safe_id(request_id)) != request_id:
+            response.headers["x-request-id"] = safe
+
+    def _safe_id(self, request_id: str) -> str:
+        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
+
+    def _info(self, path: str, status: int, headers: httpx.Headers, elapsed: float) -> ResponseInfo:
+        return ResponseInfo(
+            method="GET",
+            path=self._base_path + path,
+            status=status,
+            headers={name: masked(value, self._secrets.revealed) for name, value in headers.items()},
+            request_id=headers.get("x-request-id"),
+            elapsed=elapsed,
+        )
+
+    def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
+        if isinstance(outcome, httpx.Response):
+            return status_error(outcome, self._secrets.revealed)
+        # Tenacity always lets the first attempt happen.
+        assert outcome is not None
+        return failure_error(outcome)
+
+    def add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None = None) -> None:
+        """Say which request an error is about."""
+        error.method, error.url = "GET", self._base_url + path
+        if error.request_id is not None:
+            # The error of a body that is too large was made before the response came here.
+            error.request_id = self._safe_id(error.request_id)
+        if attempts is None:
+            # Refused in the queue before the first attempt, or noticed after the last one.
+            return
+        error.attempts = attempts.number
+        error.waited += attempts.waited
+        response = attempts.outcome
+        if error.status is None and isinstance(response, httpx.Response):
+            error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
+            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
+            if complaint is not None:
+                error.message = f"the response contains an error, {complaint!r}; {error.message}"
