@@ -122,6 +122,7 @@ async def test_gzip_of_several_members_is_read_whole(chunks: int, monkeypatch: p
     "behind",
     [
         pytest.param(b"garbage", id="garbage"),
+        pytest.param(b"X", id="a letter"),
         pytest.param(b"\0garbage", id="zero, then garbage"),
         pytest.param(b"\x1f", id="half of a magic number"),
         pytest.param(gzip.compress(BODY)[:-9], id="half of a member"),
@@ -149,6 +150,7 @@ async def test_the_number_of_members_is_bounded() -> None:
     "body",
     [
         pytest.param(b"no gzip at all", id="no gzip"),
+        pytest.param(b"\x1f", id="one byte"),
         pytest.param(gzip.compress(BODY)[:-9], id="half of it"),
         pytest.param(gzip.compress(BODY)[:20] + b"garbage", id="garbage in the middle"),
     ],
@@ -157,6 +159,11 @@ async def test_a_body_that_cannot_be_decompressed_is_an_error(body: bytes) -> No
     with pytest.raises(httpx.DecodingError, match=r"the body cannot be decompressed: .") as caught:
         await body_of(body, encoding="gzip")
     assert caught.value.__cause__ is None
+
+
+async def test_a_compressed_body_that_ends_too_early_is_called_so() -> None:
+    with pytest.raises(httpx.DecodingError, match=r"^the body cannot be decompressed: it is incomplete$"):
+        await body_of(gzip.compress(BODY)[:-9], encoding="gzip")
 
 
 async def test_an_error_in_the_body_is_raised() -> None:
@@ -216,8 +223,14 @@ async def test_a_stream_that_ignores_its_closing_is_not_kept(monkeypatch: pytest
 @pytest.mark.usefixtures("small")
 async def test_a_decompressed_body_has_the_same_limit() -> None:
     assert len(await body_of(gzip.compress(b"a" * BIG), encoding="gzip")) == BIG
-    with pytest.raises(errors.DecodeError, match="larger than 1000 bytes"):
+    with pytest.raises(errors.DecodeError, match="larger than 1000 bytes") as caught:
         await body_of(gzip.compress(b"a" * (BIG + 1)), encoding="gzip")
+    assert caught.value.status == 200
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_compressed_body_of_the_largest_size_is_decompressed() -> None:
+    assert await body_of(gzip.compress(BODY).ljust(BIG, b"\0"), encoding="gzip") == BODY
 
 
 @pytest.mark.usefixtures("small")
@@ -301,6 +314,20 @@ async def test_a_body_in_very_many_small_chunks_is_not_read_on(status: int) -> N
     assert e.value.status == status
     assert len(await body_of(*[b"a"] * 10_000)) == 10_000
     assert len(await body_of(*[b"a" * 16] * 20_000)) == 320_000
+
+
+async def test_an_error_body_that_stops_at_64_kb_is_not_read() -> None:
+    """Only the number of its chunks is too large."""
+    with pytest.raises(errors.DecodeError, match="in more than 10000 chunks"):
+        await error_body_of(*[b"a"] * 10_000, b"a" * (LARGEST_ERROR_BODY - 10_000))
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_body_that_is_too_large_is_not_kept() -> None:
+    with pytest.raises(errors.DecodeError) as caught:
+        await body_of(*[b"a" * (BIG // 10)] * 11)
+    # The last chunk.
+    assert longest_kept_by(caught.value, "chartmogul_async") <= BIG // 10
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import pickle
 import sys
 import traceback
@@ -120,6 +121,9 @@ def test_a_traceback_shows_the_line_of_the_loop() -> None:
     assert "    record = exact(each, len(records))\n" in text
     # The value that the loop did not accept is in the chained exception.
     assert "    value = each['date']\n" in text
+    # Debuggers print lines as they are.
+    lines = linecache.getlines("<chartmogul_async bulk structurer of MRREntry>")
+    assert all(line.endswith("\n") for line in lines)
 
 
 numbers = st.integers() | st.floats() | st.none() | st.booleans()

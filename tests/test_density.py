@@ -39,6 +39,16 @@ def test_an_integer_of_500_digits_is_accepted_but_no_longer_one() -> None:
     for digits in (999, 4_300, 5_000):
         with pytest.raises(DecodeError, match="is not JSON"):
             decode(b"[" + b"7" * digits + b"]")
+        with pytest.raises(DecodeError, match="is not JSON"):
+            decode(b"[" + b" " * 10_000 + b"7" * digits + b"]")
+
+
+def test_only_integers_of_more_than_500_digits_are_refused() -> None:
+    parse_int = parse_int_for(b"7" * 500)
+    assert parse_int is not int
+    assert parse_int("7" * 500) == int("7" * 500)
+    with pytest.raises(ValueError, match="an integer has more than 500 digits"):
+        parse_int("7" * 501)
 
 
 def test_digits_in_a_text_are_accepted() -> None:
@@ -47,3 +57,5 @@ def test_digits_in_a_text_are_accepted() -> None:
 
 def test_the_fastest_function_parses_integers_of_usual_length() -> None:
     assert parse_int_for(b"[1, 12345678901234567890]" * 1000) is int
+    # Only whole blocks of 500 bytes are looked at, and this run fills none.
+    assert parse_int_for(b"[" + b"7" * 500 + b"]") is int

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from chartmogul_async import AsyncClient, errors
+from chartmogul_async.structuring.error_bodies import LARGEST_ERROR_BODY
 from chartmogul_async.transport import bodies
 from tests.clients import KEY
 from tests.faults.checks import NORMAL_ENTRIES, nothing_left_behind
@@ -40,11 +41,15 @@ class FakeStream:
     decrypted: Any = None
     write_error: Exception | None = None
     written: list[Any] = attrs.field(factory=list)
+    reads: list[tuple[int, float | None]] = attrs.field(factory=list)
     closed: int = 0
+    wire: Any = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's name
+        self.reads.append((max_bytes, timeout))
         if not self.pieces:
-            await anyio.sleep_forever()
+            await anyio.sleep(3600.0)
+            raise AssertionError("something was read that does not come")
         piece = self.pieces.pop(0)
         if isinstance(piece, Exception):
             raise piece
@@ -63,7 +68,7 @@ class FakeStream:
         self.closed += 1
 
     def get_extra_info(self, info: str) -> Any:
-        return {"socket": None, "ssl_object": self.decrypted}[info]
+        return {"socket": self.wire, "ssl_object": self.decrypted}[info]
 
 
 class FakeNetwork:
@@ -84,7 +89,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
     def connect(*streams: FakeStream, url: httpx.URL = URL, tls: Any = NO_TLS, keepalive: float = 30.0) -> Any:
         network = FakeNetwork(streams)
         monkeypatch.setattr(direct, "_network", lambda: network)
-        monkeypatch.setattr(direct, "_is_readable", lambda socket: False)
+        monkeypatch.setattr(direct, "_is_readable", lambda wire: wire == "readable")
         return direct.DirectConnection(url, tls, keepalive), network
 
     return connect
@@ -106,6 +111,7 @@ async def test_two_exchanges_use_one_connection(connect: Connect) -> None:
         )
     assert network.connected == [("api.example", 80, 1.0)]
     assert [limit for _, limit in stream.written] == [2.0, 2.0]
+    assert stream.reads == [(65_536, 3.0)] * 3
     assert [stream.closed] == [0]
     for _ in range(2):
         await connection.aclose()
@@ -140,10 +146,33 @@ async def test_a_connection_that_idled_too_long_is_not_used_again(connect: Conne
     assert (first.closed, second.closed) == (1, 0)
 
 
+async def test_a_connection_that_received_something_is_not_used_again(connect: Connect) -> None:
+    first, second = FakeStream([TWO, TWO], wire="readable"), FakeStream([TWO])
+    connection, _ = connect(first, second)
+    for _ in range(2):
+        await connection.handle_async_request(get())
+    assert (first.closed, second.closed) == (1, 0)
+
+
+@pytest.mark.parametrize("exchanges", [0, 1])
+async def test_a_connection_in_use_is_not_used_again(connect: Connect, exchanges: int) -> None:
+    """Its latest exchange was cancelled, and nobody has closed it."""
+    first, second = FakeStream([TWO] * exchanges), FakeStream([TWO])
+    connection, _ = connect(first, second)
+    for _ in range(exchanges):
+        await connection.handle_async_request(get())
+    with anyio.move_on_after(1.0):
+        await connection.handle_async_request(get())
+    first.pieces = [TWO]
+    await connection.handle_async_request(get())
+    assert (first.closed, second.closed, second.pieces) == (1, 0, [])
+
+
 @pytest.mark.parametrize("error", [None, ssl.SSLZeroReturnError(), ssl.SSLEOFError()])
 async def test_what_tls_holds_unread_costs_the_connection(connect: Connect, error: Exception | None) -> None:
     class Decrypted:
         def read(self, size: int) -> bytes:
+            assert size == 1
             if error:
                 raise error
             return b"H"
@@ -158,6 +187,7 @@ async def test_what_tls_holds_unread_costs_the_connection(connect: Connect, erro
 async def test_tls_that_holds_nothing_is_used_again(connect: Connect) -> None:
     class Decrypted:
         def read(self, size: int) -> bytes:
+            assert size == 1
             raise ssl.SSLWantReadError
 
     stream = FakeStream([TWO, TWO], Decrypted())
@@ -179,6 +209,7 @@ async def test_a_large_response_with_more_behind_it_is_the_last(connect: Connect
     second.pieces.append(TWO)
     assert (await connection.handle_async_request(get())).content == b"{}"
     assert (first.closed, second.closed) == (1, 0)
+    assert first.reads[1:] == [(1, None)]
 
 
 async def test_a_connection_whose_exchange_failed_is_made_anew(connect: Connect) -> None:
@@ -212,6 +243,52 @@ async def test_a_response_to_a_request_that_was_not_read_counts(connect: Connect
     assert events == [("connection.connect_tcp.started", "GET"), ("http11.send_request_headers.started", "GET")]
 
 
+async def test_the_steps_of_an_exchange_are_reported(connect: Connect) -> None:
+    events = []
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        events.append((event, info["request"].method))
+
+    connection, _ = connect(FakeStream([TWO, TWO]))
+    request = httpx.Request("GET", "http://api.example/v1", extensions={"trace": trace})
+    for _ in range(2):
+        await connection.handle_async_request(request)
+    sent = [("http11.send_request_headers.started", "GET"), ("http11.send_request_headers.complete", "GET")]
+    assert events == [("connection.connect_tcp.started", "GET"), *sent, *sent]
+
+
+async def test_the_response_to_a_head_request_has_only_a_head(connect: Connect) -> None:
+    connection, _ = connect(FakeStream([b"HTTP/1.1 200 OK\r\nX-Request-Id: 7\r\nContent-Length: 2\r\n\r\n"]))
+    got = await connection.handle_async_request(httpx.Request("HEAD", "http://api.example/v1"))
+    assert (got.headers["x-request-id"], got.content) == ("7", b"")
+
+
+async def test_the_network_is_that_of_the_event_loop(anyio_backend_name: str) -> None:
+    expected = {"asyncio": httpcore.AnyIOBackend, "trio": httpcore.TrioBackend}
+    assert type(direct._network()) is expected[anyio_backend_name]
+
+
+async def test_of_an_error_body_64_kb_are_read_and_one_byte(connect: Connect) -> None:
+    head = b"HTTP/1.1 422 No\r\nContent-Length: 200000\r\n\r\n"
+    stream = FakeStream([head, b"a" * LARGEST_ERROR_BODY, b"bc", b"never"])
+    connection, _ = connect(stream)
+    got = await connection.handle_async_request(get())
+    assert got.content == b"a" * LARGEST_ERROR_BODY + b"b"
+    assert (stream.pieces, stream.closed) == ([b"never"], 1)
+
+
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_body_in_very_many_small_chunks_is_not_read_on(connect: Connect, status: int) -> None:
+    """Also where it is not too long."""
+    head = b"HTTP/1.1 %d Status\r\nTransfer-Encoding: chunked\r\n\r\n" % status
+    rest = LARGEST_ERROR_BODY - 10_000
+    stream = FakeStream([head + b"1\r\na\r\n" * 10_000, b"%x\r\n" % rest + b"a" * rest, b"never"])
+    connection, _ = connect(stream)
+    with pytest.raises(errors.DecodeError, match="in more than 10000 chunks") as caught:
+        await connection.handle_async_request(get())
+    assert (caught.value.status, stream.pieces) == (status, [b"never"])
+
+
 async def test_a_body_that_is_too_large_is_not_read_to_its_end(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +315,32 @@ def test_a_socket_is_readable_once_something_arrives(monkeypatch: pytest.MonkeyP
         assert not direct._is_readable(ours)
         theirs.shutdown(socket.SHUT_WR)
         assert direct._is_readable(ours)
+
+
+def test_asking_a_socket_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Poll:
+        def register(self, *arguments: object) -> None:
+            asked.append(arguments)
+
+        def poll(self, *arguments: object) -> list[object]:
+            asked.append(arguments)
+            return []
+
+    def select_of(*arguments: object) -> tuple[list[object], ...]:
+        asked.append(arguments)
+        return [], [], []
+
+    monkeypatch.setattr(select, "poll", Poll, raising=False)
+    monkeypatch.setattr(select, "POLLIN", 1, raising=False)
+    monkeypatch.setattr(select, "select", select_of)
+    assert not direct._is_readable("wire")
+    assert asked == [("wire", 1), (0,)]
+    asked.clear()
+    monkeypatch.delattr(select, "poll")
+    assert not direct._is_readable("wire")
+    assert asked == [(["wire"], [], [], 0)]
 
 
 # --- over real sockets ---------------------------------------------------------------------------------------------

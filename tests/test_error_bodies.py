@@ -225,6 +225,8 @@ def test_a_body_beyond_the_limit_is_not_parsed() -> None:
     expected = "Bad Gateway (a body of more than 65536 bytes, application/json, that was not read)"
     longer = body.ljust(LARGEST_ERROR_BODY + 1)
     assert read_error_body(502, longer, JSON) == ErrorBody(expected)
+    without = "Bad Gateway (a body of more than 65536 bytes, no content type, that was not read)"
+    assert read_error_body(502, longer) == ErrorBody(without)
     assert error_in_success(body.ljust(LARGEST_ERROR_BODY)) == "m"
     assert error_in_success(longer) is None
 

@@ -370,8 +370,17 @@ async def test_the_slots_of_a_killed_process_come_back(folder: Path, holder: sub
         await anyio.lowlevel.checkpoint()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not show its processes as files")
+def test_a_process_that_its_parent_has_not_asked_for_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not file_store._runs(process.pid)
+    assert file_store._runs(os.getpid())
+
+
 async def test_a_process_of_another_user_is_alive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int, signal: int) -> None:
+        assert signal == 0
         raise PermissionError
 
     store = FileStore(folder)

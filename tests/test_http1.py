@@ -92,6 +92,23 @@ def test_a_response_is_parsed_from_pieces_of_any_size(name: str, data: st.DataOb
     assert parser.size == len(content)
 
 
+def test_nothing_is_known_before_the_first_piece() -> None:
+    parser = http1.ResponseParser("GET")
+    assert seen(parser) == (0, b"", [], b"", False, False)
+    assert (parser.has_head, parser.size, parser.chunks) == (False, 0, 0)
+
+
+def test_pieces_of_the_body_are_counted() -> None:
+    assert parsed(CHUNKED + b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n").chunks == 2
+    assert parsed(TWO[:-1], TWO[-1:]).chunks == 2
+
+
+def test_a_body_that_is_taken_is_not_kept() -> None:
+    parser = parsed(TWO)
+    assert parser.taken_body() == b"{}"
+    assert parser.body == b""
+
+
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
     parser = parsed(OK + b"\r\n{")
     assert not parser.is_complete
@@ -152,6 +169,9 @@ def test_what_is_not_http_is_an_error_that_quotes_nothing(content: bytes) -> Non
         parsed(content)
     assert "colon" not in str(caught.value).replace("Missing expected colon", "")
     assert caught.value.__suppress_context__
+    _, _, reason = str(caught.value).partition(": ")
+    assert (reason == "it switches protocols") == (b"Connection: upgrade" in content)
+    assert reason != "None"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +191,13 @@ def test_bytes_without_a_body_are_bounded(start: bytes, endless: bytes) -> None:
         while parser.size < 2 * BOUND:
             parser.feed(endless)
     assert BOUND < parser.size <= BOUND + len(endless)
+
+
+def test_bytes_behind_a_body_are_bounded() -> None:
+    parser = parsed(CHUNKED + b"1\r\n{\r\n")
+    parser.feed(b"0\r\nX: ".ljust(BOUND, b"y"))
+    with pytest.raises(httpx.RemoteProtocolError, match="larger than 102400 bytes"):
+        parser.feed(b"y")
 
 
 def test_a_large_body_in_small_chunks_has_no_bound_here() -> None:

@@ -36,6 +36,7 @@ SECOND = 1.001
 def test_a_burst_of_as_many_as_there_are_slots_starts_at_once() -> None:
     limits = limits_of()
     assert [limits.admit(5.0) for _ in range(20)] == list(range(1, 21))
+    assert {start.owner for start in limits.in_flight.values()} == {0}
     assert limits.next_start(5.0) == math.inf
     assert limits.admit(5.0) is None
     limits.release(7, 5.1, 200)
@@ -432,6 +433,15 @@ def test_a_test_needs_a_slot() -> None:
     admit(limits, late, as_test=True)
 
 
+def test_a_test_takes_a_slot_that_a_batch_leaves() -> None:
+    limits = limits_of(parallel=4)
+    for _ in range(4):
+        admit(limits, 0.0)
+    limits.release(1, 0.0, 429, 3600.0)
+    admit(limits, 60.0, as_test=True)
+    assert limits.interactive_at == 60.0
+
+
 def test_the_latest_response_to_a_test_counts() -> None:
     limits = limits_of()
     exchange(limits, 0.0, 429, retry_after=3600.0)
@@ -676,6 +686,317 @@ def test_lowering_again_starts_the_round_anew() -> None:
     assert limits.max_in_flight == 2
     limits.release(numbers[2], 2.2, 200)
     assert limits.max_in_flight == 3
+
+
+# --- priorities ----------------------------------------------------------------------------------------------------
+
+
+def admitted_of_batch(limits: AccountLimits, now: float, calls: int) -> int:
+    return sum(limits.admit(now, is_batch=True) is not None for _ in range(calls))
+
+
+def test_a_batch_leaves_a_quarter_of_the_slots() -> None:
+    limits = limits_of(per_second=100)
+    admit(limits, 0.0)
+    assert admitted_of_batch(limits, 0.0, 20) == 14
+    assert (limits.next_start(0.0, is_batch=True), limits.next_start(0.0)) == (math.inf, 0.0)
+    # None came for ten seconds.
+    assert limits.admit(9.999, is_batch=True) is None
+    assert admitted_of_batch(limits, 10.0, 20) == 5
+    assert limits.interactive_at == 0.0
+
+
+def test_a_batch_leaves_a_quarter_of_the_window() -> None:
+    limits = limits_of(per_second=8)
+    exchange(limits, 1.0)
+    for number in range(5):
+        limits.release(limits.admit(1.0, is_batch=True) or number, 1.0, 200)
+    assert limits.next_start(1.0, is_batch=True) == pytest.approx(1.0 + SECOND)
+    assert limits.next_start(1.0) == 1.0
+
+
+@pytest.mark.parametrize(("parallel", "left"), [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (8, 6), (40, 30)])
+def test_a_batch_has_at_least_one_slot(parallel: int, left: int) -> None:
+    limits = limits_of(per_second=100, parallel=parallel)
+    exchange(limits, 0.0)
+    assert admitted_of_batch(limits, 0.0, 50) == left
+
+
+def test_a_batch_alone_uses_everything() -> None:
+    assert admitted_of_batch(limits_of(), 0.0, 50) == 20
+
+
+def test_one_of_a_batch_goes_after_seven_that_pass_it_over() -> None:
+    limits = limits_of(per_second=100, parallel=40)
+    for _ in range(30):
+        admit(limits, 0.0)
+    for _ in range(7):
+        assert not limits.batch_is_due
+        assert limits.admit(0.0, is_batch=True, batch_waits=True) is None
+        assert limits.admit(0.0, batch_waits=True) is not None
+    assert limits.batch_is_due
+    assert limits.admit(0.0, is_batch=True, batch_waits=True) is not None
+    assert limits.passed_over == 0
+    assert limits.admit(0.0, is_batch=True) is None
+
+
+def test_a_batch_of_another_process_is_passed_over_too() -> None:
+    limits = limits_of()
+    limits.turns.keep(8, False, 5.0)
+    admit(limits, 0.0)
+    assert limits.passed_over == 0
+    limits.turns.keep(9, True, 5.0)
+    admit(limits, 0.0)
+    assert limits.passed_over == 1
+
+
+# --- several processes ---------------------------------------------------------------------------------------------
+
+
+def test_starts_are_left_to_those_ahead() -> None:
+    limits = limits_of(per_second=5, parallel=9)
+    for now in (0.0, 0.1, 0.2):
+        exchange(limits, now)
+    assert [limits.next_start(0.3, ahead=ahead) for ahead in (0, 1, 2, 3, 4, 8)] == pytest.approx(
+        [0.3, 0.3, SECOND, 0.1 + SECOND, 0.2 + SECOND, 0.2 + SECOND]
+    )
+
+
+def test_slots_are_left_to_those_ahead() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    exchange(limits, 0.0, takes=3.0)
+    admit(limits, 10.0)
+    given_up(limits, 10.0, 11.0)
+    assert [limits.next_start(11.0, ahead=ahead) for ahead in range(4)] == pytest.approx([11.0, 11.0, 13.05, math.inf])
+
+
+def test_spaced_starts_are_left_to_those_ahead() -> None:
+    limits = limits_of()
+    exchange(limits, 0.0, 429)
+    exchange(limits, 5.0)
+    pace = limits.pace
+    assert pace is not None
+    assert [limits.next_start(5.0, ahead=ahead) for ahead in (0, 3)] == pytest.approx(
+        [pace.next_start, pace.next_start + 3 / pace.rate]
+    )
+
+
+def test_a_process_waits_for_those_ahead() -> None:
+    limits = limits_of(per_second=100, parallel=2)
+    limits.turns.keep(8, False, 10.0)
+    # There are slots for both.
+    assert limits.admit_in_turn(7, 0.0) == 1
+    assert limits.in_flight[1].owner == 7
+    assert limits.admit_in_turn(7, 0.0) is None
+    assert limits.admit_in_turn(8, 0.0) == 2
+    assert limits.turns.order == []
+
+
+def test_where_slots_are_scarce_a_process_keeps_its_share() -> None:
+    limits = limits_of(per_second=100, parallel=5)
+    for owner in (7, 9, 9):
+        assert limits.admit_in_turn(owner, 0.0) is not None
+    limits.turns.keep(8, False, 10.0)
+    # Of five slots for two that wait these are the second and the third of its own.
+    assert limits.admit_in_turn(7, 0.0, taken=1) is not None
+    assert limits.admit_in_turn(7, 0.0) is not None
+    limits.release(2, 0.0, 200)
+    assert limits.admit_in_turn(7, 0.0) is None
+    assert limits.admit_in_turn(8, 0.0) is not None
+
+
+def test_half_of_two_slots_is_one() -> None:
+    limits = limits_of(per_second=100, parallel=2)
+    limits.turns.keep(8, False, 10.0)
+    assert limits.admit_in_turn(7, 0.0, taken=5) is not None
+    assert limits.admit_in_turn(7, 0.0, taken=5) is None
+
+
+def test_a_process_that_waits_is_counted_once() -> None:
+    limits = limits_of(per_second=100, parallel=3)
+    for owner in (7, 9):
+        assert limits.admit_in_turn(owner, 0.0) is not None
+    for owner in (8, 7):
+        limits.turns.keep(owner, False, 10.0)
+    # Its share is one and a half.
+    assert limits.admit_in_turn(7, 0.0) is not None
+
+
+def test_slots_that_linger_are_scarce_too() -> None:
+    limits = limits_of(per_second=100, parallel=3)
+    exchange(limits, 0.0, takes=3.0)
+    given_up(limits, 10.0, 11.0)
+    admit(limits, 11.0)
+    limits.turns.keep(8, False, 20.0)
+    assert limits.admit_in_turn(7, 11.0) is not None
+
+
+def test_a_batch_has_no_share_beside_interactive_requests() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    for _ in range(3):
+        assert limits.admit_in_turn(9, 0.0, is_batch=True) is not None
+    limits.turns.keep(7, True, 10.0)
+    limits.turns.keep(8, False, 10.0)
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is None
+    assert limits.admit_in_turn(8, 0.0) is not None
+
+
+def test_what_was_admitted_just_before_leaves_as_much_to_others() -> None:
+    limits = limits_of(per_second=5, parallel=100)
+    for _ in range(3):
+        exchange(limits, 0.0)
+    limits.turns.keep(8, False, 10.0)
+    assert limits.admit_in_turn(7, 0.0, taken=1) is None
+    assert limits.admit_in_turn(7, 0.0) is not None
+
+
+def test_a_turn_that_is_used_is_of_one_priority() -> None:
+    limits = limits_of()
+    for is_batch in (True, False):
+        limits.turns.keep(7, is_batch, 10.0)
+    assert limits.admit_in_turn(7, 0.0, batch_waits=True) is not None
+    assert [turn.is_batch for turn in limits.turns.order] == [True]
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is not None
+    assert (limits.turns.order, limits.passed_over) == ([], 0)
+
+
+def test_a_batch_that_waits_in_the_same_process_is_passed_over() -> None:
+    limits = limits_of()
+    assert limits.admit_in_turn(7, 0.0) is not None
+    assert limits.passed_over == 0
+    assert limits.admit_in_turn(7, 0.0, batch_waits=True) is not None
+    assert limits.passed_over == 1
+
+
+def test_a_batch_that_is_due_elsewhere_goes_first() -> None:
+    limits = limits_of(per_second=3, parallel=100)
+    for _ in range(2):
+        exchange(limits, 0.0)
+    limits.turns.keep(8, True, 10.0)
+    limits.passed_over = 7
+    assert limits.admit_in_turn(7, 0.0) is None
+    limits.passed_over = 6
+    assert limits.admit_in_turn(7, 0.0) is not None
+
+
+def test_those_ahead_of_a_batch_leave_a_part_too() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    for _ in range(2):
+        admit(limits, 0.0)
+    limits.turns.keep(8, True, 10.0)
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is None
+    assert limits.admit_in_turn(8, 0.0, is_batch=True) is not None
+
+
+def test_a_batch_that_is_due_takes_what_is_left_to_others() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    for _ in range(3):
+        admit(limits, 0.0)
+    limits.turns.keep(8, True, 10.0)
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is None
+    limits.passed_over = 7
+    limits.in_flight[1].owner = limits.in_flight[2].owner = 7
+    # The other one's batch was there first.
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is None
+    limits.release(3, 0.0, 200)
+    assert limits.admit_in_turn(7, 0.0, is_batch=True) is not None
+
+
+def test_a_request_that_was_sent_unasked_is_taken_over() -> None:
+    limits = limits_of()
+    assert [limits.adopt(7, 5.0), limits.adopt(8, 6.0)] == [1, 2]
+    assert limits.admitted == 0
+    assert times_of(limits.in_flight[1]) == (1, 5.0, 5.0, math.inf)
+    assert [start.owner for start in limits.in_flight.values()] == [7, 8]
+    assert list(limits.window.starts) == list(limits.in_flight.values())
+
+
+def test_a_process_that_is_gone_leaves_slots_that_linger() -> None:
+    limits = limits_of(parallel=3)
+    exchange(limits, 0.0, takes=3.0)
+    for owner in (7, 8):
+        limits.turns.see(owner, 0, 10.0, 0)
+        assert limits.admit_in_turn(owner, 10.0) is not None
+    limits.turns.keep(7, False, 20.0)
+    limits.remove_member(7, 11.0)
+    assert limits.lingering == pytest.approx([13.05])
+    assert [start.owner for start in limits.in_flight.values()] == [8]
+    assert (list(limits.turns.members), limits.turns.order) == ([8], [])
+
+
+# --- when a process comes again ------------------------------------------------------------------------------------
+
+
+def until_of(limits: AccountLimits, owner: int) -> float:
+    (until,) = (turn.until for turn in limits.turns.order if turn.owner == owner)
+    return until
+
+
+def test_a_process_comes_again_when_a_start_leaves_the_window() -> None:
+    limits = limits_of(per_second=5)
+    for now in (0.0, 0.1, 0.2, 0.3, 0.4):
+        exchange(limits, now)
+    assert limits.wait_for_turn(7, 0.5, False, 0.005) == pytest.approx(SECOND)
+    assert until_of(limits, 7) == pytest.approx(SECOND + 0.25)
+    # Its own place is behind the other one's.
+    assert limits.wait_for_turn(8, 0.5, False, 0.005) == pytest.approx(0.1 + SECOND)
+    for owner in range(10, 20):
+        limits.turns.keep(owner, False, 5.0)
+    assert limits.wait_for_turn(20, 0.5, False, 0.005) == pytest.approx(0.4 + SECOND)
+
+
+def test_a_process_looks_whether_a_pause_was_ended() -> None:
+    limits = limits_of()
+    exchange(limits, 0.0, 429, retry_after=7.0)
+    assert limits.wait_for_turn(7, 1.5, False, 0.005) == 1.75
+    assert limits.wait_for_turn(7, 6.9, False, 0.005) == 7.0
+
+
+def test_a_process_looks_whether_a_slot_is_free() -> None:
+    limits = limits_of(parallel=1)
+    assert limits.admit_in_turn(9, 10.0) is not None
+    assert limits.wait_for_turn(7, 10.5, False, 0.5) == 11.0
+    for owner in range(1, 5):
+        limits.turns.keep(owner, False, 30.0)
+    # Four are ahead.
+    assert limits.wait_for_turn(8, 10.5, False, 0.5) == 10.5 + 0.5 * (1 + 5 / 4)
+    assert until_of(limits, 8) == 10.5 + 0.5 * (1 + 5 / 4) + 0.25
+
+
+def test_a_process_looks_again_where_others_may_take_all_slots() -> None:
+    limits = limits_of(parallel=1)
+    limits.turns.keep(8, False, 10.0)
+    assert limits.wait_for_turn(7, 1.0, False, 0.5) == 1.0 + 0.5 * 1.25
+
+
+def test_a_process_comes_no_earlier_than_a_response_can() -> None:
+    limits = limits_of(parallel=3)
+    exchange(limits, 0.0, takes=3.0)
+    for now in (11.0, 10.0, 12.0):
+        admit(limits, now)
+    assert limits.wait_for_turn(7, 12.5, False, 0.005) == 13.0
+    assert limits.wait_for_turn(8, 12.5, False, 0.005) == 14.0
+    for owner in range(10, 20):
+        limits.turns.keep(owner, False, 30.0)
+    assert limits.wait_for_turn(9, 12.5, False, 0.005) == 15.0
+
+
+def test_a_process_that_may_start_now_comes_soon() -> None:
+    limits = limits_of()
+    assert limits.wait_for_turn(7, 1.0, False, 0.005) == pytest.approx(1.0002)
+    # Others come first.
+    assert limits.wait_for_turn(7, 1.0, False, 0.005, taken=1) == 1.005
+
+
+def test_a_batch_comes_again_when_its_part_is_free() -> None:
+    limits = limits_of(per_second=100, parallel=4)
+    for _ in range(3):
+        admit(limits, 0.0)
+    assert limits.wait_for_turn(7, 1.0, True, 0.5) == 1.5
+    assert limits.wait_for_turn(8, 1.0, False, 0.5) == pytest.approx(1.0002)
+    assert [(turn.owner, turn.is_batch) for turn in limits.turns.order] == [(7, True), (8, False)]
+    limits.passed_over = 7
+    assert limits.wait_for_turn(7, 1.0, True, 0.5) == pytest.approx(1.0002)
 
 
 # --- withdraw, resize, shift ---------------------------------------------------------------------------------------

@@ -440,6 +440,14 @@ async def test_error_page_is_described_by_its_type(api: respx.Router) -> None:
     api.get("/metrics/mrr").respond(502, html="<html>Bad gateway</html>")
     error = await error_of(api)
     assert "text/html" in str(error)
+    error = await error_of(in_turn(httpx.Response(502, content=b"<html>")))
+    assert error.message == "Bad Gateway (a body of 6 characters, no content type, that is not JSON)"
+
+
+async def test_a_redirect_says_where_to_look(api: respx.Router) -> None:
+    api.get("/metrics/mrr").respond(302, headers={"location": "https://evil.example/"})
+    error = await error_of(api)
+    assert error.message == "the server redirects elsewhere, where the API key must not be sent; check base_url"
 
 
 # --- what errors do not quote -----------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ from tests.account_limits import (
     times_of,
 )
 
+LARGEST_OWNER = 2**32 - 1
+
 # --- what is written --------------------------------------------------------------------------------------------------
 
 
@@ -60,8 +62,8 @@ def shared_limits() -> AccountLimits:
     """Two processes, one of which waits with requests of both priorities."""
     limits = limits_of(parallel=2)
     limits.turns.see(7, 4321, 10.0, 3).admitted = 5
-    limits.turns.see(8, 0, 11.0, 0)
-    for owner in (7, 8):
+    limits.turns.see(LARGEST_OWNER, 0, 11.0, 0)
+    for owner in (7, LARGEST_OWNER):
         assert limits.admit_in_turn(owner, 11.5) is not None
     for is_batch in (True, False):
         limits.wait_for_turn(7, 12.0, is_batch, 0.005)

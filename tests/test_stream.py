@@ -18,6 +18,9 @@ from tests.clients import KEY, client_of, in_turn, ok
 
 QUERY = MetricQuery("mrr", "2023-07-01", "2023-07-31")
 
+# In a pattern.
+SUCH_AS = r"MetricQuery, such as MetricQuery\('mrr', start_date, end_date\)"
+
 SlowHandler = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
@@ -120,7 +123,7 @@ async def test_an_error_of_the_iterable_is_raised_bare() -> None:
 async def test_only_queries_can_be_streamed() -> None:
     wrong: Any = [QUERY, "mrr"]
     async with client_of(in_turn(200)) as client:
-        with pytest.raises(errors.ArgumentError, match=r"query must be a MetricQuery, such as .*, not 'mrr'"):
+        with pytest.raises(errors.ArgumentError, match=rf"^query must be a {SUCH_AS}, not 'mrr'$"):
             async with client.metrics.stream(wrong) as outcomes:
                 async for _ in outcomes:
                     pass
@@ -243,7 +246,7 @@ async def test_fetch_all_needs_an_iterable(queries: Any) -> None:
 async def test_fetch_all_checks_every_query_before_sending() -> None:
     wrong: Any = [QUERY, QUERY, "mrr"]
     async with client_of(in_turn(200)) as client:
-        with pytest.raises(errors.ArgumentError, match=r"queries\[2\] must be a MetricQuery, such as .*, not 'mrr'"):
+        with pytest.raises(errors.ArgumentError, match=rf"^queries\[2\] must be a {SUCH_AS}, not 'mrr'$"):
             await client.metrics.fetch_all(wrong)
         assert client.throttle.statistics().admitted == 0
 

@@ -236,7 +236,7 @@ def test_the_settings_of_an_account() -> None:
     assert hash(account) == hash(structure(decode((RESPONSES / "2026-account.json").read_bytes()), Account))
 
 
-@pytest.mark.parametrize("sent", [True, False, "ignore", {"mode": "at_period_end"}, {"enabled": True}, None], ids=repr)
+@pytest.mark.parametrize("sent", [True, False, "ignore", {"mode": "at_period_end"}, {"days": [1, 2]}, None], ids=repr)
 def test_a_setting_is_kept_as_it_came(sent: object) -> None:
     """The official client libraries disagree about the types."""
     account = structure(ACCOUNT | {"churn_when_zero_mrr": sent}, Account)
@@ -246,7 +246,15 @@ def test_a_setting_is_kept_as_it_came(sent: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "got"), [(1, "int"), (1.5, "float"), ([], "list"), ({"days": 1e300}, "a number out of range")], ids=repr
+    ("sent", "got"),
+    [
+        (1, "int"),
+        (1.5, "float"),
+        ([], "list"),
+        ({"days": 2.0**53}, "a number out of range"),
+        ({"days": [1e300]}, "a number out of range"),
+    ],
+    ids=repr,
 )
 def test_a_setting_of_another_type_is_refused(sent: object, got: str) -> None:
     with pytest.raises(DecodeError, match=rf"^\$\.refund_handling: (expected bool, str or object, got )?{got}$"):
@@ -429,6 +437,14 @@ def test_an_integer_too_large_for_a_rate_is_refused(value: int) -> None:
     assert problems(response_with(percentage_change=value)) == (
         "$.entries[1].percentage-change: expected float, got a number out of range",
     )
+
+
+@pytest.mark.parametrize("value", [2.0**53, -(2.0**53)])
+def test_a_float_that_may_have_been_another_integer_is_refused(value: float) -> None:
+    assert problems(response_with(mrr=value)) == ("$.entries[1].mrr: expected int or float, got a number out of range",)
+    assert structure(response_with(mrr=value / 2), MRR).entries[1].mrr == value / 2
+    with pytest.raises(DecodeError, match="customers: expected int, got a number out of range"):
+        structure({"date": "2023-07-31", "customers": value}, CustomerCountEntry)
 
 
 @pytest.mark.parametrize(("sent", "customers"), [(650.0, 650), (0.0, 0), (-0.0, 0), (650, 650)])
@@ -621,7 +637,39 @@ def test_a_mismatch_behind_many_entries_has_its_place() -> None:
     )
 
 
+@pytest.mark.parametrize("problems", [1, 60])
+def test_a_list_is_looked_at_until_there_are_a_hundred_problems(problems: int) -> None:
+    """Each problem takes more memory and time than its value."""
+    looked_at: list[int] = []
+
+    def exact(value: Any, index: int) -> Any:
+        looked_at.append(index)
+        several = converter._Mismatches()
+        several.found += [(0, TypeError())] * problems
+        raise several
+
+    mismatches = converter._Mismatches()
+    with pytest.raises(converter._Mismatches):
+        mismatches.collect([None] * 1000, converter._one_by_one, exact)
+    assert looked_at == list(range(101 if problems == 1 else 2))
+
+
+def test_null_means_the_default_that_is_not_null() -> None:
+    (customer,) = structure({"entries": [{"external_ids": None, "lead_status": None}]}, _Page).entries
+    assert (customer.external_ids, customer.lead_status) == ((), None)
+
+
+def test_any_number_of_entries_is_accepted() -> None:
+    complete = response_with()["entries"][0]
+    raw = {"entries": [complete] * 10_001, "summary": SUMMARY}
+    assert len(structure(raw, MRR).entries) == 10_001
+    assert len(converter.read(json.dumps(raw).encode(), MRR).entries) == 10_001
+
+
 def test_a_list_of_objects_other_than_entries_is_limited() -> None:
+    assert len(structure({"entries": [{}] * 10_000}, _Page).entries) == 10_000
+    (customer,) = structure({"entries": [{"external_ids": ["a"] * 10_001}]}, _Page).entries
+    assert len(customer.external_ids) == 10_001
     assert problems({"entries": [{}] * 10_001}, _Page) == (
         "$.entries: expected a list of at most 10000 objects, got 10001",
     )
@@ -810,6 +858,22 @@ def test_a_huge_float_is_refused_with_either_parser() -> None:
     content = b'{"entries": [{"date": "2023-07-31", "customers": 1e30}], "summary": %s}' % json.dumps(SUMMARY).encode()
     with pytest.raises(DecodeError, match="customers: expected int, got a number out of range"):
         converter.read(content, COUNT)
+
+
+@pytest.mark.usefixtures("parser")
+def test_what_matches_is_structured_by_the_fast_converter_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow one, which finds the places of mismatches, would give the same records."""
+    asked: list[object] = []
+    converter_of = converter._converter
+
+    def record(*, detailed: object, **options: Any) -> Any:
+        asked.append(detailed)
+        return converter_of(detailed=bool(detailed), **options)
+
+    monkeypatch.setattr(converter, "_converter", record)
+    structure(response_with(), MRR)
+    converter.read(json.dumps(response_with()).encode(), MRR)
+    assert asked == [False, False]
 
 
 def test_with_the_extra_fast_orjson_alone_parses(monkeypatch: pytest.MonkeyPatch) -> None:

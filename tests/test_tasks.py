@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -154,6 +155,20 @@ async def test_a_coroutine_holds_its_blocks_itself() -> None:
 
     assert [held async for held in generator()] == [False, True]
     assert not is_held_by_a_generator(None)
+
+
+async def test_a_generator_in_code_without_a_module_is_recognised() -> None:
+    """As in code that is run by ``exec`` with a dict of its own."""
+    code = """
+async def generator():
+    yield held(frame())
+
+async def read():
+    return [each async for each in generator()]
+"""
+    names: dict[str, Any] = {"held": is_held_by_a_generator, "frame": inspect.currentframe}
+    exec(code, names)
+    assert await names["read"]() == [True]
 
 
 async def test_a_generator_in_a_task_of_its_own_is_recognised() -> None:

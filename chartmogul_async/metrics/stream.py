@@ -47,7 +47,8 @@ class Outcomes(Generic[E, S]):
         self._send: MemoryObjectSendStream[Outcome[E, S]]
         self._receive: MemoryObjectReceiveStream[Outcome[E, S]]
 
-    async def __aenter__(self) -> Self:
+    # A mutated function is called through others, whose frames are not those of its caller.
+    async def __aenter__(self) -> Self:  # pragma: no mutate block
         if self._state != "new":
             raise StateError("a stream can be entered only once: call client.metrics.stream(queries) again")
         if is_held_by_a_generator(sys._getframe(1)):  # noqa: SLF001 - the documented name of this function

@@ -166,16 +166,16 @@ def _problems_of(error: Exception, path: str, kebab: bool) -> Iterator[str]:
 def _key_of(cls: type, name: str, kebab: bool) -> str:
     if not kebab:
         return name
-    key: str | None = getattr(attrs.fields(get_origin(cls) or cls), name).metadata.get("key")
+    key: str | None = getattr(attrs.fields(cls), name).metadata.get("key")
     return key or name.replace("_", "-")
 
 
 def _is_class(cls: Any) -> bool:
-    return attrs.has(get_origin(cls) or cls)
+    return attrs.has(cls)
 
 
 def _response_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
-    fields = attrs.fields(get_origin(cls) or cls)
+    fields = attrs.fields(cls)
     keys = {field.name: _key_of(cls, field.name, kebab=True) for field in fields}
     overrides = {
         field.name: override(
@@ -202,7 +202,7 @@ def _response_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, 
 
 def _document_hook(cls: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], Any]:
     build = make_dict_structure_fn(cls, converter)
-    fields = attrs.fields(get_origin(cls) or cls)
+    fields = attrs.fields(cls)
     marks = {field.name: field.default for field in fields if field.metadata.get("mark")}
 
     def hook(value: Any, _: Any) -> Any:

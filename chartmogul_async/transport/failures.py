@@ -51,10 +51,9 @@ def failure_error(failure: Exception) -> ChartMogulError:
     """The error for an exchange that ended without a complete response, chained to it unless that quotes content."""
     if isinstance(failure, DecodeError):
         return failure
-    timed_out = isinstance(failure, TIMEOUTS)
-    reason = one_line(str(failure)) if timed_out else _reason_of(failure)
+    reason = _reason_of(failure)
     name = type(failure).__name__
-    kind = RequestTimeoutError if timed_out else NetworkError
+    kind = RequestTimeoutError if isinstance(failure, TIMEOUTS) else NetworkError
     error = kind(f"{name}: {reason}" if reason else name, is_permanent=is_permanent(failure))
     if not isinstance(failure, httpx.RemoteProtocolError):
         # A protocol error and its causes quote what was received, which may hold customers.

@@ -203,9 +203,11 @@ class AccountLimits:
             taken: How many requests it was admitted just before; as many are left to each of the others that wait.
         """
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due) * (taken + 1)
-        if self._may_keep_its_slots(owner, ahead):
-            ahead = 0
-        if ahead and self.next_start(now, is_batch and not self.batch_is_due, ahead) > now:
+        if (
+            ahead
+            and not self._may_keep_its_slots(owner, ahead)
+            and self.next_start(now, is_batch and not self.batch_is_due, ahead) > now
+        ):
             return None
         number = self.admit(now, is_batch=is_batch, batch_waits=batch_waits, owner=owner)
         if number is not None:
@@ -430,4 +432,4 @@ class AccountLimits:
 
 def _left_of(limit: int) -> int:
     """What a batch uses of a limit while interactive requests come."""
-    return max(1, limit - math.ceil(limit * _RESERVED)) if limit > 1 else 1
+    return max(1, limit - math.ceil(limit * _RESERVED))
