@@ -17,6 +17,8 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/refusals": ("throttle", "shared"),
     "transport/shared": ("shared",),
     "transport/file_store": ("file_store",),
+    "transport/redis_connection": ("redis_store",),
+    "transport/redis_store": ("redis_store",),
     "transport/permits": ("queue", "throttle", "session", "secrets"),
     "transport/throttle": ("throttle", "queue", "session", "stream"),
     "transport/retry": ("retry", "session", "events", "queue"),
