@@ -911,6 +911,21 @@ def test_a_request_that_was_sent_unasked_is_taken_over() -> None:
     assert list(limits.window.starts) == list(limits.in_flight.values())
 
 
+def test_a_request_that_ended_unasked_is_counted() -> None:
+    limits = limits_of(per_second=1)
+    limits.count_sent(7, 5.0, 6.0)
+    assert (limits.in_flight, limits.admitted) == ({}, 0)
+    (start,) = limits.window.starts
+    assert (start.owner, times_of(start)) == (7, (1, 5.0, 5.0, 6.0))
+    assert limits.next_start(6.0) == pytest.approx(6.0 + SECOND)
+
+
+def test_a_refusal_of_several_processes_is_reported_as_such() -> None:
+    limits = limits_of()
+    limits.turns.see(7, 0, 0.0, 0)
+    assert exchange(limits, 0.0, 429)[0] == Pacing(60.0, 1, 38.0, is_shared=True)
+
+
 def test_a_process_that_is_gone_leaves_slots_that_linger() -> None:
     limits = limits_of(parallel=3)
     exchange(limits, 0.0, takes=3.0)
