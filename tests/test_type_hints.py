@@ -38,8 +38,10 @@ def names_of(module: ModuleType) -> list[str]:
 
 
 def is_written(value: object) -> bool:
-    """Whether a function was written in the package, and not made by attrs."""
-    return inspect.isfunction(value) and Path(value.__code__.co_filename).is_relative_to(FOLDER)
+    """Whether a function was written in the package, and not made by attrs or, as annotations are, by Python 3.14."""
+    if not inspect.isfunction(value) or value.__name__.startswith("__annotate"):
+        return False
+    return Path(value.__code__.co_filename).is_relative_to(FOLDER)
 
 
 def functions_of(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
