@@ -4,25 +4,32 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from datetime import date
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import sha256
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 from attrs import frozen
 
 from chartmogul_async._version import __version__
+from chartmogul_async.arguments import (
+    BASE_URL,
+    PATH,
+    TIMEOUT,
+    Param,
+    checked_base_url,
+    checked_hook,
+    checked_key,
+    checked_retry,
+    checked_timeout,
+    texts_of,
+)
 from chartmogul_async.checks import (
-    encodable,
-    finite_number,
     instance_of,
     non_negative_number,
     one_of,
     positive_number,
-    short_enough,
     shown,
 )
 from chartmogul_async.errors import ArgumentError, StateError
@@ -32,29 +39,13 @@ from chartmogul_async.metrics.slices import RangeMemory
 from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
 from chartmogul_async.structuring.secrets import forms_of
-from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT, Borrowed, connections_to
+from chartmogul_async.transport.connections import Borrowed, connections_to
 from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options, Priority
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.throttle import Throttle
-
-Hook = TypeVar("Hook", OnEvent, OnResponse)
-Param = str | int | float | date | None
-
-BASE_URL = "https://api.chartmogul.com/v1"
-# The pool has no limit: requests wait in the throttle's queue instead.
-TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
-
-# Printable ASCII without space and colon, which ends the user name in basic auth.
-_KEY = r"[!-9;-~]+"
-# Labels of 1 to 63 characters with no hyphen at either end; what has a colon is an IPv6 address.
-_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
-_HOST = rf"(?=.{{1,254}}$){_LABEL}(\.{_LABEL})*\.?|.*:.*"
-_REAL_HOST = "api.chartmogul.com"
-_PARAM = r"[\w.\[\]-]{1,100}"
-_PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 
 @frozen
@@ -120,10 +111,10 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(
+        self._base_url = checked_base_url(
             (os.environ.get("CHARTMOGUL_BASE_URL") or BASE_URL) if base_url is None else base_url
         )
-        key = _checked_key(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key)
+        key = checked_key(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key)
         authorization = b64encode(f"{key}:".encode()).decode()
         if transport is not None:
             transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
@@ -139,9 +130,9 @@ class AsyncClient:
             throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
             account=sha256(f"{self._base_url} {key}".encode()).hexdigest()[:32],
             connections=transport or connections_to(httpx.URL(self._base_url)),
-            on_event=_checked_hook("on_event", "event", on_event),
+            on_event=checked_hook("on_event", "event", on_event),
         )
-        self._session = Session(exchanges, Options(_checked_timeout(timeout).as_dict(), _checked_retry(retry)), Reuse())
+        self._session = Session(exchanges, Options(checked_timeout(timeout).as_dict(), checked_retry(retry)), Reuse())
         self._memory = RangeMemory()
         self._was_entered = False
 
@@ -186,12 +177,12 @@ class AsyncClient:
             ArgumentError: An option cannot be right.
         """
         given = {
-            "timeout": None if timeout is None else _checked_timeout(timeout).as_dict(),
-            "policy": None if retry is None else _checked_retry(retry),
+            "timeout": None if timeout is None else checked_timeout(timeout).as_dict(),
+            "policy": None if retry is None else checked_retry(retry),
             "priority": None if priority is None else one_of("priority", priority, ("interactive", "batch")),
             "max_wait": None if max_wait is None else positive_number("max_wait", max_wait, " of seconds"),
             "max_age": None if max_age is None else non_negative_number("max_age", max_age, " of seconds"),
-            "on_response": _checked_hook("on_response", "response", on_response),
+            "on_response": checked_hook("on_response", "response", on_response),
         }
         options = {name: value for name, value in given.items() if value is not None}
         view = object.__new__(type(self))
@@ -295,96 +286,9 @@ class AsyncClient:
             ArgumentError: The path or a parameter cannot be right; nothing was sent.
             ChartMogulError: What the request met.
         """
-        if not isinstance(path, str) or not re.fullmatch(_PATH, path) or ".." in path:
+        if not isinstance(path, str) or not re.fullmatch(PATH, path) or ".." in path:
             raise ArgumentError(
                 f"path must be one below the base URL without a query, such as '/plans', not {shown(path)}"
             )
-        texts = {} if params is None else _texts(params)
+        texts = {} if params is None else texts_of(params)
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)
-
-
-def _checked_key(key: str | None) -> str:
-    if not key:
-        raise ArgumentError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
-    if not isinstance(key, str) or not re.fullmatch(_KEY, key):
-        raise ArgumentError("api_key is malformed: a key has no spaces, line breaks or colons")
-    return key
-
-
-def _checked_base_url(base_url: str) -> str:
-    url = _parsed(base_url)
-    if url is None:
-        raise ArgumentError(f"base_url must be a URL such as {BASE_URL!r}")
-    if url.userinfo or "?" in str(url) or "#" in str(url):
-        raise ArgumentError("base_url must not contain credentials, a query or a fragment; pass the key as api_key")
-    if url.port is not None and not 1 <= url.port <= MAX_PORT:
-        raise ArgumentError(f"base_url must have a port from 1 to {MAX_PORT}, not {url.port}")
-    if not (url.scheme == "https" or (url.scheme == "http" and url.host in LOOPBACK)):
-        raise ArgumentError(
-            f"base_url must use https, since every request contains the key, not {url.scheme}://{url.host}; "
-            "plain http is allowed on localhost only"
-        )
-    if url.host == _REAL_HOST and not re.fullmatch(r"/v\d+/*", url.path):
-        # Any other host may serve the API below any path.
-        raise ArgumentError(f"base_url must end with the version of the API, as in {BASE_URL!r}, not {str(url)!r}")
-    return str(url).rstrip("/")
-
-
-def _parsed(base_url: object) -> httpx.URL | None:
-    """The URL, None if it is not one, or if its host cannot be the name of any host."""
-    if not isinstance(base_url, (str, httpx.URL)):
-        return None
-    try:
-        url = httpx.URL(base_url)
-        is_usable = re.fullmatch(_HOST, url.raw_host.decode()) and url.host
-    except (ValueError, httpx.InvalidURL):
-        # The ValueErrors are those of idna, which decodes the host, and of a lone surrogate.
-        return None
-    return url if is_usable else None
-
-
-def _checked_timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
-    if isinstance(timeout, httpx.Timeout):
-        return timeout
-    return httpx.Timeout(positive_number("timeout", timeout, of=" of seconds", or_else=" or an httpx.Timeout"))
-
-
-def _checked_retry(retry: RetryPolicy) -> RetryPolicy:
-    return instance_of("retry", retry, RetryPolicy, "RetryPolicy(attempts=3)")
-
-
-def _checked_hook(name: str, of: str, hook: Hook | None) -> Hook | None:
-    if hook is not None and (not callable(hook) or _does_nothing_when_called(hook)):
-        raise ArgumentError(
-            f"{name} must be a plain function of one {of}, neither async nor a generator, not {shown(hook)}"
-        )
-    return hook
-
-
-def _does_nothing_when_called(function: object) -> bool:
-    """Whether a call only makes a coroutine or a generator: of a function, a method or an object with ``__call__``."""
-    while isinstance(function, partial):
-        function = function.func
-    checks = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
-    return any(check(each) for check in checks for each in (function, type(function).__call__))
-
-
-def _texts(params: object) -> dict[str, str]:
-    if not isinstance(params, Mapping):
-        raise ArgumentError(f"params must be a mapping such as {{'page': 2}}, not {shown(params)}")
-    for name in params:
-        if not isinstance(name, str) or not re.fullmatch(_PARAM, name):
-            raise ArgumentError(f"params must have names such as 'start-date', not {shown(name)}")
-    texts = {name: _text(f"parameter {name}", value) for name, value in params.items() if value is not None}
-    short_enough(texts)
-    return texts
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(finite_number(name, value))
-    if not isinstance(value, (str, date)):
-        raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
-    return encodable(name, str(value))

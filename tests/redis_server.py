@@ -64,6 +64,7 @@ class RedisServer:
                 self.call("PING")
             except OSError:
                 assert self._process.poll() is None, "redis-server ended"
+                # The process starts in real time.
                 time.sleep(0.01)
             else:
                 return

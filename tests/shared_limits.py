@@ -74,3 +74,20 @@ class LoopStore:
     def _check(self) -> None:
         if self.is_away:
             raise StoreOutageError("nobody answers")
+
+
+def fresh() -> AccountLimits:
+    """The limits of an account that is not known yet."""
+    return AccountLimits(40, 20)
+
+
+def start_one(limits: AccountLimits, now: float) -> int:
+    """As an exchange of a process begins."""
+    limits.turns.see(1, 0, now, 0)
+    number = limits.admit(now, owner=1)
+    assert number is not None
+    return number
+
+
+def in_flight(limits: AccountLimits, now: float) -> int:
+    return len(limits.in_flight)

@@ -81,6 +81,7 @@ FLOORS = {
     f"{PACKAGE}.metrics.weeks": 4,
     f"{PACKAGE}.resources.account": 4,
     f"{PACKAGE}.resources.customers": 4,
+    f"{PACKAGE}.arguments": 5,
     f"{PACKAGE}.client": 5,
     PACKAGE: 6,
     f"{PACKAGE}.blocking.*": 7,
@@ -105,7 +106,7 @@ OUTSIDE = {
         f"{PACKAGE}.metrics.weeks",
     }
     | USERS,
-    "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client"} | USERS,
+    "httpx": {f"{PACKAGE}.transport.*", f"{PACKAGE}.client", f"{PACKAGE}.arguments"} | USERS,
     "httpcore": {f"{PACKAGE}.transport.network", f"{PACKAGE}.transport.direct"},
     "aiohappyeyeballs": {f"{PACKAGE}.transport.network"},
     "typing_extensions": {f"{PACKAGE}.metrics.records"},

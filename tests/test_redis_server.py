@@ -27,6 +27,7 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import VERSION
 from chartmogul_async.transport.store import StoreOutageError
 from tests.redis_server import RedisServer, running
+from tests.shared_limits import fresh, in_flight, start_one
 
 pytestmark = pytest.mark.sockets
 NAME = f"chartmogul_async:{{account}}:{VERSION}"
@@ -53,21 +54,6 @@ def passing_server(tmp_path: Path) -> Iterator[RedisServer]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is away is tried again immediately."""
     monkeypatch.setattr(redis_store, "_RETRY_AFTER", 0.0)
-
-
-def fresh() -> AccountLimits:
-    return AccountLimits(40, 20)
-
-
-def start_one(limits: AccountLimits, now: float) -> int:
-    limits.turns.see(1, 0, now, 0)
-    number = limits.admit(now, owner=1)
-    assert number is not None
-    return number
-
-
-def in_flight(limits: AccountLimits, now: float) -> int:
-    return len(limits.in_flight)
 
 
 def count(limits: AccountLimits, now: float) -> int:

@@ -25,6 +25,7 @@ from chartmogul_async.transport.redis_connection import Address, RedisConnection
 from chartmogul_async.transport.shared import SharedQueue
 from chartmogul_async.transport.snapshots import VERSION, loads
 from chartmogul_async.transport.store import StoreOutageError
+from tests.shared_limits import fresh, in_flight, start_one
 from tests.worlds.servers import Server, between, constant
 
 KEY = "api-key-of-an-account"
@@ -115,22 +116,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> PlayedServer:
 @pytest.fixture
 def store(server: PlayedServer) -> RedisStore:
     return RedisStore(URL)
-
-
-def fresh() -> AccountLimits:
-    return AccountLimits(40, 20)
-
-
-def start_one(limits: AccountLimits, now: float) -> int:
-    """As an exchange of a process begins."""
-    limits.turns.see(1, 0, now, 0)
-    number = limits.admit(now, owner=1)
-    assert number is not None
-    return number
-
-
-def in_flight(limits: AccountLimits, now: float) -> int:
-    return len(limits.in_flight)
 
 
 def wait(limits: AccountLimits, now: float) -> float:

@@ -18,30 +18,19 @@ import pytest
 from chartmogul_async import (
     AsyncClient,
     ClientStatistics,
-    MetricName,
     MetricQuery,
     RetryPolicy,
     SlicesDisagreed,
     Throttle,
     errors,
 )
+from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport import reuse
 from tests.clients import ACCOUNT, MRR, client_of, ok
 from tests.shared_limits import LoopStore
 
 RANGE = ("2023-07-01", "2023-07-31")
-METRICS: tuple[MetricName, ...] = (
-    "all",
-    "mrr",
-    "arr",
-    "arpa",
-    "asp",
-    "customer_count",
-    "customer_churn_rate",
-    "mrr_churn_rate",
-    "ltv",
-)
 LONG = ("2016-07-01", "2026-06-30")
 
 

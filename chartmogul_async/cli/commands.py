@@ -324,7 +324,7 @@ def sandbox(host: str, port: int) -> None:
 
     def ready(url: str) -> None:
         if not is_loopback(host):
-            print_note(f"warning: other machines can reach the sandbox on {host}; its key is no secret")
+            print_note(f"warning: other machines can reach the sandbox on {host}; its key is not a secret")
         text = (
             f"{company.profile.name} is served at {url} until Ctrl-C. In another terminal:\n"
             f"  {_setting('CHARTMOGUL_BASE_URL', url)}\n"

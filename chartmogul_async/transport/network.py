@@ -31,6 +31,7 @@ class SocketKeepingBackend:
         self._backend = backend
         self._stream: Any = None
 
+    # Httpcore hands the timeout over as an argument.
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
         # A pool of one connection closed the one before, which expired.
         await self.aclose()
@@ -50,6 +51,7 @@ class SocketKeepingBackend:
             self._stream = None
 
 
+# The timeout is the one that httpcore hands over.
 async def _connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109
     # Loaded with the first connection, since they load much.
     import httpcore

@@ -347,7 +347,7 @@ def test_sandbox_warns_beyond_loopback(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Sandbox, "run", run_once)
     ran = run("sandbox", "--host", host)
     assert ran.code == 0
-    assert (ran.err == f"warning: other machines can reach the sandbox on {host}; its key is no secret\n") is warned
+    assert (ran.err == f"warning: other machines can reach the sandbox on {host}; its key is not a secret\n") is warned
     assert (ran.err == "") is not warned
 
 
