@@ -295,15 +295,17 @@ async def test_many_calls_of_one_account_do_not_delay_another(kind: str) -> None
 async def test_slow_accounts_do_not_use_up_the_slots(kind: str) -> None:
     api = Api(seconds=lambda key: 0.1 if key == "quick" else 600)
     store = LoopStore() if kind == "shared" else None
-    async with AsyncClients(transport=api, max_in_flight=50, store=store) as clients:
-        async with anyio.create_task_group() as group:
-            for number in range(5):
-                for _ in range(20):
-                    group.start_soon(another_mrr(clients.for_account(f"slow-{number}")))
-            await step(200)
-            assert 0 < 50 - clients.statistics().in_flight < 20
-            assert await timed(another_mrr(clients.for_account("quick"))) == pytest.approx(0.1, abs=0.02)
-            group.cancel_scope.cancel()
+    async with (
+        AsyncClients(transport=api, max_in_flight=50, store=store) as clients,
+        anyio.create_task_group() as group,
+    ):
+        for number in range(5):
+            for _ in range(20):
+                group.start_soon(another_mrr(clients.for_account(f"slow-{number}")))
+        await step(200)
+        assert 0 < 50 - clients.statistics().in_flight < 20
+        assert await timed(another_mrr(clients.for_account("quick"))) == pytest.approx(0.1, abs=0.02)
+        group.cancel_scope.cancel()
     assert api.most <= 50
 
 
@@ -311,15 +313,14 @@ async def test_slow_accounts_do_not_use_up_the_slots(kind: str) -> None:
 async def test_an_interactive_call_goes_before_the_batches_of_others(kind: str) -> None:
     api = Api()
     store = LoopStore() if kind == "shared" else None
-    async with AsyncClients(transport=api, max_in_flight=4, store=store) as clients:
-        async with anyio.create_task_group() as group:
-            for number in range(200):
-                client = clients.for_account(f"batch-{number}").with_options(priority="batch")
-                group.start_soon(another_mrr(client))
-            await anyio.sleep(0.25)
-            # One exchange of a batch, and its own.
-            assert await timed(another_mrr(clients.for_account("page"))) <= 0.25
-            group.cancel_scope.cancel()
+    async with AsyncClients(transport=api, max_in_flight=4, store=store) as clients, anyio.create_task_group() as group:
+        for number in range(200):
+            client = clients.for_account(f"batch-{number}").with_options(priority="batch")
+            group.start_soon(another_mrr(client))
+        await anyio.sleep(0.25)
+        # One exchange of a batch, and its own.
+        assert await timed(another_mrr(clients.for_account("page"))) <= 0.25
+        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("kind", ["own", "shared"])
@@ -352,15 +353,14 @@ async def test_a_cancelled_call_gives_its_slot_back(kind: str) -> None:
 async def test_max_wait_ends_the_wait_for_a_slot(kind: str) -> None:
     api = Api(seconds=lambda _: 600)
     store = LoopStore() if kind == "shared" else None
-    async with AsyncClients(transport=api, max_in_flight=1, store=store) as clients:
-        async with anyio.create_task_group() as group:
-            group.start_soon(another_mrr(clients.for_account("slow")))
-            await step()
-            with pytest.raises(errors.QueueTimeoutError):
-                await another_mrr(clients.for_account("one").with_options(max_wait=2))()
-            assert anyio.current_time() == pytest.approx(2, abs=0.01)
-            assert clients.for_account("one").throttle.statistics().waiting == 0
-            group.cancel_scope.cancel()
+    async with AsyncClients(transport=api, max_in_flight=1, store=store) as clients, anyio.create_task_group() as group:
+        group.start_soon(another_mrr(clients.for_account("slow")))
+        await step()
+        with pytest.raises(errors.QueueTimeoutError):
+            await another_mrr(clients.for_account("one").with_options(max_wait=2))()
+        assert anyio.current_time() == pytest.approx(2, abs=0.01)
+        assert clients.for_account("one").throttle.statistics().waiting == 0
+        group.cancel_scope.cancel()
 
 
 async def test_a_pause_that_is_tested_needs_a_slot_too() -> None:
@@ -468,16 +468,16 @@ async def test_the_store_keeps_nothing_open_for_an_account_at_rest(monkeypatch: 
         assert all(store.limits(account).in_flight == {} for account in store.accounts)
 
 
-@pytest.mark.parametrize("calls", [0, 9])
+@pytest.mark.parametrize("calls", [0, 1])
 async def test_an_idle_account_costs_less_than_two_kilobytes(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cap_module, "_AWAKE", 2)
     transport = httpx.MockTransport(lambda _: ok())
-    accounts = 30
+    accounts = 200
 
     async def use(clients: AsyncClients, number: int) -> AsyncClient:
         client = clients.for_account(f"{number:032x}")
         for _ in range(calls):
-            await another_mrr(client)()
+            await client.metrics.mrr(*RANGE)
         await anyio.sleep(1)
         return client
 
