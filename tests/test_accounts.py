@@ -417,7 +417,7 @@ async def test_a_store_that_breaks_keeps_no_slots(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def no_account_awake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cap_module, "_AWAKE", 0)
+    monkeypatch.setattr(cap_module, "_AWAKE_FOR", 0)
 
 
 @pytest.mark.usefixtures("no_account_awake")
@@ -469,8 +469,7 @@ async def test_the_store_keeps_nothing_open_for_an_account_at_rest(monkeypatch: 
 
 
 @pytest.mark.parametrize("calls", [0, 1])
-async def test_an_idle_account_costs_less_than_two_kilobytes(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cap_module, "_AWAKE", 2)
+async def test_an_idle_account_costs_less_than_two_kilobytes(calls: int) -> None:
     transport = httpx.MockTransport(lambda _: ok())
     accounts = 200
 
@@ -487,7 +486,7 @@ async def test_an_idle_account_costs_less_than_two_kilobytes(calls: int, monkeyp
         tracemalloc.start()
         try:
             # As many are awake before as after.
-            for number in range(cap_module._AWAKE):
+            for number in range(3):
                 await use(clients, 1 + number)
             gc.collect()
             before = tracemalloc.get_traced_memory()[0]

@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from chartmogul_async.transport import cap as module
 from chartmogul_async.transport.cap import Cap, Slots
 
 
@@ -35,10 +34,9 @@ class Account:
         self._admit_waiting()
         return self.has
 
-    def end(self, number: int = 1) -> None:
-        for _ in range(number):
-            self.has -= 1
-            self.cap.give_back(self)
+    def end(self, now: float = 0) -> None:
+        self.has -= 1
+        self.cap.give_back(self, now)
 
 
 def test_an_account_alone_has_half_of_the_slots() -> None:
@@ -173,26 +171,28 @@ def test_its_own_slot_that_ends_improves_its_place() -> None:
     assert cap.free == 1
 
 
-def test_those_without_requests_rest_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_AWAKE", 2)
+def test_those_without_requests_rest_after_two_seconds() -> None:
     cap = Cap(10)
-    accounts = [Account(cap) for _ in range(4)]
+    accounts = [Account(cap) for _ in range(5)]
     for account in accounts:
         account.ask(2)
-        account.end()
-    assert [account.rests for account in accounts] == [0, 0, 0, 0]
-    accounts[3].end()
-    for account in accounts[:2]:
-        account.end()
-    assert [account.rests for account in accounts] == [0, 0, 0, 1]
+        account.end(now=1)
+    for account in accounts[:4]:
+        account.end(now=2)
+    assert [account.rests for account in accounts] == [0, 0, 0, 0, 0]
     # Whoever has a request in flight again is awake.
     accounts[0].ask()
-    accounts[2].end()
-    accounts[0].end()
-    assert [account.rests for account in accounts] == [0, 1, 0, 1]
+    accounts[4].end(now=3.9)
+    assert [account.rests for account in accounts] == [0, 0, 0, 0, 0]
+    accounts[0].end(now=4)
+    assert [account.rests for account in accounts] == [0, 1, 1, 0, 0]
+    for account, now in ((accounts[0], 5.9), (accounts[1], 6)):
+        account.ask()
+        account.end(now)
+    assert [account.rests for account in accounts] == [0, 1, 1, 1, 1]
 
 
-def test_slots_of_one_account() -> None:
+async def test_slots_of_one_account() -> None:
     cap = Cap(1)
     account, other = Account(cap), Account(cap)
     slots = Slots(cap, account)

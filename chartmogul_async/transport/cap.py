@@ -12,14 +12,19 @@ alone has half of the slots, two have a third each, and so on (the dynamic thres
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Protocol
 
+import anyio
 from attrs import frozen
 
 # Of so many requests at least one is of a batch, if any of a batch waits; the same as within an account.
 _BATCH_SHARE = 8
-# So many accounts without a request in flight are ready for the next one; the others take little memory until then.
-_AWAKE = 32
+# Seconds for which an account without a request in flight is ready for the next one: a little longer than the server
+# counts its requests. Then it takes little memory until its next request.
+_AWAKE_FOR = 2.0
+# So many may come to rest when a request of any account ends, for it takes some time.
+_REST_AT_ONCE = 2
 
 # Whether the calls that wait are of a batch, and how many requests of the account are in flight.
 _Rank = tuple[bool, int]
@@ -59,8 +64,8 @@ class Cap:
         # While slots are passed on, whose turn it is.
         self._is_passing_on = False
         self._turn: Capped | None = None
-        # The one that ended a request longest ago is the first.
-        self._awake: OrderedDict[Capped, None] = OrderedDict()
+        # When each ended its last request; the one that did longest ago is the first.
+        self._awake: OrderedDict[Capped, float] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -82,7 +87,7 @@ class Cap:
         batch_waits = any(rank[0] for rank in self._waiting)
         self._passed_over = self._passed_over + 1 if batch_waits and not is_batch else 0
 
-    def give_back(self, account: Capped) -> None:
+    def give_back(self, account: Capped, now: float) -> None:
         """A request of an account has ended, or was never sent."""
         self.free += 1
         self._in_flight[account] -= 1
@@ -90,9 +95,8 @@ class Cap:
             self.wait(account, is_batch=self._ranks[account][0])
         if not self._in_flight[account]:
             del self._in_flight[account]
-            self._awake[account] = None
-            if len(self._awake) > _AWAKE:
-                self._awake.popitem(last=False)[0]._rest()
+            self._awake[account] = now
+            self._let_rest(now - _AWAKE_FOR)
         if self._ranks:
             self._pass_on()
 
@@ -112,6 +116,12 @@ class Cap:
             del waiting[account]
             if not waiting:
                 del self._waiting[rank]
+
+    def _let_rest(self, since: float) -> None:
+        for account, ended in list(islice(self._awake.items(), _REST_AT_ONCE)):
+            if ended <= since:
+                del self._awake[account]
+                account._rest()
 
     def _may_take(self, in_flight: int) -> bool:
         return in_flight < self.free
@@ -155,7 +165,7 @@ class Slots:
 
     def give_back(self) -> None:
         """Give one back."""
-        self.cap.give_back(self.account)
+        self.cap.give_back(self.account, anyio.current_time())
 
     def wait(self, is_batch: bool) -> bool:
         """Wait for one if there is no room, and return whether there is none."""

@@ -439,7 +439,7 @@ class Throttle:
             self._limits.withdraw(permit.number)
             self._delayed -= permit.was_queued
             if self._cap is not None:
-                self._cap.give_back(self)
+                self._cap.give_back(self, anyio.current_time())
             self._admit_waiting()
 
     def _mark_sent(self, number: int, moment: float) -> None:
@@ -481,7 +481,7 @@ class Throttle:
             permit.pause_left = limits.pause_left(now)
             self._refuse_waiting(now)
         if self._cap is not None:
-            self._cap.give_back(self)
+            self._cap.give_back(self, now)
         if queue.waiters:
             self._admit_waiting()
         return events
