@@ -50,6 +50,9 @@ if TYPE_CHECKING:
         CustomerAttributes,
         Customers,
     )
+    from chartmogul_async.resources.pages import Page, Pages
+    from chartmogul_async.resources.plan_groups import PlanGroup, PlanGroups
+    from chartmogul_async.resources.plans import Plan, Plans
     from chartmogul_async.transport.file_store import FileStore
     from chartmogul_async.transport.options import Priority
     from chartmogul_async.transport.redis_store import RedisStore
@@ -91,7 +94,13 @@ __all__ = [
     "Outcome",
     "Outcomes",
     "Pacing",
+    "Page",
+    "Pages",
     "Pause",
+    "Plan",
+    "PlanGroup",
+    "PlanGroups",
+    "Plans",
     "Priority",
     "RedisStore",
     "ResponseInfo",
@@ -143,6 +152,9 @@ _HOMES = {
         "CustomerAttributes",
         "Customers",
     ),
+    "resources.pages": ("Page", "Pages"),
+    "resources.plan_groups": ("PlanGroup", "PlanGroups"),
+    "resources.plans": ("Plan", "Plans"),
     "transport.options": ("Priority",),
     "transport.retry": ("RetryPolicy",),
     "transport.file_store": ("FileStore",),

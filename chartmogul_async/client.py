@@ -38,6 +38,8 @@ from chartmogul_async.metrics.resource import Metrics
 from chartmogul_async.metrics.slices import RangeMemory
 from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
+from chartmogul_async.resources.plan_groups import PlanGroups
+from chartmogul_async.resources.plans import Plans
 from chartmogul_async.structuring.secrets import forms_of
 from chartmogul_async.transport.connections import Borrowed, connections_to
 from chartmogul_async.transport.exchanges import Exchanges
@@ -199,8 +201,18 @@ class AsyncClient:
 
     @cached_property
     def customers(self) -> Customers:
-        """Find customers by e-mail address."""
+        """List the customers, or find some by e-mail address."""
         return Customers(self._session)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """List the plans."""
+        return Plans(self._session)
+
+    @cached_property
+    def plan_groups(self) -> PlanGroups:
+        """List the plan groups, and the plans of each."""
+        return PlanGroups(self._session)
 
     @property
     def throttle(self) -> Throttle:
@@ -276,7 +288,7 @@ class AsyncClient:
         Lists come page by page: ask again with the response's ``cursor`` while ``has_more`` is true.
 
         Args:
-            path: The path below the base URL, such as ``/plans``.
+            path: The path below the base URL, such as ``/invoices``.
             params: The query; a parameter that is None is left out.
 
         Returns:
@@ -288,7 +300,7 @@ class AsyncClient:
         """
         if not isinstance(path, str) or not re.fullmatch(PATH, path) or ".." in path:
             raise ArgumentError(
-                f"path must be one below the base URL without a query, such as '/plans', not {shown(path)}"
+                f"path must be one below the base URL without a query, such as '/invoices', not {shown(path)}"
             )
         texts = {} if params is None else texts_of(params)
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)

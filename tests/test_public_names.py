@@ -16,6 +16,9 @@ from chartmogul_async import (
     Failure,
     MetricQuery,
     Metrics,
+    Pages,
+    PlanGroups,
+    Plans,
     RetryPolicy,
     Success,
     Throttle,
@@ -58,7 +61,13 @@ PUBLIC = [
     "Outcome",
     "Outcomes",
     "Pacing",
+    "Page",
+    "Pages",
     "Pause",
+    "Plan",
+    "PlanGroup",
+    "PlanGroups",
+    "Plans",
     "Priority",
     "RedisStore",
     "ResponseInfo",
@@ -152,6 +161,8 @@ def test_a_throttle_shows_its_users_what_is_for_them() -> None:
     assert [name for name in dir(Throttle()) if not name.startswith("_")] == ["parallel", "resize", "statistics"]
 
 
+OF_A_SOURCE = "data_source_uuid=None, system=None, external_id=None"
+PAGES = "per_page=None, cursor=None"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
 
@@ -176,6 +187,11 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Metrics.fetch_all, "(self, queries)"),
         (Metrics.stream, "(self, queries)"),
         (Customers.search, "(self, email, *, with_associated_emails=False)"),
+        (Customers.list, f"(self, *, status=None, {OF_A_SOURCE}, {PAGES})"),
+        (Plans.list, f"(self, *, {OF_A_SOURCE}, {PAGES})"),
+        (PlanGroups.list, f"(self, *, {PAGES})"),
+        (PlanGroups.plans, f"(self, plan_group, *, {PAGES})"),
+        (Pages.first, "(self)"),
         (Success, "(query, series)"),
         (Success.result, "(self)"),
         (Failure, "(query, error)"),
