@@ -22,7 +22,10 @@ if TYPE_CHECKING:
         SlicesDisagreed,
     )
     from chartmogul_async.intervals import Interval
+    from chartmogul_async.metrics.adding import Discrepancy
+    from chartmogul_async.metrics.breakdown import Breakdown
     from chartmogul_async.metrics.outcome import Failure, Outcome, Success
+    from chartmogul_async.metrics.pending import PendingBreakdown, PendingBreakdowns
     from chartmogul_async.metrics.query import MetricName, MetricQuery
     from chartmogul_async.metrics.records import (
         ARPAEntry,
@@ -69,6 +72,7 @@ __all__ = [
     "Attempt",
     "BetaActivity",
     "BetaSubscription",
+    "Breakdown",
     "ChartMogulError",
     "ClientStatistics",
     "ConcurrencyLowered",
@@ -77,6 +81,7 @@ __all__ = [
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Customers",
+    "Discrepancy",
     "Event",
     "Failure",
     "FileStore",
@@ -97,6 +102,8 @@ __all__ = [
     "Page",
     "Pages",
     "Pause",
+    "PendingBreakdown",
+    "PendingBreakdowns",
     "Plan",
     "PlanGroup",
     "PlanGroups",
@@ -124,7 +131,10 @@ _HOMES = {
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
     "intervals": ("Interval",),
+    "metrics.adding": ("Discrepancy",),
+    "metrics.breakdown": ("Breakdown",),
     "metrics.outcome": ("Failure", "Outcome", "Success"),
+    "metrics.pending": ("PendingBreakdown", "PendingBreakdowns"),
     "metrics.query": ("MetricName", "MetricQuery"),
     "metrics.records": (
         "ARPAEntry",

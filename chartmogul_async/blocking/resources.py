@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async import Throttle as AsyncThrottle
+from chartmogul_async.blocking.breakdown_calls import BreakdownCalls
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.blocking.pages import listing
@@ -24,7 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Metrics(Blocking[AsyncMetrics]):
+class Metrics(BreakdownCalls):
     """The nine metrics endpoints, with the same arguments, results and errors as those of ``AsyncClient``."""
 
     __module__ = "chartmogul_async.blocking"

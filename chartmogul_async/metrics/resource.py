@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from chartmogul_async.checks import instance_of
 from chartmogul_async.intervals import Interval
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 from chartmogul_async.metrics.outcome import Outcome
 from chartmogul_async.metrics.query import Day, Filters, MetricQuery, Texts
 from chartmogul_async.metrics.records import (
@@ -31,7 +32,7 @@ from chartmogul_async.metrics.stream import Outcomes, fetch_outcomes, many_queri
 from chartmogul_async.transport.session import Session
 
 
-class Metrics:
+class Metrics(BreakdownCalls):
     """The nine metrics endpoints.
 
     Every method takes the same arguments and raises the same errors. Where two slices overlap they must agree, or the
@@ -49,8 +50,8 @@ class Metrics:
         self._session = session
         self._ranges = RangeFetcher(session, memory)
         # Many queries are a batch unless the client's options say otherwise.
-        many = session.with_options(priority=session.options.priority or "batch")
-        self._many = RangeFetcher(many, memory)
+        self._batch = session.with_options(priority=session.options.priority or "batch")
+        self._many = RangeFetcher(self._batch, memory)
 
     async def all(
         self,
