@@ -12,6 +12,7 @@ import pytest
 
 from chartmogul_async import (
     AsyncClient,
+    Breakdown,
     Customers,
     Metrics,
     Pages,
@@ -24,8 +25,9 @@ from chartmogul_async import (
     errors,
 )
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 
-OWNERS = [AsyncClient, Metrics, Customers, Pages, PlanGroups, Plans, Throttle]
+OWNERS = [AsyncClient, Breakdown, BreakdownCalls, Metrics, Customers, Pages, PlanGroups, Plans, Throttle]
 
 
 def public_methods(cls: type) -> list[Callable[..., Any]]:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, Unpack, overload
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, Unpack, cast, overload
 
 from chartmogul_async.blocking.calls import Blocking, blocking
 from chartmogul_async.metrics.breakdown import Breakdown
@@ -29,7 +29,7 @@ from chartmogul_async.metrics.records import (
 from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
 
 # A decorator would take the first of its signatures for all.
-_blocking: Any = blocking
+_blocking = cast("Callable[[Any], Callable[[Callable[..., None]], Any]]", blocking)
 
 
 class BreakdownCalls(Blocking[AsyncMetrics]):

@@ -15,6 +15,7 @@ from chartmogul_async.sandbox.records import (
     PLAN_GROUPS,
     PLANS,
     Booking,
+    PricingGroup,
     PricingPlan,
     Subscriber,
     deterministic_uuid,
@@ -81,8 +82,8 @@ class Company:
         if self.founded > self.today:
             raise ArgumentError(f"founded must be on or before today ({self.today}), not {self.founded}")
         self.profile: Profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
-        self.plans = PLANS
-        self.plan_groups = PLAN_GROUPS
+        self.plans: tuple[PricingPlan, ...] = PLANS
+        self.plan_groups: tuple[PricingGroup, ...] = PLAN_GROUPS
         self.state: State = State(
             simulate(seed, non_negative_integer("customers", customers), self.founded, self.today)
         )

@@ -14,6 +14,8 @@ from chartmogul_async import Pages as AsyncPages
 from chartmogul_async import PlanGroups as AsyncPlanGroups
 from chartmogul_async import Plans as AsyncPlans
 from chartmogul_async import Throttle as AsyncThrottle
+from chartmogul_async.blocking.breakdown_calls import BreakdownCalls
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls as AsyncBreakdownCalls
 from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
 from chartmogul_async.metrics.stream import Outcomes as AsyncOutcomes
 from chartmogul_async.resources.customers import Customers as AsyncCustomers
@@ -22,6 +24,7 @@ from chartmogul_async.resources.customers import Customers as AsyncCustomers
 PAIRS: list[tuple[type, type, dict[str, str]]] = [
     (AsyncClient, blocking.Client, {"aclose": "close"}),
     (AsyncMetrics, blocking.Metrics, {}),
+    (AsyncBreakdownCalls, BreakdownCalls, {}),
     (AsyncCustomers, blocking.Customers, {}),
     (AsyncOutcomes, blocking.Outcomes, {}),
     (AsyncPages, blocking.Pages, {}),
