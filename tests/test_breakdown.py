@@ -335,9 +335,10 @@ async def test_equal_filters_have_one_request_and_two_segments() -> None:
     api = Api()
     breakdown = await segments_of(api, {"one": "mrr~GT~5", "other": "mrr~GT~5"})
     assert breakdown.segments["one"] == breakdown.segments["other"]
-    async with client_of(api) as its, its.metrics.breakdown(
-        "mrr", "2023-07-01", "2023-07-31", by={"one": "mrr~GT~5", "other": "mrr~GT~5"}
-    ) as parts:
+    async with (
+        client_of(api) as its,
+        its.metrics.breakdown("mrr", "2023-07-01", "2023-07-31", by={"one": "mrr~GT~5", "other": "mrr~GT~5"}) as parts,
+    ):
         assert sorted([segment async for segment, _ in parts]) == ["one", "other", "total"]
 
 

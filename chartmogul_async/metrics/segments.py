@@ -12,12 +12,13 @@ from typing import Any, Literal
 import attrs
 from attrs import frozen
 
+from chartmogul_async.cfl import Filter
 from chartmogul_async.checks import shown
 from chartmogul_async.countries import COUNTRIES
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.metrics.adding import Parts
 from chartmogul_async.metrics.breakdown import REMAINDER, TOTAL, By
-from chartmogul_async.metrics.query import Filters, MetricQuery
+from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
 from chartmogul_async.metrics.tasks import run_all
 from chartmogul_async.resources.customers import Customers
@@ -25,7 +26,7 @@ from chartmogul_async.resources.plan_groups import PlanGroup, PlanGroups
 from chartmogul_async.resources.plans import Plan, Plans
 from chartmogul_async.transport.session import Session
 
-ByArgument = Literal["plan", "plan_group", "country"] | Mapping[str, Filters]
+ByArgument = Literal["plan", "plan_group", "country"] | Mapping[str, str | Filter]
 
 # A condition on one set of values, of filters of which each subscription has one value.
 _DISJOINT = re.compile(r"(region|plan)~(?:ANY|EQ)~([^~]+)")
@@ -109,7 +110,7 @@ def _segment_name(name: object) -> str:
     return name
 
 
-def _segment_filter(name: str, text: Filters, whole: MetricQuery) -> str:
+def _segment_filter(name: str, text: str | Filter, whole: MetricQuery) -> str:
     try:
         its = _narrowed(whole, filters=text).filters
     except ArgumentError as error:
