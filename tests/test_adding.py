@@ -161,8 +161,8 @@ def test_a_move_that_is_churn_and_new_business_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize(("cents", "number"), [(-4, 1), (-3, 0), (3, 0), (4, 1)])
-def test_rounding_of_seven_figures_is_no_discrepancy(cents: int, number: int) -> None:
+@pytest.mark.parametrize(("cents", "number"), [(-4, 1), (-3.5, 0), (3, 0), (3.5, 0), (4, 1)])
+def test_rounding_of_seven_figures_is_no_discrepancy(cents: float, number: int) -> None:
     found = list(discrepancies_of([("one", mrr((100,), (110 + cents, 10)))], None))
     assert len(found) == number
 

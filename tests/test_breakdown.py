@@ -181,6 +181,7 @@ async def test_several_metrics_are_broken_down_at_once() -> None:
         breakdowns = await pending
         assert breakdowns["mrr"] == await its.metrics.breakdown("mrr", *YEAR, by="plan", interval="day")
     assert isinstance(pending, PendingBreakdowns)
+    assert repr(pending) == "<PendingBreakdowns of mrr, customer_count, ltv by plan: 18 of 18 series>"
     assert list(breakdowns) == ["mrr", "customer_count", "ltv"]
     assert (pending.done, pending.total) == (18, 18)
     assert len(breakdowns["mrr"].total) == 229
@@ -435,8 +436,10 @@ async def test_what_a_list_meets_is_raised() -> None:
 async def test_a_closed_client_is_a_state_error() -> None:
     async with client() as its:
         pending = of_countries(its, on_error="collect")
+        of_filters = its.metrics.breakdown("arr", *YEAR, by={"a": "mrr~GT~5"})
     with pytest.raises(StateError, match="closed"):
         await pending
+    assert repr(of_filters) == "<PendingBreakdown of arr by filter: 0 of unknown series>"
 
 
 # --- progress, and part by part ----------------------------------------------------------------------------
@@ -448,7 +451,9 @@ async def test_progress_is_reported(on_error: Any) -> None:
     async with client() as its:
         pending = of_countries(its, on_error=on_error, on_progress=lambda done, total: steps.append((done, total)))
         assert (pending.done, pending.total) == (0, 0)
+        assert repr(pending) == "<PendingBreakdown of mrr by country: 0 of unknown series>"
         await pending
+        assert repr(pending) == "<PendingBreakdown of mrr by country: 4 of 4 series>"
     assert steps == [(number, 4) for number in range(5)]
 
 

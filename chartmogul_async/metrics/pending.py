@@ -79,6 +79,11 @@ class _Pending(Generic[E, S]):
         """How many series there are: one of each segment and of the whole, of each metric; 0 before that is known."""
         return self._progress.total
 
+    def __repr__(self) -> str:
+        metrics = ", ".join(whole.metric for whole in self._wholes)
+        by = self._by if isinstance(self._by, str) else "filter"
+        return f"<{type(self).__name__} of {metrics} by {by}: {self.done} of {self.total or 'unknown'} series>"
+
     async def _all(self) -> dict[MetricName, Breakdown[E, S]]:
         division = await self._division()
         asked = [query for whole in self._wholes for _, query in _queries(division, whole)]
