@@ -550,6 +550,7 @@ WRONG: Iterable[tuple[dict[str, Any], str]] = [
         {"by": {"a": "mrr~GT~5~AND~plan_group~ANY~plg_1"}, "filters": "plan~ANY~'Gold'"},
         "by['a'] must not be joined with filters=",
     ),
+    ({"by": {"a": "mrr~GT~" + "5" * 30_000}, "filters": "mrr~GT~" + "6" * 30_000}, "filters must be shorter"),
     ({"by": "plan_group", "plans": "Gold"}, 'plans must be omitted with by="plan_group"'),
     ({"by": "plan", "plans": ["total"]}, "plans must not contain 'total' or 'remainder': pass the UUID"),
     ({"on_error": "ignore"}, "on_error must be one of raise, collect, not 'ignore'"),

@@ -86,11 +86,11 @@ class _Pending(Generic[E, S]):
 
     async def _all(self) -> dict[MetricName, Breakdown[E, S]]:
         division = await self._division()
-        asked = [query for whole in self._wholes for _, query in _queries(division, whole)]
-        outcomes = iter(await fetch_all_parts(asked, self._fetch, self._limit, self._on_error, self._progress))
+        asked = [(whole, _queries(division, whole)) for whole in self._wholes]
+        queries = [query for _, named in asked for _, query in named]
+        outcomes = iter(await fetch_all_parts(queries, self._fetch, self._limit, self._on_error, self._progress))
         return {
-            whole.metric: _table(division, whole, {name: next(outcomes) for name, _ in _queries(division, whole)})
-            for whole in self._wholes
+            whole.metric: _table(division, whole, {name: next(outcomes) for name, _ in named}) for whole, named in asked
         }
 
     async def _division(self) -> Division:

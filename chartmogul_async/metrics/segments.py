@@ -81,7 +81,7 @@ def checked_by(by: ByArgument, whole: MetricQuery) -> ByArgument:
         whole: The query of the whole.
 
     Returns:
-        The same, with filters as the queries of the segments have them.
+        The same, with filters as strings.
 
     Raises:
         ArgumentError: It cannot be right; the message names what would be.
@@ -117,15 +117,19 @@ def _segment_filter(name: str, text: str | Filter, whole: MetricQuery) -> str:
         raise ArgumentError(f"by[{shown(name)}]: {error}") from None
     if its is None:
         raise ArgumentError(f"by[{shown(name)}] must be a filter, not None: the whole is in the total")
-    if whole.filters is None:
-        return its
     for one, other in ((_PLAN, _PLAN_GROUP), (_PLAN_GROUP, _PLAN)):
-        if one.search(whole.filters) and other.search(its):
+        if whole.filters is not None and one.search(whole.filters) and other.search(its):
             raise ArgumentError(
                 f"by[{shown(name)}] must not be joined with filters={shown(whole.filters)}: the API takes a plan and a "
                 "plan group for plan or plan group"
             )
-    return f"{whole.filters}~AND~{its}"
+    # Both together may be too long for a URL.
+    _narrowed(whole, filters=_joined(whole, its))
+    return its
+
+
+def _joined(whole: MetricQuery, its: str) -> str:
+    return its if whole.filters is None else f"{whole.filters}~AND~{its}"
 
 
 async def divided(session: Session, by: ByArgument, whole: MetricQuery) -> Division:
@@ -144,18 +148,13 @@ async def divided(session: Session, by: ByArgument, whole: MetricQuery) -> Divis
     """
     if isinstance(by, Mapping):
         filters = {name: str(text) for name, text in by.items()}
-        segments = tuple(Segment(name, {"filters": text}) for name, text in filters.items())
-        return Division("filter", _parts_of([_own(text, whole) for text in filters.values()]), segments)
+        segments = tuple(Segment(name, {"filters": _joined(whole, its)}) for name, its in filters.items())
+        return Division("filter", _parts_of(list(filters.values())), segments)
     if by == "plan":
         return Division(by, "subscriptions", await _plans(session, whole))
     if by == "plan_group":
         return await _plan_groups(session)
     return Division(by, "customers", await _countries(session, whole))
-
-
-def _own(text: str, whole: MetricQuery) -> str:
-    """The filter of a segment without that of the whole."""
-    return text if whole.filters is None else text.removeprefix(f"{whole.filters}~AND~")
 
 
 def _parts_of(filters: list[str]) -> Parts:

@@ -108,3 +108,10 @@ def test_metrics_of_a_group_are_those_of_its_plans(sandbox: Sandbox) -> None:
     by_plans = get(sandbox, f"{customers}&plans={','.join(PLAN_GROUPS[0].plans)}")
     assert by_group == by_plans
     assert by_group["entries"][0]["customers"] == 2
+
+
+def test_lists_agree_with_the_metrics(sandbox: Sandbox) -> None:
+    customers = get(sandbox, "/v1/customers?status=Active")["entries"]
+    figures = get(sandbox, f"/v1/metrics/all?start-date={TODAY}&end-date={TODAY}")["entries"][-1]
+    assert len(customers) == figures["customers"] == 2
+    assert sum(customer["mrr"] for customer in customers) == figures["mrr"] == 200
