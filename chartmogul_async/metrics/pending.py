@@ -106,7 +106,8 @@ class _Pending(Generic[E, S]):
 
     # --- part by part --------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
+    # A mutated function is called through others, whose frames are not those of its caller.
+    async def __aenter__(self) -> Self:  # pragma: no mutate block
         if self._reading is not None:
             raise StateError("a breakdown can be entered only once: call client.metrics.breakdown(…) again")
         division = await self._division()

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from itertools import chain
 from typing import Any, Literal
 
 import attrs
@@ -179,17 +178,17 @@ async def _plans(session: Session, whole: MetricQuery) -> tuple[Segment, ...]:
 async def _plan_groups(session: Session) -> Division:
     groups = [group async for group in PlanGroups(session).list()]
     calls = [partial(_plans_of, session, group) for group in groups]
-    contents = dict(zip((group.uuid for group in groups), await run_all(calls, session.throttle.parallel), strict=True))
+    plans_of = dict(await run_all(calls, session.throttle.parallel))
     # An empty group has no query: without plans it would be that of the whole.
     segments = tuple(
-        Segment(name, {"plans": contents[group.uuid]}) for name, group in _named(groups) if contents[group.uuid]
+        Segment(name, {"plans": plans_of[group.uuid]}) for name, group in _named(groups) if plans_of[group.uuid]
     )
-    plans = Counter(chain.from_iterable(contents.values()))
-    return Division("plan_group", "overlapping" if max(plans.values(), default=1) > 1 else "subscriptions", segments)
+    plans = [plan for plans in plans_of.values() for plan in plans]
+    return Division("plan_group", "subscriptions" if len(set(plans)) == len(plans) else "overlapping", segments)
 
 
-async def _plans_of(session: Session, group: PlanGroup) -> tuple[str, ...]:
-    return tuple([plan.uuid async for plan in PlanGroups(session).plans(group.uuid)])
+async def _plans_of(session: Session, group: PlanGroup) -> tuple[str, tuple[str, ...]]:
+    return group.uuid, tuple([plan.uuid async for plan in PlanGroups(session).plans(group.uuid)])
 
 
 async def _countries(session: Session, whole: MetricQuery) -> tuple[Segment, ...]:
@@ -198,9 +197,9 @@ async def _countries(session: Session, whole: MetricQuery) -> tuple[Segment, ...
     else:
         # A lead never paid, so it is in no metric.
         codes = {
-            (customer.country or "").upper()
+            customer.country.upper()
             async for customer in Customers(session).list()
-            if customer.customer_since is not None
+            if customer.country is not None and customer.customer_since is not None
         }
         found = tuple(sorted(codes & COUNTRIES))
     return tuple(Segment(code, {"geo": (code,)}) for code in found)
@@ -208,7 +207,7 @@ async def _countries(session: Session, whole: MetricQuery) -> tuple[Segment, ...
 
 def _named(items: list[Plan] | list[PlanGroup]) -> list[tuple[str, Any]]:
     """Each item by its name, with its UUID where the name would be ambiguous."""
-    names = Counter(item.name for item in items) + Counter({TOTAL: 1, REMAINDER: 1})
+    names = Counter([*(item.name for item in items), TOTAL, REMAINDER])
     return [(_name(item, names), item) for item in items]
 
 
