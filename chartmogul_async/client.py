@@ -163,7 +163,7 @@ class AsyncClient:
             retry: How often and how long to try.
             priority: ``"interactive"`` requests go first, and while such come, those of a ``"batch"`` leave a quarter
                 of the limits to them; of eight requests at least one is of a batch, if any waits. By default
-                ``stream`` and ``fetch_all`` are batches, and all other calls are interactive.
+                ``stream``, ``fetch_all`` and ``breakdown`` are batches, and all other calls are interactive.
             max_wait: Seconds that a request may wait in the queue before it is first sent; then its call raises
                 ``QueueTimeoutError``. A long range has several requests.
             max_age: How many seconds ago the request of a result may have been sent that is used again. By default,

@@ -538,26 +538,12 @@ async def _coroutine(done: int, total: int) -> None: ...
 
 
 WRONG: Iterable[tuple[dict[str, Any], str]] = [
-    (
-        {"by": "plans"},
-        'by must be "plan", "plan_group", "country" or a mapping of names to filters such as '
-        "{'Europe': \"region~ANY~'DE','FR'\"}, not 'plans'",
-    ),
     ({"by": ["US"]}, 'by must be "plan", "plan_group", "country" or a mapping of names to filters such as'),
     ({"by": {}}, "by must not be an empty mapping: name a filter for each segment"),
     ({"by": {"total": "mrr~GT~5"}}, "by must have names of segments that are neither blank nor 'total' or 'remainder'"),
     ({"by": {" ": "mrr~GT~5"}}, "by must have names of segments that are neither blank"),
-    (
-        {"by": {5: "mrr~GT~5"}},
-        "by must have names of segments that are neither blank nor 'total' or 'remainder', not 5",
-    ),
     ({"by": {"a": None}}, "by['a'] must be a filter, not None: the whole is in the total"),
     ({"by": {"a": "US"}}, "by['a']: filters must be a CFL string"),
-    (
-        {"by": {"a": "plan~ANY~'Gold'"}, "filters": "plan_group~ANY~plg_1"},
-        "by['a'] must not be joined with filters='plan_group~ANY~plg_1': the API takes a plan and a plan group for "
-        "plan or plan group",
-    ),
     (
         {"by": {"a": "mrr~GT~5~AND~plan_group~ANY~plg_1"}, "filters": "plan~ANY~'Gold'"},
         "by['a'] must not be joined with filters=",
@@ -568,10 +554,6 @@ WRONG: Iterable[tuple[dict[str, Any], str]] = [
     ({"on_error": "ignore"}, "on_error must be one of raise, collect, not 'ignore'"),
     ({"on_progress": 5}, "on_progress must be a plain function of two numbers"),
     ({"on_progress": _coroutine}, "on_progress must be a plain function of two numbers"),
-    (
-        {"by": "plan_group", "plans": "Gold", "on_error": 5},
-        'plans must be omitted with by="plan_group", whose segments',
-    ),
     ({"metric": 5}, "metric must be the name of a metric such as 'mrr' or a list of names, not 5"),
     ({"metric": b"mrr"}, "metric must be the name of a metric such as 'mrr' or a list of names, not b'mrr'"),
     ({"metric": []}, "metric must not be an empty list: pass the name of a metric, or several"),
@@ -588,7 +570,32 @@ async def test_arguments_are_refused_before_any_request(arguments: dict[str, Any
         with pytest.raises(ArgumentError) as refused:
             its.metrics.breakdown(**given)
     assert str(refused.value).startswith(problem)
-    assert len(problem) < 90 or str(refused.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"by": "plans"},
+            'by must be "plan", "plan_group", "country" or a mapping of names to filters such as '
+            "{'Europe': \"region~ANY~'DE','FR'\"}, not 'plans'",
+        ),
+        (
+            {"by": {5: "mrr~GT~5"}},
+            "by must have names of segments that are neither blank nor 'total' or 'remainder', not 5",
+        ),
+        (
+            {"by": {"a": "plan~ANY~'Gold'"}, "filters": "plan_group~ANY~plg_1"},
+            "by['a'] must not be joined with filters='plan_group~ANY~plg_1': the API takes a plan and a plan group "
+            "for plan or plan group",
+        ),
+    ],
+)
+async def test_messages_say_what_would_be_right(arguments: dict[str, Any], message: str) -> None:
+    async with AsyncClient(KEY) as its:
+        with pytest.raises(ArgumentError) as refused:
+            its.metrics.breakdown("mrr", *YEAR, **arguments)
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
