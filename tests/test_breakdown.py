@@ -326,6 +326,7 @@ UUIDS = [plan.uuid for plan in PLANS]
         ([f"plan~ANY~{UUIDS[0]}", "plan~ANY~'Gold'"], "overlapping"),
         ([f"plan~ANY~{UUIDS[0]}", "region~ANY~'US'"], "overlapping"),
         (["region~ANY~'US'", "region~EQ~US"], "overlapping"),
+        (["region~ANY~'MX'", "region~ANY~'XM'"], "customers"),
         (["region~ANY~'US'", "mrr~GT~5"], "overlapping"),
         (["currency~ANY~'USD'", "currency~ANY~'EUR'"], "overlapping"),
     ],

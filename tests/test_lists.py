@@ -147,6 +147,7 @@ async def test_after_an_error_the_same_page_is_read(api: respx.Router) -> None:
 @pytest.mark.parametrize(
     ("responses", "problem"),
     [
+        ([page("pl_1", has_more=True, cursor="")], r"the cursor is missing or repeats"),
         ([page("pl_1", has_more=True)], r"\$\.cursor: has_more is true, but the cursor is missing or repeats"),
         (
             [page("pl_1", has_more=True, cursor="one"), page("pl_2", has_more=True, cursor="one")],
@@ -158,7 +159,7 @@ async def test_after_an_error_the_same_page_is_read(api: respx.Router) -> None:
         ),
         ([page(has_more=True, cursor="one")], r"\$\.has_more: true, but the page is empty"),
     ],
-    ids=["missing", "repeats", "repeats its number", "empty"],
+    ids=["blank", "missing", "repeats", "repeats its number", "empty"],
 )
 async def test_what_leads_nowhere_is_an_error(api: respx.Router, responses: list[Any], problem: str) -> None:
     """All that came is given before."""

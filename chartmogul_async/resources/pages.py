@@ -111,7 +111,7 @@ class Walk(Generic[T]):
     def _marker_after(self, envelope: Envelope[T]) -> tuple[str, str]:
         """The parameter that asks for the page after this one."""
         marker = None
-        if envelope.cursor is not None:
+        if envelope.cursor:
             marker = "cursor", envelope.cursor
         elif envelope.current_page is not None:
             marker = "page", str(envelope.current_page + 1)
