@@ -15,7 +15,7 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "missing"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "missing"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -212,6 +212,13 @@ def bench(session: nox.Session) -> None:
     """The benchmarks: ratios, measured side by side."""
     session.install("-e", ".[cli,fast,redis]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def docs(session: nox.Session) -> None:
+    """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
+    session.install("-e", ".[cli,fast,redis]", *group("docs"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])

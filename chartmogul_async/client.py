@@ -204,7 +204,7 @@ class AsyncClient:
 
     @property
     def throttle(self) -> Throttle:
-        """The throttle: its ``statistics()``, its ``resize()``, or to share it with another client."""
+        """The throttle, with its ``statistics()`` and its ``resize()``, or to share it with another client."""
         return self._session.throttle
 
     def statistics(self) -> ClientStatistics:

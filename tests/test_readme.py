@@ -191,12 +191,27 @@ def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPat
     assert [entry.date.month for entry in series] == list(range(1, 13))
 
 
+def test_both_clients_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program for the official client, and what it becomes."""
+    (theirs,) = blocks_of("from-the-official-client.md", "python official")
+    (ours,) = blocks_of("from-the-official-client.md", "python ours")
+    config = 'chartmogul.Config("your-api-key")'
+    assert config in theirs
+    with Sandbox(Company(today=date(2026, 1, 31)), limits=Limits(per_second=None)).serve() as url:
+        run(compile(theirs.replace(config, f'chartmogul.Config("sandbox"); config.uri = {url!r}'), "theirs", "exec"))
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 24
+    run(compile(ours.replace("your-api-key", "sandbox"), "ours", "exec"))
+    assert capsys.readouterr().out == printed
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
     for number, (kind, block) in enumerate(BLOCKS):
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
+    (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
     programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
     for page in ("limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -158,7 +158,7 @@ class Sandbox:
             port: The port; 0 is any free one.
 
         Returns:
-            A context manager: ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
+            For a block ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
 
         Raises:
             ArgumentError: ``host`` or ``port`` cannot be one.
