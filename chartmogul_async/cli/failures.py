@@ -67,7 +67,7 @@ class CommandError(Exception):
     """Ends a command with a message and an exit code.
 
     Args:
-        message: What is printed on stderr after ``error:``.
+        message: What is printed on stderr after ``error:``; nothing if it is empty.
         code: One of the exit codes of this module.
     """
 
@@ -131,7 +131,8 @@ def run(program: click.Command, args: Sequence[str] | None) -> int:
     except click.Abort:
         return INTERRUPTED
     except CommandError as error:
-        print_error(str(error))
+        if str(error):
+            print_error(str(error))
         return error.code
     except errors.UsageError as error:
         print_error(in_options(str(error)))
