@@ -53,6 +53,11 @@ _NAMES = {
     "email": "EMAIL",
     "api_key": "CHARTMOGUL_API_KEY",
     "base_url": "CHARTMOGUL_BASE_URL",
+    "latency": "--latency",
+    "latency_per_entry": "--latency-per-entry",
+    "chances": "the probabilities of --fault",
+    "seconds": "--fault slow:SECONDS",
+    "code": "a status of --fault",
 }
 _PHRASES = (
     (" is after end_date ", " is after --end "),
