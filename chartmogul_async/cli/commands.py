@@ -27,12 +27,14 @@ from chartmogul_async.cli.output import Program
 from chartmogul_async.cli.parameters import Metric, day, slices_of
 from chartmogul_async.cli.sandbox import demo, sandbox
 from chartmogul_async.cli.session import call
+from chartmogul_async.cli.throttle import throttle
 from chartmogul_async.resources.account import SETTINGS
 
 _EPILOG = """\b
 Environment:
   CHARTMOGUL_API_KEY   the API key; a read-only one is enough
   CHARTMOGUL_BASE_URL  another server, such as that of `chartmogul sandbox`
+  CHARTMOGUL_STORE     the limits that `chartmogul throttle` shows
 
 \b
 Completion of commands, metrics and options, for this shell:
@@ -251,3 +253,4 @@ def search(email: str, associated: bool, format_: Format | None, escape_formulas
 
 program.add_command(sandbox)
 program.add_command(demo)
+program.add_command(throttle)

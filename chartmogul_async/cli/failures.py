@@ -26,7 +26,7 @@ MEANINGS = {
     KEY: "the API key is wrong or lacks a permission",
     NOTHING_FOUND: "nothing found",
     RATE_LIMIT: "rate limited, even after several attempts",
-    SERVER: "server or network error",
+    SERVER: "server or network error, or shared limits that cannot be read",
     OUTPUT: "stdout was closed early (| head), or its disk is full",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
@@ -53,6 +53,8 @@ _NAMES = {
     "email": "EMAIL",
     "api_key": "CHARTMOGUL_API_KEY",
     "base_url": "CHARTMOGUL_BASE_URL",
+    "place": "PATH|URL",
+    "url": "URL",
     "latency": "--latency",
     "latency_per_entry": "--latency-per-entry",
     "chances": "the probabilities of --fault",

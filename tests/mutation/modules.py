@@ -13,6 +13,8 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/pace": ("pace", "limits", "snapshots"),
     "transport/turns": ("turns",),
     "transport/snapshots": ("snapshots", "limits"),
+    "transport/budget": ("readers",),
+    "transport/readers": ("readers",),
     "transport/queue": ("queue", "throttle", "stream"),
     "transport/refusals": ("throttle", "shared"),
     "transport/shared": ("shared",),
