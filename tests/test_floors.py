@@ -119,6 +119,7 @@ OUTSIDE = {
     "pydantic_core": {f"{PACKAGE}.structuring.record"},
     "httptools": {f"{PACKAGE}.transport.http1"},
     "hiredis": {f"{PACKAGE}.transport.redis_connection"},
+    "opentelemetry": {f"{PACKAGE}.integrations.otel"},
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,

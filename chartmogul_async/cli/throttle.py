@@ -44,15 +44,29 @@ def throttle(store: str | None, once: bool, format_: str | None) -> None:
     damaged.
     """
     chosen = format_ or ("table" if sys.stdout.isatty() else "jsonl")
-    with closing(reader_of(store)) as reader, reported(), _shown(chosen, once) as show:
+    with closing(reader_of(store)) as reader, reported():
         try:
-            anyio.run(_watch, reader, show, once)
+            anyio.run(_watch, reader, chosen, once)
         except KeyboardInterrupt:
             # That is how one leaves it.
             return
 
 
-async def _watch(reader: Reader, show: Show, once: bool) -> None:
+async def _watch(reader: Reader, chosen: str, once: bool) -> None:
+    look = await _first_look(reader)
+    with _shown(chosen, once) as show:
+        show(look, "")
+        while not once:
+            await anyio.sleep(_EVERY)
+            try:
+                look, away = await reader.look(), ""
+            except StoreOutageError as outage:
+                look, away = (), str(outage)
+            show(look, away)
+    _check_readable(look)
+
+
+async def _first_look(reader: Reader) -> Look:
     try:
         look = await reader.look()
     except StoreOutageError as outage:
@@ -62,15 +76,7 @@ async def _watch(reader: Reader, show: Show, once: bool) -> None:
             f"nothing at {reader}: processes share limits by Throttle(store=…), from their first request on",
             NOTHING_FOUND,
         )
-    show(look, "")
-    while not once:
-        await anyio.sleep(_EVERY)
-        try:
-            look, outage_of = await reader.look(), ""
-        except StoreOutageError as outage:
-            look, outage_of = (), str(outage)
-        show(look, outage_of)
-    _check_readable(look)
+    return look
 
 
 def _check_readable(look: Look) -> None:

@@ -53,4 +53,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
     "integrations/asgi": ("asgi",),
+    "integrations/otel": ("otel",),
 }
