@@ -263,9 +263,7 @@ async def test_the_response_to_a_head_request_has_only_a_head(connect: Connect) 
     assert (got.headers["x-request-id"], got.content) == ("7", b"")
 
 
-async def test_the_network_is_that_of_the_event_loop(
-    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_network_is_that_of_the_event_loop(anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     networks = {"asyncio": FakeNetwork([FakeStream([])]), "trio": FakeNetwork([FakeStream([])])}
     monkeypatch.setattr(direct, "connect_on_asyncio", networks["asyncio"].connect_tcp)
     monkeypatch.setattr(httpcore, "TrioBackend", lambda: networks["trio"])

@@ -205,6 +205,21 @@ def test_both_clients_print_the_same(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == printed
 
 
+def test_spans_are_exported_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    both, _ = blocks_of("seeing.md")
+    run(compile(both, "seeing.md", "exec"))
+    assert capsys.readouterr().out == blocks_of("seeing.md", "text")[1]
+
+
+def test_an_event_reaches_spans_and_a_function_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    async def ping() -> None:
+        async with run(compile(blocks_of("seeing.md")[1], "seeing.md", "exec"))["client"] as its:
+            await its.ping()
+
+    anyio.run(ping)
+    assert capsys.readouterr().out.startswith("GET /v1/ping attempt 1: 200 after ")
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
@@ -213,6 +228,7 @@ def checked_programs() -> dict[str, str]:
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
     programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
+    programs |= {f"seeing_{number}": block for number, block in enumerate(blocks_of("seeing.md"))}
     for page in ("limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))

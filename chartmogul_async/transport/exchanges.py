@@ -51,6 +51,7 @@ class Exchanges:
     ) -> None:
         self._base_url = base_url
         self._base_path = httpx.URL(base_url).path.rstrip("/")
+        self._server = str(httpx.URL(base_url).join("/")).rstrip("/")
         self._headers = Secret(httpx.Headers(headers))
         self._secrets = Secret(tuple(secrets))
         self.throttle = throttle
@@ -152,7 +153,7 @@ class Exchanges:
             claim.is_admitted, claim.leaves_at = True, math.inf
             if current.has_followers:
                 current.admit()
-            attempts = Attempts(options.policy, "GET", self._base_path + path, self._on_event)
+            attempts = Attempts(options.policy, "GET", self._base_path + path, self._on_event, self._server)
             async for _ in attempts:
                 permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
                 budget = attempts.budget() - permit.paused

@@ -13,6 +13,8 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/pace": ("pace", "limits", "snapshots"),
     "transport/turns": ("turns",),
     "transport/snapshots": ("snapshots", "limits"),
+    "transport/budget": ("readers",),
+    "transport/readers": ("readers",),
     "transport/queue": ("queue", "throttle", "stream"),
     "transport/refusals": ("throttle", "shared"),
     "transport/shared": ("shared",),
@@ -51,4 +53,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
     "integrations/asgi": ("asgi",),
+    "integrations/otel": ("otel",),
 }
