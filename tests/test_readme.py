@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import MetricQuery, Series, client
+from chartmogul_async import MetricQuery, Pause, Series, client
 from chartmogul_async.errors import RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
@@ -128,6 +128,16 @@ def test_the_code_of_the_other_pages_runs(page: str) -> None:
     run(compile(block, page, "exec"))
 
 
+def test_one_of_many_accounts_fails_alone_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    program, for_each = blocks_of("accounts.md")
+    names = run(compile(program, "accounts.md", "exec"))
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(blocks_of("accounts.md", "text")[0].splitlines())
+    names |= run(compile(for_each, "accounts.md", "exec"))
+    clients = names["AsyncClients"]()
+    names["client_named"](clients, "Acme", "sandbox")._session.report(Pause(0.25))
+    assert capsys.readouterr().out == "Acme is paused for 0.25 s\n"
+
+
 def test_outcomes_are_streamed_from_a_web_handler() -> None:
     with warnings.catch_warnings():
         # It would rather use httpx2, which may be missing here.
@@ -229,7 +239,7 @@ def checked_programs() -> dict[str, str]:
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
     programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
     programs |= {f"seeing_{number}": block for number, block in enumerate(blocks_of("seeing.md"))}
-    for page in ("limits", "sandbox", "streaming"):
+    for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     for path in (ROOT / "docs" / "examples").glob("*.py"):
