@@ -58,7 +58,7 @@ class Breakdown(Generic[E, S]):
 
     @property
     def remainder(self) -> Series[E, S] | None:
-        """What of the total is in no segment: customers without a country, plans without a group.
+        """What of the total is in no segment, such as customers without a country or plans without a group.
 
         None where the segments do not add up, or one of them failed; ``note`` says why. Its query is that of the
         total. Where customers moved between segments, single movements may have the other sign: see
@@ -102,8 +102,8 @@ class Breakdown(Generic[E, S]):
         """Make rows, for data frames and tables.
 
         Returns:
-            One flat dict for each segment and entry: ``segment``, ``date`` and the fields of the metric. The rows of
-            the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
+            One flat dict for each segment and entry, with ``segment``, ``date`` and the fields of the metric. The rows
+            of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
             What failed has no rows.
         """
         named = self.segments

@@ -3,6 +3,7 @@
 # A name of a metric is an iterable of strings, too, so one overload comprises the others.
 # mypy: disable-error-code="overload-overlap"
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
@@ -52,12 +53,12 @@ class Options(TypedDict, total=False):
     on_progress: OnProgress | None
 
 
-class BreakdownCalls:
+class BreakdownCalls(ABC):
     """The metrics, segment by segment: the part of ``client.metrics`` that is about them."""
 
-    # What many queries are fetched with, and lists.
-    _batch: Session
-    _many: RangeFetcher
+    @abstractmethod
+    def _for_many(self) -> tuple[Session, RangeFetcher]:
+        """What lists and many queries are fetched with."""
 
     @overload
     def breakdown(
@@ -171,7 +172,7 @@ class BreakdownCalls:
         if on_progress is not None:
             plain_function("on_progress", on_progress, "two numbers")
         pending = PendingBreakdown if isinstance(metric, str) else PendingBreakdowns
-        return pending(self._batch, self._many, wholes, checked, on_error, on_progress)
+        return pending(*self._for_many(), wholes, checked, on_error, on_progress)
 
     async def retry_failed(
         self, breakdown: Breakdown[E, S], *, on_progress: OnProgress | None = None
@@ -194,8 +195,8 @@ class BreakdownCalls:
         if on_progress is not None:
             plain_function("on_progress", on_progress, "two numbers")
         failed = {name: failure.query for name, failure in breakdown.failures.items()}
-        fetch = partial(self._many.fetch, slices=None)
-        limit = self._batch.throttle.parallel
+        session, ranges = self._for_many()
+        fetch, limit = partial(ranges.fetch, slices=None), session.throttle.parallel
         outcomes = await fetch_all_parts(list(failed.values()), fetch, limit, "collect", Progress(on_progress))
         return breakdown.with_outcomes(dict(zip(failed, outcomes, strict=True)))
 

@@ -76,7 +76,7 @@ class _Pending(Generic[E, S]):
 
     @property
     def total(self) -> int:
-        """How many series there are: one of each segment and of the whole, of each metric; 0 before that is known."""
+        """How many series there are, one of each segment and of the whole, of each metric; 0 before that is known."""
         return self._progress.total
 
     def __repr__(self) -> str:

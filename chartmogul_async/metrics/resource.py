@@ -48,10 +48,9 @@ class Metrics(BreakdownCalls):
 
     def __init__(self, session: Session, memory: RangeMemory) -> None:
         self._session = session
+        self._memory = memory
         self._ranges = RangeFetcher(session, memory)
-        # Many queries are a batch unless the client's options say otherwise.
-        self._batch = session.with_options(priority=session.options.priority or "batch")
-        self._many = RangeFetcher(self._batch, memory)
+        self._many: tuple[Session, RangeFetcher] | None = None
 
     async def all(
         self,
@@ -441,4 +440,12 @@ class Metrics(BreakdownCalls):
         return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
 
     async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
-        return await self._many.fetch(query, None)
+        _, ranges = self._for_many()
+        return await ranges.fetch(query, None)
+
+    def _for_many(self) -> tuple[Session, RangeFetcher]:
+        if self._many is None:
+            # Many queries are a batch unless the client's options say otherwise.
+            many = self._session.with_options(priority=self._session.options.priority or "batch")
+            self._many = many, RangeFetcher(many, self._memory)
+        return self._many

@@ -199,7 +199,7 @@ class Customers:
             cursor: Go on after the page that had this ``cursor``.
 
         Returns:
-            The list: ``await`` it for the first page, ``async for`` it for every customer on every page. What requests
+            The list, to ``await`` for the first page, or to ``async for`` for every customer on every page. What requests
             meet is raised there.
 
         Raises:

@@ -50,7 +50,7 @@ class PlanGroups:
             cursor: Go on after the page that had this ``cursor``.
 
         Returns:
-            The list: ``await`` it for the first page, ``async for`` it for every group on every page. What requests
+            The list, to ``await`` for the first page, or to ``async for`` for every group on every page. What requests
             meet is raised there.
 
         Raises:
@@ -69,7 +69,7 @@ class PlanGroups:
             cursor: Go on after the page that had this ``cursor``.
 
         Returns:
-            The list: ``await`` it for the first page, ``async for`` it for every plan on every page. What requests
+            The list, to ``await`` for the first page, or to ``async for`` for every plan on every page. What requests
             meet is raised there; a ``NotFoundError`` where there is no such group.
 
         Raises:

@@ -66,7 +66,7 @@ class Plans:
             cursor: Go on after the page that had this ``cursor``.
 
         Returns:
-            The list: ``await`` it for the first page, ``async for`` it for every plan on every page. What requests
+            The list, to ``await`` for the first page, or to ``async for`` for every plan on every page. What requests
             meet is raised there.
 
         Raises:

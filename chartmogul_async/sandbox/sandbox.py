@@ -36,6 +36,7 @@ _RESOURCES: Mapping[str, Callable[[Company, Mapping[str, str]], Response]] = {
     "/v1/plan_groups": plan_groups,
 }
 _PLANS_OF_GROUP = re.compile("/v1/plan_groups/([^/]+)/plans")
+_NOT_BELOW_V1 = "Not found: the sandbox serves the API below /v1, so base_url must end with /v1"
 
 
 @frozen
@@ -171,7 +172,7 @@ class Sandbox:
             port: The port; 0 is any free one.
 
         Returns:
-            A context manager: ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
+            For a block ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
 
         Raises:
             ArgumentError: ``host`` or ``port`` cannot be one.
@@ -261,7 +262,7 @@ class Sandbox:
             return error_response(401, "No valid API key provided")
         respond = self._route(path)
         if respond is None:
-            return Response(404, to_json({"error": "Not found"}))
+            return Response(404, to_json({"error": "Not found" if path.startswith("/v1") else _NOT_BELOW_V1}))
         if request.method != "GET":
             return Response(405, to_json({"error": "Method not allowed"}))
         return respond(query)

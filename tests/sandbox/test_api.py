@@ -259,12 +259,12 @@ def test_unknown_paths_and_methods(sandbox: Sandbox) -> None:
         "/v1/metrics/churn-rate",
         "/v1/metrics/",
         "/v1",
-        "/",
         "/v1/customers/",
         "/v1/plan_groups/plans",
-        "/v2/ping",
     ):
         assert get(sandbox, path, 404) == {"error": "Not found"}
+    for path in ("/", "/v2/ping", "/ping"):
+        assert "base_url must end with /v1" in get(sandbox, path, 404)["error"]
     assert respond(sandbox, "/v1/ping", method="POST").status == 405
 
 
