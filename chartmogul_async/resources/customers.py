@@ -199,8 +199,8 @@ class Customers:
             cursor: Go on after the page that had this ``cursor``.
 
         Returns:
-            The list, to ``await`` for the first page, or to ``async for`` for every customer on every page. What requests
-            meet is raised there.
+            The list, to ``await`` for the first page, or to ``async for`` for every customer on every page. What
+            requests meet is raised there.
 
         Raises:
             ArgumentError: An argument cannot be right; nothing was sent.
