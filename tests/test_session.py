@@ -288,6 +288,17 @@ async def test_context_of_a_status_error(
     assert error.is_transient is is_transient
 
 
+NO_TLS = "ConnectError: wrong; the server does not use TLS: on localhost base_url may begin with http://"
+
+
+def not_tls(reason: str) -> httpx.ConnectError:
+    """As httpx raises it where the server replied with something else than TLS."""
+    failure, cause = httpx.ConnectError("wrong"), ssl.SSLError(1, "wrong")
+    cause.reason = reason
+    failure.__cause__ = cause
+    return failure
+
+
 @pytest.mark.parametrize(
     ("failure", "kind", "is_transient", "message"),
     [
@@ -297,6 +308,9 @@ async def test_context_of_a_status_error(
         (TimeoutError("slow"), errors.RequestTimeoutError, True, "TimeoutError: slow"),
         (httpx.LocalProtocolError("illegal header"), errors.NetworkError, False, "LocalProtocolError: illegal header"),
         (httpx.UnsupportedProtocol("gopher"), errors.NetworkError, False, "UnsupportedProtocol: gopher"),
+        (not_tls("WRONG_VERSION_NUMBER"), errors.NetworkError, False, NO_TLS),
+        (not_tls("RECORD_LAYER_FAILURE"), errors.NetworkError, False, NO_TLS),
+        (not_tls("OTHER"), errors.NetworkError, True, "ConnectError: wrong"),
         (
             ssl.SSLCertVerificationError("expired"),
             errors.NetworkError,

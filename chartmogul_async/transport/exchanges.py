@@ -61,6 +61,7 @@ class Endpoint:
     Attributes:
         base_url: The URL.
         base_path: The path of the URL.
+        server: The URL without its path.
         connections: The same.
         is_closed: Whether the connections are closed.
     """
@@ -68,6 +69,7 @@ class Endpoint:
     def __init__(self, base_url: str, connections: httpx.AsyncBaseTransport, owner: str = "AsyncClient") -> None:
         self.base_url: str = base_url
         self.base_path: str = httpx.URL(base_url).path.rstrip("/")
+        self.server: str = str(httpx.URL(base_url).join("/")).rstrip("/")
         self.connections: httpx.AsyncBaseTransport = connections
         self.is_closed: bool = False
         self._owner = owner
@@ -198,7 +200,9 @@ class Exchanges:
             claim.is_admitted, claim.leaves_at = True, math.inf
             if current.has_followers:
                 current.admit()
-            attempts = Attempts(options.policy, "GET", self._endpoint.base_path + path, options.on_event)
+            attempts = Attempts(
+                options.policy, "GET", self._endpoint.base_path + path, options.on_event, self._endpoint.server
+            )
             async for _ in attempts:
                 permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
                 budget = attempts.budget() - permit.paused
