@@ -229,6 +229,7 @@ async def test_slots_are_those_of_the_account() -> None:
     assert batch.ask(2) == 1
     # One is free, and there is none for whoever has one.
     assert not Slots(cap, batch).take(is_batch=True)
+    assert Slots(cap, batch).wait(is_batch=True)
     cap._passed_over = 5
     assert Slots(cap, Account(cap)).take(is_batch=True)
     assert cap._passed_over == 0
