@@ -27,11 +27,12 @@ def client(api: respx.Router) -> AsyncClient:
     return client_of(api)
 
 
-def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
-    with pytest.raises(TypeError, match=r"mrr\(\) missing 1 required positional argument: 'end_date'$"):
-        client.metrics.mrr("2024-01-01")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
-    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'end_date'$"):
-        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+async def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
+    message = "end_date must be given with the day 2024-01-01: only a period such as '2024-Q1' has both ends"
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        await client.metrics.mrr("2024-01-01")
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        MetricQuery("mrr", "2024-01-01")
 
 
 def test_a_forgotten_await_reads_as_the_readme_shows(client: AsyncClient) -> None:

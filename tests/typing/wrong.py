@@ -122,10 +122,10 @@ async def an_error_has_the_fields_of_its_class(client: AsyncClient) -> None:
 
 async def calls_have_their_arguments(client: AsyncClient) -> None:
     metrics = client.metrics
-    await metrics.mrr("2023-07-01")  # wrong
+    await metrics.mrr()  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", "month")  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", intervall="day")  # wrong
-    await metrics.mrr("2023-07-01", None)  # wrong
+    await metrics.mrr("2023-07-01", 7)  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", geo=7)  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", plans=[7])  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", filters=["mrr~GT~0"])  # wrong
