@@ -17,8 +17,8 @@ from chartmogul_async.intervals import Interval
 
 Number = int | float
 
-# The days of each interval, at least and at most.
-_LENGTHS = ((1, 1), (7, 7), (28, 31), (90, 92), (365, 366))
+# The days of each interval, at least and at most, and what divides the month that it ends with.
+_LENGTHS = ((1, 1, 1), (7, 7, 1), (28, 31, 1), (90, 92, 3), (365, 366, 12))
 _LONGEST_QUARTER = 92
 
 
@@ -147,7 +147,7 @@ def in_a_row(name: str, entries: Iterable[E], *needed: str) -> tuple[E, ...]:
         ArgumentError: One of them lacks a number, the dates do not strictly ascend, or some are missing in between.
     """
     ordered = in_order(name, entries, *needed)
-    if len(ordered) > 1 and not _are_of_one_length(_days_between(ordered)):
+    if len(ordered) > 1 and not _are_of_one_length(ordered):
         raise ArgumentError(
             f"{name} must be all entries of a range: some between {ordered[0].date} and {ordered[-1].date} are missing"
         )
@@ -158,10 +158,14 @@ def _days_between(ordered: tuple[Entry, ...]) -> list[int]:
     return [(after.date - before.date).days for before, after in pairwise(ordered)]
 
 
-def _are_of_one_length(days: list[int]) -> bool:
+def _are_of_one_length(ordered: tuple[Entry, ...]) -> bool:
     """Whether all entries but the last, which may be cut, can be of one interval."""
-    *whole, last = days
-    return any(all(least <= each <= most for each in whole) and last <= most for least, most in _LENGTHS)
+    *whole, last = _days_between(ordered)
+    months = [entry.date.month for entry in ordered[:-1]]
+    return any(
+        all(least <= days <= most for days in whole) and last <= most and not any(month % divisor for month in months)
+        for least, most, divisor in _LENGTHS
+    )
 
 
 def figure_of(entries: tuple[Entry, ...], figure: str | None) -> str:
