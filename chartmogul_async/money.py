@@ -44,7 +44,7 @@ def amount(record: attrs.AttrsInstance, name: str, currency: str) -> Decimal | N
         ArgumentError: The record has no such field, or it does not contain money:
             ``name must be that of a field in cents, not 'customers', which is a count``.
     """
-    field = field_of(record, name)
+    field = _field_of(record, name)
     unit = field.metadata.get("unit")
     if unit != "cents":
         raise ArgumentError(f"name must be that of a field in cents, not {name!r}, which is {_described(unit)}")
@@ -87,20 +87,7 @@ def decimals(currency: str) -> int:
     return _DECIMALS.get(checks.instance_of("currency", currency, str, "'USD'").upper(), 2)
 
 
-def field_of(record: attrs.AttrsInstance, name: str) -> "attrs.Attribute[Any]":
-    """Find a field of a record.
-
-    Args:
-        record: The record.
-        name: The name of the field.
-
-    Returns:
-        The field, whose metadata has the unit and the kind.
-
-    Raises:
-        ArgumentError: It is not a record, or has no such field:
-            ``name must be one of date, arr, percentage_change, not 'mrr'``.
-    """
+def _field_of(record: attrs.AttrsInstance, name: str) -> "attrs.Attribute[Any]":
     if not attrs.has(type(record)):
         raise ArgumentError(f"record must be a record, such as series[0], not {checks.shown(record)}")
     fields = attrs.fields_dict(type(record))

@@ -10,7 +10,21 @@ from typing import Any
 
 import pytest
 
-from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, blocking, cfl, errors
+from chartmogul_async import (
+    Account,
+    AsyncClient,
+    Customers,
+    Metrics,
+    RetryPolicy,
+    Series,
+    Throttle,
+    analysis,
+    blocking,
+    cfl,
+    errors,
+    money,
+    periods,
+)
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
 
 OWNERS = [AsyncClient, Metrics, Customers, Throttle]
@@ -32,6 +46,11 @@ CALLABLES: list[Callable[..., Any]] = [
     ChartMogulMiddleware,
     error_response,
     blocking.Metrics.stream,
+    Account.today,
+    Series.column,
+    *(getattr(analysis, name) for name in analysis.__all__),
+    *(money.amount, money.units, money.decimals),
+    *(periods.period, periods.last, periods.this, periods.today_in),
 ]
 SENDING = [method for cls in OWNERS for method in public_methods(cls) if inspect.iscoroutinefunction(method)]
 

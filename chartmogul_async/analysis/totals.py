@@ -83,7 +83,9 @@ def is_partial(series: QueriedEntries, *, today: date | str, week_start: WeekSta
     if query is None:
         raise ArgumentError("series must be a series, whose query says what was asked for, not a part of one")
     over = min(query.end_date, checks.calendar_day("today", today) - timedelta(days=1))
-    starts = _week_start(entries) if week_start is None else checks.one_of("week_start", week_start, WEEK_STARTS)
+    starts: WeekStart = (
+        _week_start(entries) if week_start is None else checks.one_of("week_start", week_start, WEEK_STARTS)
+    )
     return tuple(
         interval_start(entry.date, query.interval, starts) < query.start_date
         or interval_end(entry.date, query.interval, starts) > over
