@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import nox
 
@@ -19,6 +20,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 # The files of this run, once they are built.
 BUILT: list[str] = []
+# What failed in this run, with the reason.
+FAILED: list[str] = []
 
 
 def interpreter(version: str) -> str | None:
@@ -76,10 +79,24 @@ def run_tests(session: nox.Session, *options: str) -> None:
     shutil.unpack_archive(sdist, place)
     (suite,) = place.iterdir()
     shutil.rmtree(suite / "chartmogul_async")
+    # Otherwise each worker, and each process that a test starts, would compile all that it imports.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Tests over sockets wait for half of their time.
     session.env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(2 * (os.cpu_count() or 1))
-    with session.chdir(suite):
-        session.run("python", "-m", "pytest", "-n", "auto", *options, *session.posargs)
+    report = Path(session.create_tmp()).resolve() / "report.xml"
+    report.unlink(missing_ok=True)
+    try:
+        with session.chdir(suite):
+            session.run("python", "-m", "pytest", "-n", "auto", f"--junit-xml={report}", *options, *session.posargs)
+    finally:
+        FAILED.extend(f"{session.name}: {failure}" for failure in failures_in(report))
+
+
+def failures_in(report: Path) -> Iterator[str]:
+    cases = ET.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314 - pytest wrote it
+    for case in cases:
+        for failure in (*case.iter("failure"), *case.iter("error")):
+            yield f"{case.get('classname')}::{case.get('name')}\n{(failure.text or '')[-2000:]}"
 
 
 @nox.session
@@ -161,7 +178,9 @@ def httpx2(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def missing(session: nox.Session) -> None:
-    """Say in the last line of all on which Python the suite did not run."""
+    """Say once more, after all other sessions, which tests failed, and in the last line on which Python none ran."""
+    for failure in FAILED:
+        session.log(failure)
     for version, found in INTERPRETERS.items():
         session.log(f"Python {version}: {found}")
     if left_out := [version for version in PYTHONS if version not in INTERPRETERS]:
