@@ -44,6 +44,7 @@ FLOORS = {
     f"{PACKAGE}.resources": 0,
     f"{PACKAGE}.transport": 0,
     f"{PACKAGE}.structuring.*": 1,
+    f"{PACKAGE}.metrics.arrow": 1,
     f"{PACKAGE}.metrics.html": 1,
     f"{PACKAGE}.metrics.query": 1,
     f"{PACKAGE}.metrics.records": 1,
@@ -118,6 +119,7 @@ OUTSIDE = {
     "orjson": {f"{PACKAGE}.structuring.converter"},
     # Only where pydantic asks a class for its schema.
     "pydantic_core": {f"{PACKAGE}.structuring.record"},
+    "arro3": {f"{PACKAGE}.metrics.arrow"},
     "httptools": {f"{PACKAGE}.transport.http1"},
     "hiredis": {f"{PACKAGE}.transport.redis_connection"},
     "starlette": USERS,
@@ -378,7 +380,7 @@ import sys
 import anyio, attrs, cattrs, httpx, tenacity
 before = set(sys.modules)
 from {PACKAGE} import *
-optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11", "hiredis", "httptools", "httpcore"}}
+optional = {{"click", "rich", "starlette", "uvicorn", "trio", "h11", "hiredis", "httptools", "httpcore", "arro3"}}
 print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in optional))
 """
     assert in_a_fresh_interpreter(code) == "[]"

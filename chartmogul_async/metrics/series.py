@@ -8,7 +8,8 @@ from typing import Any, Generic, Literal, get_args, overload
 import attrs
 from attrs import asdict, field, frozen
 
-from chartmogul_async.checks import calendar_day, one_of
+from chartmogul_async.checks import calendar_day, instance_of, one_of
+from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.html import as_html
 from chartmogul_async.metrics.query import MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
@@ -150,6 +151,32 @@ class Series(Record, Generic[E, S]):
             ``pandas.DataFrame(rows)`` or ``polars.DataFrame(rows)``.
         """
         return [asdict(entry, recurse=False) for entry in self.entries]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give a capsule with the columns of the entries; see ``to_arrow``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self, *, currency: str | None = None) -> ArrowTable:
+        """Make a table of the entries, with a column for each of their fields. Needs the extra ``arrow``.
+
+        Whatever reads Arrow takes the series itself, too: ``polars.DataFrame(series)``, ``pyarrow.table(series)``,
+        ``pandas.DataFrame.from_arrow(series)``, and DuckDB in ``FROM series``.
+
+        Args:
+            currency: What the schema's metadata says about the amounts, which are in cents: ``account.currency``.
+
+        Returns:
+            A table of arro3. Dates are dates, counts and amounts integers, rates floats, and what is missing is null.
+            The schema's metadata has the metric, the parameters of the query and the currency; that of each column its
+            unit and kind.
+
+        Raises:
+            ImportError: The extra is not installed.
+        """
+        metadata = {"metric": self.query.metric, **self.query.params}
+        if currency is not None:
+            metadata["currency"] = instance_of("currency", currency, str, "'USD'")
+        return table_of(entry_class(self.query.metric), self.entries, metadata)
 
 
 @frozen
