@@ -16,8 +16,11 @@ from chartmogul_async import (
     Outcome,
     Series,
     Summary,
+    analysis,
     cfl,
     errors,
+    money,
+    periods,
 )
 
 
@@ -143,3 +146,16 @@ async def records_are_frozen(client: AsyncClient, outcome: Outcome[MRREntry, Sum
     mrr.summary = mrr.summary  # wrong
     mrr[0] = mrr[1]  # wrong
     outcome.error = None  # wrong
+
+
+async def rates_are_of_the_right_entries(client: AsyncClient) -> None:
+    arr, key_metrics = await client.metrics.arr("2024"), await client.metrics.all("2024")
+    analysis.quick_ratio(arr)  # wrong
+    analysis.net_mrr_retention(key_metrics)  # wrong
+    analysis.customers_lost(arr, key_metrics)  # wrong
+    analysis.is_partial(arr.entries, today="2024-03-15")  # wrong
+    analysis.is_partial(arr)  # wrong
+    periods.last(12, "months", today="2024-03-15")  # wrong
+    periods.last(12, "month")  # wrong
+    money.amount(arr[0], "arr")  # wrong
+    print(arr[0.0])  # wrong
