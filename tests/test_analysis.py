@@ -164,9 +164,10 @@ def test_no_entries_have_no_rates(rate: Any) -> None:
 @pytest.mark.parametrize("rate", MOVEMENTS)
 def test_entries_without_movements_are_refused(rate: Any) -> None:
     beta = MRREntry(date(2024, 1, 31), 100)
-    assert refusal(rate, [beta]) == f"entries must be entries with mrr_new_business, not {beta!r}"
-    assert refusal(rate, ALL).startswith("entries must be entries with mrr_new_business, not KeyMetricsEntry(")
-    assert refusal(rate, arr(1)).startswith("entries must be entries with mrr, not ARREntry(")
+    message = "entries must be entries of client.metrics.mrr with movements, which those of the closed beta lack, not "
+    assert refusal(rate, [beta]) == f"{message}{beta!r}"
+    assert refusal(rate, ALL).startswith(f"{message}KeyMetricsEntry(")
+    assert refusal(rate, arr(1)).startswith(f"{message}ARREntry(")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_entries_without_movements_are_refused(rate: Any) -> None:
         (5, "entries must be a series or some of its entries in order, not 5"),
         ("mrr", "entries must be a series or some of its entries in order, not 'mrr'"),
         (MRR[0], f"entries must be a series or some of its entries in order, not {MRR[0]!r}"),
-        ([None], "entries must be entries with date, not None"),
+        ([None], "entries must be entries with a date, not None"),
         (MRR[::-1], "entries must be in the order of their dates: 2022-04-30 follows 2022-05-31"),
         ([MRR[0], MRR[0]], "entries must be in the order of their dates: 2022-04-30 follows 2022-04-30"),
     ],
@@ -396,9 +397,11 @@ def test_customers_need_both_series_over_one_range() -> None:
     assert refusal(of, counted(1, 2, 3, dates=days), rated(0.0, 0.0, 0.0, dates=days)) == (
         "counts must be by month, quarter or year, not by day or week: the churn rate of a day is that of its month"
     )
-    assert refusal(of, rated(0.0), counted(1)).startswith("counts must be entries with customers, not CustomerChurnR")
+    assert refusal(of, rated(0.0), counted(1)).startswith(
+        "counts must be entries of client.metrics.customer_count or all, not Cust"
+    )
     assert refusal(of, counted(1), counted(1)).startswith(
-        "churn_rates must be entries with customer_churn_rate, not Cu"
+        "churn_rates must be entries of client.metrics.customer_churn_rate or all, not CustomerCount"
     )
     assert "some between" in refusal(of, counted(1, 2, 3, 4, 5)[::2], [])
 
@@ -433,7 +436,9 @@ def test_what_is_not_a_flow_is_not_summed(name: str, kind: str) -> None:
 
 def test_a_flow_that_is_missing_is_not_taken_for_zero() -> None:
     entries = [*MRR, MRREntry(date(2022, 6, 30), 5)]
-    assert refusal(analysis.total, entries, "mrr_churn").startswith("entries must be entries with mrr_churn, not MRREn")
+    assert refusal(analysis.total, entries, "mrr_churn").startswith(
+        "entries must be entries of client.metrics.mrr with movements, "
+    )
     assert refusal(analysis.total, MRR, "churn").startswith("figure must be one of mrr, percentage_change, mrr_new_b")
 
 

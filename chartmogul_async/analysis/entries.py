@@ -17,6 +17,16 @@ from chartmogul_async.intervals import Interval
 
 Number = int | float
 
+MOVEMENTS = ("mrr_new_business", "mrr_expansion", "mrr_contraction", "mrr_churn", "mrr_reactivation")
+"""The names of the five movements of the MRR."""
+
+# Where the numbers that a formula needs come from.
+_MOVEMENTS = "entries of client.metrics.mrr with movements, which those of the closed beta lack"
+_SOURCES = {
+    **dict.fromkeys(("mrr", *MOVEMENTS), _MOVEMENTS),
+    "customers": "entries of client.metrics.customer_count or all",
+    "customer_churn_rate": "entries of client.metrics.customer_churn_rate or all",
+}
 # The days of each interval, at least and at most, and what divides the month that it ends with.
 _LENGTHS = ((1, 1, 1), (7, 7, 1), (28, 31, 1), (90, 92, 3), (365, 366, 12))
 _LONGEST_QUARTER = 92
@@ -125,7 +135,9 @@ def in_order(name: str, entries: Iterable[E], *needed: str) -> tuple[E, ...]:
     for entry in ordered:
         for each in ("date", *needed):
             if getattr(entry, each, None) is None:
-                raise ArgumentError(f"{name} must be entries with {each}, not {checks.shown(entry)}")
+                raise ArgumentError(
+                    f"{name} must be {_SOURCES.get(each, 'entries with a date')}, not {checks.shown(entry)}"
+                )
     for before, after in pairwise(ordered):
         if before.date >= after.date:
             raise ArgumentError(f"{name} must be in the order of their dates: {after.date} follows {before.date}")

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from chartmogul_async.analysis.entries import Movements, Number, are_by_year, in_a_row, percent, ratio
+from chartmogul_async.analysis.entries import MOVEMENTS, Movements, Number, are_by_year, in_a_row, percent, ratio
 from chartmogul_async.errors import ArgumentError
-
-_NAMES = ("mrr_new_business", "mrr_expansion", "mrr_contraction", "mrr_churn", "mrr_reactivation")
 
 
 class _Interval(NamedTuple):
@@ -142,7 +140,7 @@ def quick_ratio(entries: Iterable[Movements], *, reactivation: bool = False) -> 
 
 def _intervals(entries: Iterable[Movements], retention: str | None = None) -> list[_Interval]:
     """The movements of each entry; the name is that of a function which years have no answer for."""
-    given = in_a_row("entries", entries, "mrr", *_NAMES)
+    given = in_a_row("entries", entries, "mrr", *MOVEMENTS)
     if retention and are_by_year(entries, given):
         raise ArgumentError(
             f"entries must be by quarter or shorter for {retention}, not by year: the movements of a year contain "
@@ -152,7 +150,7 @@ def _intervals(entries: Iterable[Movements], retention: str | None = None) -> li
     found: list[_Interval] = []
     start: Number | None = None
     for entry in given:
-        movements = [getattr(entry, name) for name in _NAMES]
+        movements = [getattr(entry, name) for name in MOVEMENTS]
         found.append(_Interval(entry.mrr - sum(movements) if start is None else start, *movements))
         start = entry.mrr
     return found
