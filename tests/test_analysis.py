@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -31,6 +32,7 @@ from chartmogul_async import (
     Series,
     analysis,
 )
+from chartmogul_async.analysis.entries import MOVEMENTS as MOVEMENT_NAMES
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.intervals import Interval, interval_end, months_later
 from chartmogul_async.metrics.series import RESPONSES
@@ -140,6 +142,20 @@ def test_undefined_and_infinite_are_told_apart_from_zero() -> None:
     assert analysis.quick_ratio(entries) == (math.inf, None, math.inf, 0.0)
 
 
+def test_a_share_of_nothing_is_undefined_whatever_was_lost() -> None:
+    entries = mrr((0,), (0, 10, 0, 0, -10))
+    for rate in (analysis.gross_mrr_churn_rate, analysis.gross_mrr_retention, analysis.net_mrr_retention):
+        assert rate(entries) == (None, None)
+    assert analysis.quick_ratio(entries) == (None, 1.0)
+
+
+def test_the_start_is_the_mrr_of_the_entry_before() -> None:
+    """What exchange rates did to the MRR is not among the movements."""
+    entries = mrr((100,), (100, 10, 0, 0, -20), (50, 0, 0, -10))
+    assert analysis.gross_mrr_churn_rate(entries) == (0.0, 20.0, 10.0)
+    assert analysis.net_new_mrr(entries) == (0, -10, -10)
+
+
 def test_reactivation_counts_only_where_it_is_asked_for() -> None:
     entries = mrr((100, 0, 0, 0, -10, 20))
     assert analysis.quick_ratio(entries) == (0.0,)
@@ -168,6 +184,8 @@ def test_entries_without_movements_are_refused(rate: Any) -> None:
     assert refusal(rate, [beta]) == f"{message}{beta!r}"
     assert refusal(rate, ALL).startswith(f"{message}KeyMetricsEntry(")
     assert refusal(rate, arr(1)).startswith(f"{message}ARREntry(")
+    without_mrr = SimpleNamespace(**dict.fromkeys(MOVEMENT_NAMES, 0), date=date(2024, 1, 31))
+    assert refusal(rate, [without_mrr]).startswith(f"{message}namespace(")
 
 
 @pytest.mark.parametrize(
@@ -183,8 +201,11 @@ def test_entries_without_movements_are_refused(rate: Any) -> None:
 )
 def test_what_is_not_entries_in_order_is_refused(entries: Any, message: str) -> None:
     assert refusal(analysis.net_new_mrr, entries) == message
-    if "order of" in message:
-        assert refusal(analysis.year_over_year, entries) == message
+    for of in (analysis.growth_rate, analysis.cmgr, analysis.year_over_year):
+        assert refusal(of, entries) == message
+    assert refusal(analysis.total, entries, "mrr_churn") == refusal(analysis.restated, entries, None) == message
+    in_series = message.replace("entries", "series", 1)
+    assert refusal(analysis.is_partial, entries, today=TODAY) == in_series
 
 
 @pytest.mark.parametrize("rate", [*MOVEMENTS, analysis.growth_rate])
@@ -412,6 +433,7 @@ def test_customers_need_both_series_over_one_range() -> None:
 def test_a_flow_is_summed() -> None:
     assert analysis.total(MRR, "mrr_churn") == -1730666 - 1660000
     assert analysis.total(iter(MRR), "mrr_new_business") == 1842500
+    assert analysis.total(MRR[1:], "mrr_churn") == -1730666
     assert analysis.total([], "mrr_churn") == 0
 
 
@@ -469,6 +491,7 @@ def series_of(interval: Interval, start: str, end: str, *days: str) -> Series[An
         (series_of("week", "2025-12-01", "2025-12-14", "2025-12-07", "2025-12-14"), TODAY, (False, False)),
         (series_of("week", "2025-11-30", "2025-12-13", "2025-12-06", "2025-12-13"), TODAY, (False, False)),
         (series_of("week", "2025-12-02", "2025-12-13", "2025-12-07", "2025-12-13"), TODAY, (True, True)),
+        (series_of("week", "2025-12-08", "2025-12-20", "2025-12-13", "2025-12-20"), TODAY, (True, False)),
         (series_of("week", "2025-12-07", "2025-12-13", "2025-12-13"), TODAY, (True,)),
         (series_of("month", "2025-11-01", "2025-12-31"), TODAY, ()),
     ],

@@ -215,7 +215,7 @@ def fields_of(entry: Any) -> tuple["attrs.Attribute[Any]", ...]:
     return fields
 
 
-def values_of(entries: tuple[Entry, ...], figure: str | None) -> tuple[Number | None, ...]:
+def dated_values(entries: tuple[Entry, ...], figure: str | None) -> list[tuple[date, Number | None]]:
     """The values of one figure.
 
     Args:
@@ -223,12 +223,12 @@ def values_of(entries: tuple[Entry, ...], figure: str | None) -> tuple[Number | 
         figure: The name, or None for the first figure of the entries.
 
     Returns:
-        One value for each entry; None where it has none.
+        The date and the value of each entry; None where it has none.
     """
     if not entries:
-        return ()
+        return []
     name = figure_of(entries, figure)
-    return tuple(getattr(entry, name) for entry in entries)
+    return [(entry.date, getattr(entry, name)) for entry in entries]
 
 
 def are_whole_months(entries: tuple[Entry, ...]) -> bool:

@@ -13,15 +13,15 @@ from chartmogul_async.analysis.entries import (
     Number,
     are_by_week,
     are_whole_months,
+    dated_values,
     fields_of,
     in_a_row,
     in_order,
     percent,
     ratio,
-    values_of,
 )
 from chartmogul_async.errors import ArgumentError
-from chartmogul_async.intervals import interval_end, is_month_end
+from chartmogul_async.intervals import interval_end, is_month_end, months_later
 
 A = TypeVar("A", bound=Entry)
 
@@ -47,8 +47,8 @@ def growth_rate(entries: Iterable[Entry], figure: str | None = None) -> tuple[fl
 
     Source: recorded responses, as the API works out ``percentage-change``
     """
-    values = values_of(in_a_row("entries", entries), figure)
-    return (None, *(_change(*pair) for pair in pairwise(values))) if values else ()
+    dated = dated_values(in_a_row("entries", entries), figure)
+    return (None, *(_change(before, value) for (_, before), (_, value) in pairwise(dated))) if dated else ()
 
 
 def cmgr(entries: Iterable[Entry], figure: str | None = None) -> tuple[float | None, ...]:
@@ -74,11 +74,11 @@ def cmgr(entries: Iterable[Entry], figure: str | None = None) -> tuple[float | N
     given = in_order("entries", entries)
     if not are_whole_months(given):
         raise ArgumentError("entries must be by month, quarter or year for a monthly rate, not by day or week")
-    values = values_of(given, figure)
-    if not values:
+    dated = dated_values(given, figure)
+    if not dated:
         return ()
-    rest = zip(given[1:], values[1:], strict=True)
-    return (None, *(_compound(values[0], value, _months(given[0].date, entry.date)) for entry, value in rest))
+    (first_day, first), *rest = dated
+    return (None, *(_compound(first, value, _months(first_day, day)) for day, value in rest))
 
 
 def year_over_year(entries: Iterable[Entry], figure: str | None = None) -> tuple[float | None, ...]:
@@ -102,13 +102,10 @@ def year_over_year(entries: Iterable[Entry], figure: str | None = None) -> tuple
     Source: the usual definition
     """
     given = in_order("entries", entries)
-    values = values_of(given, figure)
-    by_date: dict[date | None, Number | None] = {entry.date: value for entry, value in zip(given, values, strict=True)}
+    dated = dated_values(given, figure)
+    by_date: dict[date | None, Number | None] = dict(dated)
     is_by_week = are_by_week(given)
-    return tuple(
-        _change(by_date.get(_year_before(entry.date, is_by_week)), value)
-        for entry, value in zip(given, values, strict=True)
-    )
+    return tuple(_change(by_date.get(_year_before(day, is_by_week)), value) for day, value in dated)
 
 
 def restated(entries: Iterable[A], before: A) -> tuple[A, ...]:
@@ -174,5 +171,5 @@ def _year_before(day: date, is_by_week: bool) -> date | None:
     if is_by_week:
         return day - timedelta(weeks=52)
     if is_month_end(day):
-        return interval_end(day.replace(day=1, year=day.year - 1), "month")
+        return interval_end(months_later(day, -12), "month")
     return day.replace(year=day.year - 1)

@@ -52,4 +52,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
     "integrations/asgi": ("asgi",),
+    "analysis/entries": ("analysis",),
+    "analysis/movements": ("analysis",),
+    "analysis/growth": ("analysis",),
+    "analysis/customers": ("analysis",),
+    "analysis/totals": ("analysis",),
 }
