@@ -229,6 +229,9 @@ def test_entries_that_skip_an_interval_are_refused(rate: Any, chosen: slice) -> 
         ([date(2023, 12, 31), date(2024, 3, 31), date(2024, 4, 1)], True),
         ([date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 4)], False),
         ([*month_ends(3), date(2024, 5, 2)], False),
+        ([date(2022, 12, 31), date(2024, 12, 31)], False),
+        # As long as quarters, but the second one does not end where quarters end.
+        ([date(2023, 12, 31), date(2024, 4, 1), date(2024, 6, 30)], False),
         ([date(2024, 1, 31), date(2024, 2, 29), date(2024, 4, 30), date(2024, 5, 31)], False),
     ],
 )
@@ -314,6 +317,11 @@ def test_compound_growth_by_day_or_week_is_refused(days: int) -> None:
     assert refusal(analysis.cmgr, entries) == (
         "entries must be by month, quarter or year for a monthly rate, not by day or week"
     )
+
+
+def test_compound_growth_needs_ends_of_months_throughout() -> None:
+    entries = arr(1, 2, 3, dates=[date(2024, 1, 31), date(2024, 2, 15), date(2024, 3, 31)])
+    assert refusal(analysis.cmgr, entries).startswith("entries must be by month, quarter or year")
 
 
 def test_a_year_before_is_the_entry_of_the_same_date() -> None:
