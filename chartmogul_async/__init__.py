@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chartmogul_async._version import __version__
     from chartmogul_async.cfl import Filter
     from chartmogul_async.client import AsyncClient, ClientStatistics
+    from chartmogul_async.clients import AsyncClients, ClientsStatistics
     from chartmogul_async.errors import ChartMogulError
     from chartmogul_async.events import (
         Attempt,
@@ -63,11 +64,13 @@ __all__ = [
     "Account",
     "Address",
     "AsyncClient",
+    "AsyncClients",
     "Attempt",
     "BetaActivity",
     "BetaSubscription",
     "ChartMogulError",
     "ClientStatistics",
+    "ClientsStatistics",
     "ConcurrencyLowered",
     "Customer",
     "CustomerAttributes",
@@ -115,6 +118,7 @@ _HOMES = {
     "_version": ("__version__",),
     "cfl": ("Filter",),
     "client": ("AsyncClient", "ClientStatistics"),
+    "clients": ("AsyncClients", "ClientsStatistics"),
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
     "intervals": ("Interval",),

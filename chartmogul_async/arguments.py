@@ -1,5 +1,6 @@
 """The arguments of the client, checked before anything is sent."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -39,6 +40,11 @@ def checked_key(key: str | None) -> str:
     if not isinstance(key, str) or not re.fullmatch(_KEY, key):
         raise ArgumentError("api_key is malformed: a key has no spaces, line breaks or colons")
     return key
+
+
+def chosen_base_url(base_url: str | None) -> str:
+    """The URL that was given, or that of the environment, or ChartMogul's; ``ArgumentError`` if it cannot be right."""
+    return checked_base_url((os.environ.get("CHARTMOGUL_BASE_URL") or BASE_URL) if base_url is None else base_url)
 
 
 def checked_base_url(base_url: str) -> str:

@@ -36,9 +36,9 @@ def amount(record: attrs.AttrsInstance, name: str, currency: str) -> Decimal | N
         currency: The currency of the account, ``account.currency``, or that of the record.
 
     Returns:
-        The exact amount, with as many decimals as the currency has: ``Decimal("5233.87")`` dollars, ``Decimal("5233")``
-        yen. What is finer, as an average of whole yen can be, keeps its decimals and is not rounded. None where the
-        field is None.
+        The exact amount, with as many decimals as the currency has, ``Decimal("5233.87")`` dollars or
+        ``Decimal("5233")`` yen. What is finer, as an average of whole yen can be, keeps its decimals and is not
+        rounded. None where the field is None.
 
     Raises:
         ArgumentError: The record has no such field, or it does not contain money:

@@ -93,7 +93,7 @@ def last(count: int, interval: Interval, *, today: date | str, week_start: WeekS
         week_start: The first day of the account's weeks: ``account.week_start_on``.
 
     Returns:
-        Their days: ``last(2, "month", today="2024-03-15")`` are those of January and February.
+        Their days; ``last(2, "month", today="2024-03-15")`` are those of January and February.
 
     Raises:
         ArgumentError: An argument cannot be right, or the calendar has no such day.

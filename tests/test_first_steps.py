@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
 PAGES += [
-    f"docs/{page}.md" for page in ("analysis", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
+    f"docs/{page}.md"
+    for page in ("accounts", "analysis", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
 ]
 # ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
 HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}

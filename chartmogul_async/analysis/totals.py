@@ -42,7 +42,7 @@ def total(entries: Iterable[Entry], figure: str) -> Number:
         figure: The name of a field, such as ``"mrr_new_business"``.
 
     Returns:
-        The sum, in the unit of the figure: cents. 0 if there are no entries.
+        The sum in the unit of the figure, which is cents for all flows; 0 if there are no entries.
 
     Raises:
         ArgumentError: ``mrr must not be summed: it is a stock, as at the end of each interval, ...``; or the entries

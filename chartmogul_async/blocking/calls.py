@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
@@ -202,13 +203,19 @@ def blocking(
     """
     make: Callable[..., Coroutine[Any, Any, T]] = method
 
-    @wraps(method)
-    def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        settled = [_settled(value) for value in args]
-        named = {name: _settled(value) for name, value in kwargs.items()}
-        return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
+    def declare(function: Callable[..., None]) -> Callable[Concatenate[Blocking[A], P], T]:
+        check = _check_of(method, function)
 
-    return lambda _: call
+        @wraps(method)
+        def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+            check(self, *args, **kwargs)
+            settled = [_settled(value) for value in args]
+            named = {name: _settled(value) for name, value in kwargs.items()}
+            return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
+
+        return call
+
+    return declare
 
 
 def with_arguments_of(
@@ -224,7 +231,7 @@ def with_arguments_of(
     """
 
     def declare(initialize: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        return wraps(constructor.__init__)(initialize)
+        return _checked(constructor.__init__, initialize)
 
     return declare
 
@@ -242,9 +249,33 @@ def with_signature_of(
     """
 
     def declare(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
-        return wraps(method)(function)
+        return _checked(method, function)
 
     return declare
+
+
+def _checked(method: Callable[..., object], function: Callable[..., T]) -> Callable[..., T]:
+    check = _check_of(method, function)
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        check(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _check_of(method: Callable[..., object], function: Callable[..., object]) -> Callable[..., None]:
+    """A check that arguments fit: the error must name what was called, and not the method behind it."""
+    parameters, name = signature(method), function.__qualname__
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        try:
+            parameters.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}") from None
+
+    return check
 
 
 def _settled(value: Any) -> Any:

@@ -80,7 +80,7 @@ class Client(Blocking[AsyncClient]):
 
     @cached_property
     def throttle(self) -> Throttle:
-        """The throttle: its ``statistics()`` and its ``resize()``, for any thread.
+        """The throttle, with its ``statistics()`` and its ``resize()``, for any thread.
 
         Clients of one account share limits if each is given the same ``chartmogul_async.Throttle``.
         """

@@ -47,10 +47,9 @@ class Metrics:
 
     def __init__(self, session: Session, memory: RangeMemory) -> None:
         self._session = session
+        self._memory = memory
         self._ranges = RangeFetcher(session, memory)
-        # Many queries are a batch unless the client's options say otherwise.
-        many = session.with_options(priority=session.options.priority or "batch")
-        self._many = RangeFetcher(many, memory)
+        self._many: RangeFetcher | None = None
 
     async def all(
         self,
@@ -440,4 +439,8 @@ class Metrics:
         return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
 
     async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
+        if self._many is None:
+            # Many queries are a batch unless the client's options say otherwise.
+            many = self._session.with_options(priority=self._session.options.priority or "batch")
+            self._many = RangeFetcher(many, self._memory)
         return await self._many.fetch(query, None)

@@ -104,7 +104,7 @@ class Subscriber:
 
     @property
     def contact_email(self) -> str:
-        """The e-mail address of the customer's only contact: ``finance@`` at the customer's own domain."""
+        """The e-mail address of the only contact of the customer, ``finance@`` at the customer's own domain."""
         return f"finance@{self.email.rpartition('@')[2]}"
 
     def mrr_on(self, day: date) -> int:

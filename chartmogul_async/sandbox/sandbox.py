@@ -24,6 +24,8 @@ from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 from chartmogul_async.sandbox.transport import SandboxTransport
 
+_NOT_BELOW_V1 = "Not found: the sandbox serves the API below /v1, so base_url must end with /v1"
+
 
 @frozen
 class Counters:
@@ -158,7 +160,7 @@ class Sandbox:
             port: The port; 0 is any free one.
 
         Returns:
-            A context manager: ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
+            For a block ``with sandbox.serve() as url``, where ``url`` ends in ``/v1``.
 
         Raises:
             ArgumentError: ``host`` or ``port`` cannot be one.
@@ -249,7 +251,7 @@ class Sandbox:
         endpoint = path.removeprefix("/v1/metrics/")
         exists = endpoint in ENDPOINTS or path in ("/v1/ping", "/v1/account", "/v1/customers/search")
         if not exists:
-            return Response(404, to_json({"error": "Not found"}))
+            return Response(404, to_json({"error": "Not found" if path.startswith("/v1") else _NOT_BELOW_V1}))
         if request.method != "GET":
             return Response(405, to_json({"error": "Method not allowed"}))
         if path == "/v1/ping":
