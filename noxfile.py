@@ -13,7 +13,7 @@ import nox
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "missing"]
+nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "engines", "missing"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -104,7 +104,7 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    session.install("-e", ".[cli,fast,redis]", *group("typing"), *group("bench"))
+    session.install("-e", ".[cli,fast,redis,taskiq]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
     session.run("python", "-m", "tests.typing")
@@ -115,7 +115,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
-    session.install(f"{built(session)[1]}[cli,fast,redis]", *group("test"))
+    session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
     run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
 
@@ -159,6 +159,15 @@ def httpx2(session: nox.Session) -> None:
     run_tests(session, "-p", "alias_httpx2")
 
 
+@nox.session(python=PYTHONS[0])
+def engines(session: nox.Session) -> None:
+    """The recipes of docs/workers.md, with worker processes of the real task queues, in two rounds of packages."""
+    session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("engines"))
+    run_tests(session, "tests/engines", "-k", "taskiq or dask")
+    session.install(*group("queues"))
+    run_tests(session, "tests/engines", "-k", "arq or saq")
+
+
 @nox.session(venv_backend="none")
 def missing(session: nox.Session) -> None:
     """Say in the last line of all on which Python the suite did not run."""
@@ -171,7 +180,7 @@ def missing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
-    session.install("--pre", f"{built(session)[1]}[cli,fast,redis]", *group("test"))
+    session.install("--pre", f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
     run_tests(session)
 
 
@@ -201,7 +210,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
-    session.install("-e", ".[cli,fast,redis]", *group("mutation"))
+    session.install("-e", ".[cli,fast,redis,taskiq]", *group("mutation"))
     session.run("python", "-m", "tests.mutation", *session.posargs)
 
 

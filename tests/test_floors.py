@@ -120,6 +120,7 @@ OUTSIDE = {
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
+    "taskiq": {f"{PACKAGE}.integrations.taskiq"},
     "click": {f"{PACKAGE}.cli.*"},
     "rich": {f"{PACKAGE}.cli.*"},
 }

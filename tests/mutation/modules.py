@@ -51,4 +51,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "metrics/tasks": ("tasks", "stream"),
     "metrics/weeks": ("weeks", "slices"),
     "integrations/asgi": ("asgi",),
+    "integrations/taskiq": ("taskiq",),
 }
