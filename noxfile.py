@@ -114,10 +114,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
+    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %.
+
+    Engines have a session of their own, since their processes take long to start.
+    """
     session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
-    run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
+    coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
+    run_tests(session, "--ignore=tests/engines", *coverage)
 
 
 @nox.session(python=PYTHONS[0])
@@ -181,7 +185,7 @@ def missing(session: nox.Session) -> None:
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
     session.install("--pre", f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
-    run_tests(session)
+    run_tests(session, "--ignore=tests/engines")
 
 
 @nox.session(python=PYTHONS[0])
