@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
 import pytest
 
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -43,7 +44,7 @@ def taskiq_place(folder: Path, url: str, redis: RedisServer) -> Place:
     place = Place(folder, url, redis.url)
     worker = block_with("RedisStreamBroker(")
     for printed, quick in (
-        ("idle_timeout=60_000", "idle_timeout=4_000"),
+        ("idle_timeout=60_000", "idle_timeout=4_000, consumer_name=str(os.getpid())"),
         ("TaskiqMetrics(broker, new_client)", "TaskiqMetrics(broker, new_client, resend_after=5)"),
     ):
         assert printed in worker
@@ -55,6 +56,7 @@ def taskiq_place(folder: Path, url: str, redis: RedisServer) -> Place:
     return place
 
 
+CONSUMERS = ("XINFO", "CONSUMERS", "taskiq", "taskiq")
 MANY = """
 import asyncio
 import json
@@ -91,8 +93,9 @@ def test_taskiq_loses_nothing_when_a_worker_is_killed(tmp_path: Path, redis: Red
             assert FOUR_COUNTRIES.fullmatch(place.run("figures.py"))
             sandbox.latency = 0.5
             with place.started("many.py") as sender:
-                until(lambda: sum(pending > 4 for pending in consumers(redis)) == 4, manager, sender)
-                psutil.Process(manager.pid).children()[0].kill()
+                until(lambda: sandbox.counters.requests > 30 and max(taken(redis).values()) > 4, manager, sender)
+                busiest = max(taken(redis).items(), key=lambda item: item[1])[0]
+                os.kill(busiest, signal.SIGKILL)
                 output, errors = sender.communicate(timeout=100)
     assert sender.returncode == 0, errors
     report = json.loads(output)
@@ -104,10 +107,10 @@ def test_taskiq_loses_nothing_when_a_worker_is_killed(tmp_path: Path, redis: Red
     assert counters.requests >= 4 + 120 + 3
 
 
-def consumers(redis: RedisServer) -> list[int]:
-    """How many messages each worker has taken and not finished."""
-    answer = redis.call("XINFO", "CONSUMERS", "taskiq", "taskiq")
-    return [dict(zip(fields[::2], fields[1::2], strict=True))[b"pending"] for fields in answer]
+def taken(redis: RedisServer) -> dict[int, int]:
+    """How many messages each worker has taken and not finished, by the number of its process."""
+    each = [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in redis.call(*CONSUMERS)]
+    return {int(fields[b"name"]): fields[b"pending"] for fields in each}
 
 
 @needs("distributed")
