@@ -7,18 +7,22 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "tests", "lowest", "httpx2", "engines", "missing"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "engines", "missing"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 # The files of this run, once they are built.
 BUILT: list[str] = []
+# What failed in this run, with the reason.
+FAILED: list[str] = []
 
 
 def interpreter(version: str) -> str | None:
@@ -76,10 +80,36 @@ def run_tests(session: nox.Session, *options: str) -> None:
     shutil.unpack_archive(sdist, place)
     (suite,) = place.iterdir()
     shutil.rmtree(suite / "chartmogul_async")
+    # Otherwise each worker, and each process that a test starts, would compile all that it imports.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Tests over sockets wait for half of their time.
     session.env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(2 * (os.cpu_count() or 1))
+    report = Path(session.create_tmp()).resolve() / "report.xml"
+    report.unlink(missing_ok=True)
+    command = ("python", "-m", "pytest", f"--junit-xml={report}", *options, *session.posargs)
     with session.chdir(suite):
-        session.run("python", "-m", "pytest", "-n", "auto", *options, *session.posargs)
+        try:
+            session.run(*command, "-n", "auto")
+        except CommandFailed:
+            failures = [f"{session.name}: {failure}" for failure in failures_in(report)]
+            FAILED.extend(failures)
+            if not failures or not all(map(was_interrupted, failures)):
+                raise
+            # A machine that stands still for two minutes ends tests that have nothing to do with it.
+            session.warn("Tests that were interrupted are run again, one after another; see the last session.")
+            session.run(*command, "-n", "0", "--last-failed", *(["--cov-append"] if "--cov" in options else []))
+
+
+def failures_in(report: Path) -> Iterator[str]:
+    cases = ET.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314 - pytest wrote it
+    for case in cases:
+        for failure in (*case.iter("failure"), *case.iter("error")):
+            yield f"{case.get('classname')}::{case.get('name')}\n{(failure.text or '')[-2000:]}"
+
+
+def was_interrupted(failure: str) -> bool:
+    """Whether a test was ended by the clock or with its worker, which says nothing about its assertions."""
+    return "from pytest-timeout" in failure or "crashed while running" in failure
 
 
 @nox.session
@@ -104,7 +134,7 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    session.install("-e", ".[cli,fast,redis,taskiq]", *group("typing"), *group("bench"))
+    session.install("-e", ".[cli,fast,otel,redis,taskiq]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
     session.run("python", "-m", "tests.typing")
@@ -118,7 +148,7 @@ def tests(session: nox.Session) -> None:
 
     Engines have a session of their own, since their processes take long to start.
     """
-    session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
+    session.install(f"{built(session)[1]}[cli,fast,otel,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
     coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
     run_tests(session, "--ignore=tests/engines", *coverage)
@@ -130,7 +160,7 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     lowest_versions = Path(session.create_tmp()) / "lowest.txt"
     lowest_versions.write_text("\n".join(resolve_lowest(session)), encoding="utf-8")
-    session.install(f"{built(session)[1]}[cli,fast,redis]", *group("test"), "-c", str(lowest_versions))
+    session.install(f"{built(session)[1]}[cli,fast,otel,redis]", *group("test"), "-c", str(lowest_versions))
     session.log(lowest_versions.read_text(encoding="utf-8"))
     run_tests(session)
 
@@ -139,12 +169,14 @@ def resolve_lowest(session: nox.Session) -> list[str]:
     """The lowest version of everything that the package needs, directly or not, which today's test tools accept."""
 
     def resolve(*options: str) -> dict[str, str]:
-        extras = ("--extra", "cli", "--extra", "fast", "--extra", "redis", "--no-annotate", "--no-header")
+        extras = (*(f"--extra={name}" for name in ("cli", "fast", "otel", "redis")), "--no-annotate", "--no-header")
         pins = session.run("uv", "pip", "compile", "-q", "pyproject.toml", *extras, *options, silent=True)
         return dict(line.split("==") for line in str(pins).split())
 
     own = resolve() | resolve("--resolution", "lowest")
-    tools = {name: version for name, version in resolve("--group", "test").items() if name not in own}
+    # The SDK of OpenTelemetry has exactly the version of its API.
+    today = resolve("--group", "test").items()
+    tools = {name: version for name, version in today if name not in own and not name.startswith("opentelemetry-")}
     constraints = Path(session.create_tmp()) / "tools.txt"
     constraints.write_text("\n".join(f"{name}=={version}" for name, version in tools.items()), encoding="utf-8")
     lowest_of_all = resolve("--group", "test", "--resolution", "lowest", "-c", str(constraints))
@@ -154,7 +186,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
     """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
-    session.install(f"{built(session)[1]}[cli,redis]", *group("test"), "httpx2")
+    session.install(f"{built(session)[1]}[cli,otel,redis]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
@@ -174,7 +206,9 @@ def engines(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def missing(session: nox.Session) -> None:
-    """Say in the last line of all on which Python the suite did not run."""
+    """Say once more, after all other sessions, which tests failed, and in the last line on which Python none ran."""
+    for failure in FAILED:
+        session.log(failure)
     for version, found in INTERPRETERS.items():
         session.log(f"Python {version}: {found}")
     if left_out := [version for version in PYTHONS if version not in INTERPRETERS]:
@@ -184,21 +218,28 @@ def missing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
-    session.install("--pre", f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("test"))
+    session.install("--pre", f"{built(session)[1]}[cli,fast,otel,redis,taskiq]", *group("test"))
     run_tests(session, "--ignore=tests/engines")
 
 
 @nox.session(python=PYTHONS[0])
 def bench(session: nox.Session) -> None:
     """The benchmarks: ratios, measured side by side."""
-    session.install("-e", ".[cli,fast,redis]", *group("bench"))
+    session.install("-e", ".[cli,fast,otel,redis]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def docs(session: nox.Session) -> None:
+    """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
+    session.install("-e", ".[cli,fast,redis,taskiq]", *group("docs"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def soak(session: nox.Session) -> None:
     """Half an hour of mixed load, faults and cancellations: memory, sockets and tasks stay flat."""
-    session.install("-e", ".[cli,fast,redis]", *group("test"))
+    session.install("-e", ".[cli,fast,otel,redis]", *group("test"))
     session.run("python", "-m", "tests.soak", *session.posargs)
 
 
@@ -214,12 +255,12 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
-    session.install("-e", ".[cli,fast,redis,taskiq]", *group("mutation"))
+    session.install("-e", ".[cli,fast,otel,redis,taskiq]", *group("mutation"))
     session.run("python", "-m", "tests.mutation", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def fuzz(session: nox.Session) -> None:
     """Ten minutes of a coverage-guided fuzzer: any bytes give records or a DecodeError."""
-    session.install("-e", ".[cli,fast,redis]", *group("fuzz"))
+    session.install("-e", ".[cli,fast,otel,redis]", *group("fuzz"))
     session.run("python", "-m", "tests.fuzz", *session.posargs)

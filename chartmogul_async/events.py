@@ -33,6 +33,7 @@ class Attempt:
         retry_in: Seconds until the next attempt, None if this was the last one.
         request_id: The server's id of the request.
         gave_up: Whether this was the last attempt, and got no response or one with a status that is retried.
+        server: Scheme, host and, where it is not the usual one, port: ``https://api.chartmogul.com``.
     """
 
     __module__ = "chartmogul_async"
@@ -47,6 +48,7 @@ class Attempt:
     retry_in: float | None
     request_id: str | None
     gave_up: bool
+    server: str = ""
 
     def __str__(self) -> str:
         then = "giving up" if self.gave_up else "done" if self.retry_in is None else f"again in {self.retry_in:.1f} s"

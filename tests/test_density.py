@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from chartmogul_async.errors import DecodeError
-from chartmogul_async.structuring.converter import decode
-from chartmogul_async.structuring.density import check_density, parse_int_for
+from chartmogul_async.resources.account import Pong
+from chartmogul_async.structuring import converter
+from chartmogul_async.structuring.converter import decode, read
+from chartmogul_async.structuring.density import HARMLESS_SIZE, check_density, parse_int_for
 
 RESPONSES = sorted((Path(__file__).parent / "answers").glob("*.json"))
 
@@ -36,11 +38,10 @@ def test_ten_thousand_are_accepted_however_dense(item: str, name: str) -> None:
 
 def test_an_integer_of_500_digits_is_accepted_but_no_longer_one() -> None:
     assert decode(b"[" + b"7" * 500 + b"]") == [int("7" * 500)]
-    for digits in (999, 4_300, 5_000):
-        with pytest.raises(DecodeError, match="is not JSON"):
-            decode(b"[" + b"7" * digits + b"]")
-        with pytest.raises(DecodeError, match="is not JSON"):
-            decode(b"[" + b" " * 10_000 + b"7" * digits + b"]")
+    for digits in (501, 999, 4_300, 5_000):
+        for spaces in (*range(51), 10_000):
+            with pytest.raises(DecodeError, match="is not JSON"):
+                decode(b"[" + b" " * spaces + b"7" * digits + b"]")
 
 
 def test_only_integers_of_more_than_500_digits_are_refused() -> None:
@@ -57,5 +58,22 @@ def test_digits_in_a_text_are_accepted() -> None:
 
 def test_the_fastest_function_parses_integers_of_usual_length() -> None:
     assert parse_int_for(b"[1, 12345678901234567890]" * 1000) is int
-    # Only whole blocks of 500 bytes are looked at, and this run fills none.
-    assert parse_int_for(b"[" + b"7" * 500 + b"]") is int
+    assert parse_int_for(b"[" + b"7" * 449 + b"]") is int
+
+
+@pytest.mark.parametrize("lists", [0, 1, 99, 100, 101, 9_999])
+def test_rare_lists_are_counted_as_frequent_ones_are(lists: int) -> None:
+    """Together with as many objects as are harmless, one more is too many."""
+    content = b"{}," * (10_000 - lists) + b"[]," * lists
+    check_density(content)
+    with pytest.raises(DecodeError, match="to be parsed: 10001"):
+        check_density(content + b"[]")
+
+
+def test_a_body_is_checked_for_density_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bytes] = []
+    monkeypatch.setattr(converter, "check_density", checked.append)
+    monkeypatch.setattr(converter, "orjson", None)
+    body = b'{"data": "' + b" " * HARMLESS_SIZE + b'"}'
+    read(body, Pong)
+    assert checked == [body]

@@ -10,10 +10,24 @@ from typing import Any
 
 import pytest
 
-from chartmogul_async import AsyncClient, Customers, Metrics, RetryPolicy, Throttle, blocking, cfl, errors
+from chartmogul_async import (
+    AsyncClient,
+    Breakdown,
+    Customers,
+    Metrics,
+    Pages,
+    PlanGroups,
+    Plans,
+    RetryPolicy,
+    Throttle,
+    blocking,
+    cfl,
+    errors,
+)
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 
-OWNERS = [AsyncClient, Metrics, Customers, Throttle]
+OWNERS = [AsyncClient, Breakdown, BreakdownCalls, Metrics, Customers, Pages, PlanGroups, Plans, Throttle]
 
 
 def public_methods(cls: type) -> list[Callable[..., Any]]:

@@ -43,6 +43,7 @@ def attempt(**changes: Any) -> Attempt:
         retry_in=None,
         request_id="abc",
         gave_up=False,
+        server="https://api.chartmogul.com",
     )
     return attrs.evolve(usual, **changes)
 

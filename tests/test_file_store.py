@@ -269,7 +269,7 @@ async def test_a_clock_that_began_anew_holds_nobody_up(folder: Path, monkeypatch
     for _ in range(20):
         await store.update("account", fresh, start_one)
     monkeypatch.setattr(time, "monotonic", lambda: moment - 100_000)
-    monkeypatch.setattr(file_store, "_runs", lambda pid: False)
+    monkeypatch.setattr(file_store, "runs", lambda pid: False)
     now, starts_at, flying = await FileStore(folder).update(
         "account", fresh, lambda limits, now: (now, limits.next_start(now), len(limits.in_flight))
     )
@@ -374,8 +374,8 @@ async def test_the_slots_of_a_killed_process_come_back(folder: Path, holder: sub
 def test_a_process_that_its_parent_has_not_asked_for_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not file_store._runs(process.pid)
-    assert file_store._runs(os.getpid())
+        assert not file_store.runs(process.pid)
+    assert file_store.runs(os.getpid())
 
 
 async def test_a_process_of_another_user_is_alive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ from tests.clients import client_of
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
-PAGES += [f"docs/{page}.md" for page in ("blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")]
+PAGES += [
+    f"docs/{page}.md" for page in ("accounts", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
+]
 # ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
 HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
 

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import MetricQuery, Series, client
+from chartmogul_async import MetricQuery, Pause, Series, client
 from chartmogul_async.errors import RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
@@ -128,6 +128,16 @@ def test_the_code_of_the_other_pages_runs(page: str) -> None:
     run(compile(block, page, "exec"))
 
 
+def test_one_of_many_accounts_fails_alone_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    program, for_each = blocks_of("accounts.md")
+    names = run(compile(program, "accounts.md", "exec"))
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(blocks_of("accounts.md", "text")[0].splitlines())
+    names |= run(compile(for_each, "accounts.md", "exec"))
+    clients = names["AsyncClients"]()
+    names["client_named"](clients, "Acme", "sandbox")._session.report(Pause(0.25))
+    assert capsys.readouterr().out == "Acme is paused for 0.25 s\n"
+
+
 def test_outcomes_are_streamed_from_a_web_handler() -> None:
     with warnings.catch_warnings():
         # It would rather use httpx2, which may be missing here.
@@ -150,6 +160,29 @@ def test_outcomes_are_streamed_from_a_web_handler() -> None:
 def blocks_of(page: str, kind: str = "python") -> list[str]:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+
+
+def test_a_breakdown_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks_of("breakdown.md", "text")
+    run(compile(blocks_of("breakdown.md")[0], "breakdown.md", "exec"))
+    assert capsys.readouterr().out == shown
+
+
+def test_breakdowns_are_as_the_page_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Sandbox(Company(customers=100, today=date(2026, 1, 31)), limits=Limits(per_second=None))
+    monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(small.transport()))
+    _, nightly, collect, part_by_part, lists = (compile(it, "page", "exec") for it in blocks_of("breakdown.md"))
+    rows = run(nightly)["rows"]
+    assert len(rows) == 4
+    assert len(rows["mrr_by_plan"]) == 7 * 31
+    assert len(rows["customer_count_by_country"]) == 14 * 31
+    run(collect)
+    assert capsys.readouterr().out.split("\r") == [f"{done} of 3" for done in range(4)] + [""]
+    run(part_by_part)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in printed] == [f"{done} of 13" for done in range(1, 14)]
+    run(lists)
+    assert capsys.readouterr().out.startswith("['Priority Support', 'Gold, Yearly'] True\n")
 
 
 def test_results_are_stored_as_the_page_says() -> None:
@@ -191,14 +224,46 @@ def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPat
     assert [entry.date.month for entry in series] == list(range(1, 13))
 
 
+def test_both_clients_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program for the official client, and what it becomes."""
+    (theirs,) = blocks_of("from-the-official-client.md", "python official")
+    (ours,) = blocks_of("from-the-official-client.md", "python ours")
+    config = 'chartmogul.Config("your-api-key")'
+    assert config in theirs
+    with Sandbox(Company(today=date(2026, 1, 31)), limits=Limits(per_second=None)).serve() as url:
+        run(compile(theirs.replace(config, f'chartmogul.Config("sandbox"); config.uri = {url!r}'), "theirs", "exec"))
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 24
+    run(compile(ours.replace("your-api-key", "sandbox"), "ours", "exec"))
+    assert capsys.readouterr().out == printed
+
+
+def test_spans_are_exported_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    both, _ = blocks_of("seeing.md")
+    run(compile(both, "seeing.md", "exec"))
+    assert capsys.readouterr().out == blocks_of("seeing.md", "text")[1]
+
+
+def test_an_event_reaches_spans_and_a_function_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    async def ping() -> None:
+        async with run(compile(blocks_of("seeing.md")[1], "seeing.md", "exec"))["client"] as its:
+            await its.ping()
+
+    anyio.run(ping)
+    assert capsys.readouterr().out.startswith("GET /v1/ping attempt 1: 200 after ")
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
     for number, (kind, block) in enumerate(BLOCKS):
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
+    (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
     programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
-    for page in ("limits", "sandbox", "streaming"):
+    programs |= {f"breakdown_{number}": block for number, block in enumerate(blocks_of("breakdown.md"))}
+    programs |= {f"seeing_{number}": block for number, block in enumerate(blocks_of("seeing.md"))}
+    for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     if find_spec("taskiq_redis"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import CancelledError, Future
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
@@ -15,7 +16,8 @@ from chartmogul_async import AsyncClient
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.errors import StateError
 
-A = TypeVar("A")
+# Of a part it is only found.
+A = TypeVar("A", covariant=True)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class Calls:
         if self._is_closed:
             raise StateError(_CLOSED)
 
-    def wait(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+    def wait(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
         """Make a call, and wait until it is complete.
 
         Args:
@@ -77,7 +79,7 @@ class Calls:
             # The traceback of an error, which the future holds, knows this frame.
             del future
 
-    def start(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> Future[T | Raised]:
+    def start(self, work: Callable[[AsyncClient], Awaitable[T]]) -> Future[T | Raised]:
         """Make a call without waiting for it.
 
         Args:
@@ -137,7 +139,7 @@ def _check_thread() -> None:
         raise StateError(_IN_THE_LOOP)
 
 
-async def _attempt(work: Callable[[AsyncClient], Coroutine[Any, Any, T]], client: AsyncClient) -> T | Raised:
+async def _attempt(work: Callable[[AsyncClient], Awaitable[T]], client: AsyncClient) -> T | Raised:
     try:
         return await work(client)
     except anyio.get_cancelled_exc_class():
@@ -190,7 +192,7 @@ class Blocking(Generic[A]):
 
 
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
+    method: Callable[Concatenate[A, P], Awaitable[T]],
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[Blocking[A], P], T]]:
     """Make a blocking method of an async one, with its signature and its docstring.
 
@@ -200,15 +202,21 @@ def blocking(
     Returns:
         A decorator for a method without a body, of which only the place counts.
     """
-    make: Callable[..., Coroutine[Any, Any, T]] = method
+    make: Callable[..., Awaitable[T]] = method
 
-    @wraps(method)
-    def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        settled = [_settled(value) for value in args]
-        named = {name: _settled(value) for name, value in kwargs.items()}
-        return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
+    def declare(function: Callable[..., None]) -> Callable[Concatenate[Blocking[A], P], T]:
+        check = _check_of(method, function)
 
-    return lambda _: call
+        @wraps(method)
+        def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+            check(self, *args, **kwargs)
+            settled = [_settled(value) for value in args]
+            named = {name: _settled(value) for name, value in kwargs.items()}
+            return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
+
+        return call
+
+    return declare
 
 
 def with_arguments_of(
@@ -224,7 +232,7 @@ def with_arguments_of(
     """
 
     def declare(initialize: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        return wraps(constructor.__init__)(initialize)
+        return _checked(constructor.__init__, initialize)
 
     return declare
 
@@ -242,9 +250,33 @@ def with_signature_of(
     """
 
     def declare(function: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
-        return wraps(method)(function)
+        return _checked(method, function)
 
     return declare
+
+
+def _checked(method: Callable[..., object], function: Callable[..., T]) -> Callable[..., T]:
+    check = _check_of(method, function)
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        check(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _check_of(method: Callable[..., object], function: Callable[..., object]) -> Callable[..., None]:
+    """A check that arguments fit: the error must name what was called, and not the method behind it."""
+    parameters, name = signature(method), function.__qualname__
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        try:
+            parameters.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}") from None
+
+    return check
 
 
 def _settled(value: Any) -> Any:

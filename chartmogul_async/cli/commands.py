@@ -1,15 +1,13 @@
-"""The commands: each parses its arguments, and calls the library once."""
+"""The commands that read an account: each parses its arguments, and calls the library once."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal, cast
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 
 from chartmogul_async import (
     Account,
@@ -22,19 +20,21 @@ from chartmogul_async import (
     __version__,
     errors,
 )
-from chartmogul_async.checks import calendar_day, shown
 from chartmogul_async.cli import formats, tables, terminal
-from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, SERVER, USAGE, CommandError, print_note
+from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
-from chartmogul_async.cli.output import Program, reported
+from chartmogul_async.cli.output import Program
+from chartmogul_async.cli.parameters import Metric, day, slices_of
+from chartmogul_async.cli.sandbox import demo, sandbox
 from chartmogul_async.cli.session import call
-from chartmogul_async.metrics.query import METRICS
+from chartmogul_async.cli.throttle import throttle
 from chartmogul_async.resources.account import SETTINGS
 
 _EPILOG = """\b
 Environment:
   CHARTMOGUL_API_KEY   the API key; a read-only one is enough
   CHARTMOGUL_BASE_URL  another server, such as that of `chartmogul sandbox`
+  CHARTMOGUL_STORE     the limits that `chartmogul throttle` shows
 
 \b
 Completion of commands, metrics and options, for this shell:
@@ -44,9 +44,6 @@ Completion of commands, metrics and options, for this shell:
 \b
 Exit codes:
 """ + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
-
-# Digits of --slices: enough for any range, and far fewer than Python refuses to read.
-_MAX_DIGITS = 9
 
 _format_option = click.option(
     "--format",
@@ -82,56 +79,10 @@ def program(context: click.Context) -> None:
 # --- metrics -----------------------------------------------------------------------------------------------
 
 
-class _Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no type arguments here
-    """The name of a metric, with dashes or underscores."""
-
-    name = "metric"
-    _names = tuple(name.replace("_", "-") for name in METRICS)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        name = str(value).replace("_", "-")
-        if name not in self._names:
-            self.fail(f"must be one of {', '.join(self._names)}, not {shown(value)}", param, ctx)
-        return name
-
-    def get_missing_message(
-        self,
-        param: click.Parameter,  # noqa: ARG002 - click passes it by name
-        ctx: click.Context | None = None,  # noqa: ARG002 - the same, since 8.2
-    ) -> str:
-        return f"It must be one of {', '.join(self._names)}"
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - the same
-        param: click.Parameter,  # noqa: ARG002 - the same
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        typed = incomplete.replace("_", "-")
-        return [CompletionItem(name) for name in self._names if name.startswith(typed)]
-
-
-def _day(_: click.Context, __: click.Parameter, value: str) -> date:
-    try:
-        return calendar_day("the date", value)
-    except errors.ArgumentError:
-        raise click.BadParameter(f"must be a date such as 2026-01-31, not {shown(value)}") from None
-
-
-def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | Literal["interval"] | None:
-    if value is None:
-        return None
-    if value == "interval":
-        return "interval"
-    if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS and int(value)):
-        raise click.BadParameter(f"must be a positive integer or 'interval', not {shown(value)}")
-    return int(value)
-
-
 @program.command()
-@click.argument("name", type=_Metric())
-@click.option("--start", required=True, callback=_day, metavar="YYYY-MM-DD", help="The first day.")
-@click.option("--end", required=True, callback=_day, metavar="YYYY-MM-DD", help="The last day, included.")
+@click.argument("name", type=Metric())
+@click.option("--start", required=True, callback=day, metavar="YYYY-MM-DD", help="The first day.")
+@click.option("--end", required=True, callback=day, metavar="YYYY-MM-DD", help="The last day, included.")
 @click.option(
     "--interval", type=click.Choice(["day", "week", "month", "quarter", "year"]), default="month", show_default=True
 )
@@ -140,7 +91,7 @@ def _slices(_: click.Context, __: click.Parameter, value: str | None) -> int | L
 @click.option("--filter", "filters", metavar="CFL", help="A filter such as \"region~ANY~'US','DE'~AND~mrr~GT~150\".")
 @click.option(
     "--slices",
-    callback=_slices,
+    callback=slices_of,
     metavar="N|interval",
     help="How many concurrent requests the range is divided into, within the rate limits; by default only long "
     "ranges are divided. The result is the same, unless the account changes meanwhile where no slices overlap.",
@@ -298,64 +249,8 @@ def search(email: str, associated: bool, format_: Format | None, escape_formulas
         raise CommandError(f"no customer has the e-mail address {email}", NOTHING_FOUND)
 
 
-# --- the sandbox -------------------------------------------------------------------------------------------
+# --- what has a module of its own ---------------------------------------------------------------------------
 
-# The sandbox is imported inside its commands: the others do not need a server, and start faster without it.
-
-
-@program.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 is any free one."
-)
-def sandbox(host: str, port: int) -> None:
-    """Run a local ChartMogul with a fictional company until Ctrl-C.
-
-    It responds like the real one, with the same rate limits. The client uses plain HTTP for localhost only.
-
-    Requests must name localhost or an address of loopback as their host, so that no web page can read the figures. With
-    a --host beyond loopback, any IP address and that --host are accepted as well.
-    """
-    from chartmogul_async.sandbox import Sandbox
-    from chartmogul_async.sandbox.hosts import is_loopback
-
-    local = Sandbox()
-    company = local.company
-
-    def ready(url: str) -> None:
-        if not is_loopback(host):
-            print_note(f"warning: other machines can reach the sandbox on {host}; its key is not a secret")
-        text = (
-            f"{company.profile.name} is served at {url} until Ctrl-C. In another terminal:\n"
-            f"  {_setting('CHARTMOGUL_BASE_URL', url)}\n"
-            f"  {_setting('CHARTMOGUL_API_KEY', local.api_key)}\n"
-            f"  chartmogul metrics mrr --start {company.today.year}-01-01 --end {company.today}\n"
-            f"  chartmogul customers search {company.customers[0].email}\n"
-        )
-        with reported():
-            terminal.write(text)
-
-    try:
-        local.run(host, port, ready=ready)
-    except OSError as error:
-        # The part in parentheses repeats the address.
-        reason = str(error.strerror).partition(" (")[0]
-        raise CommandError(f"cannot listen on {host}:{port}: {reason}", SERVER) from error
-
-
-def _setting(name: str, value: str) -> str:
-    """How a shell sets a variable of its environment: PowerShell on Windows."""
-    return f'$env:{name} = "{value}"' if sys.platform == "win32" else f"export {name}={value}"
-
-
-@program.command()
-def demo() -> None:
-    """Demonstrate the client with a local, fictional company.
-
-    Fetches nine metrics for 24 months, one request for each month, and two years of days over HTTP, within
-    ChartMogul's limits; takes less than ten seconds.
-    """
-    from chartmogul_async.cli.demo import demonstrate
-    from chartmogul_async.sandbox import Sandbox
-
-    demonstrate(Sandbox(latency=0.08, latency_per_entry=0.001))
+program.add_command(sandbox)
+program.add_command(demo)
+program.add_command(throttle)

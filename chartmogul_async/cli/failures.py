@@ -26,7 +26,7 @@ MEANINGS = {
     KEY: "the API key is wrong or lacks a permission",
     NOTHING_FOUND: "nothing found",
     RATE_LIMIT: "rate limited, even after several attempts",
-    SERVER: "server or network error",
+    SERVER: "server or network error, or shared limits that cannot be read",
     OUTPUT: "stdout was closed early (| head), or its disk is full",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
@@ -53,6 +53,13 @@ _NAMES = {
     "email": "EMAIL",
     "api_key": "CHARTMOGUL_API_KEY",
     "base_url": "CHARTMOGUL_BASE_URL",
+    "place": "PATH|URL",
+    "url": "URL",
+    "latency": "--latency",
+    "latency_per_entry": "--latency-per-entry",
+    "chances": "the probabilities of --fault",
+    "seconds": "--fault slow:SECONDS",
+    "code": "a status of --fault",
 }
 _PHRASES = (
     (" is after end_date ", " is after --end "),
@@ -67,7 +74,7 @@ class CommandError(Exception):
     """Ends a command with a message and an exit code.
 
     Args:
-        message: What is printed on stderr after ``error:``.
+        message: What is printed on stderr after ``error:``; nothing if it is empty.
         code: One of the exit codes of this module.
     """
 
@@ -131,7 +138,8 @@ def run(program: click.Command, args: Sequence[str] | None) -> int:
     except click.Abort:
         return INTERRUPTED
     except CommandError as error:
-        print_error(str(error))
+        if str(error):
+            print_error(str(error))
         return error.code
     except errors.UsageError as error:
         print_error(in_options(str(error)))

@@ -1,4 +1,4 @@
-"""Stdout that cannot be written to ends a command with one sentence and an exit code of its own."""
+"""Stdout that cannot be written to ends a command with one sentence at most, and an exit code of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import click
 
 from chartmogul_async.cli.failures import OUTPUT, CommandError
 
+# Whoever closes a pipe early, such as ``head``, has seen enough, and expects no message.
+_SILENT = ""
 _REASONS = {
-    errno.EPIPE: "it was closed early",
+    errno.EPIPE: _SILENT,
     errno.EBADF: "it is closed",
     errno.ENOSPC: "no space is left on the device",
     errno.EDQUOT: "the disk quota is used up",
@@ -42,7 +44,7 @@ class Program(click.Group):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End the command with one sentence if stdout cannot be written to.
+    """End the command if stdout cannot be written to: with one sentence, or silently if it is a pipe that was closed.
 
     Raises:
         CommandError: It is closed or full.
@@ -57,7 +59,7 @@ def reported() -> Iterator[None]:
         if reason is None:
             raise
         _discard_stdout()
-        raise CommandError(f"cannot write to stdout: {reason}", OUTPUT) from None
+        raise CommandError(f"cannot write to stdout: {reason}" if reason else _SILENT, OUTPUT) from None
 
 
 def _discard_stdout() -> None:

@@ -24,6 +24,8 @@ _AFTER_TRANSIENT, _AFTER_PERMANENT = 60.0, 600.0
 class WeekLookup:
     """Finds the first day of the account's weeks."""
 
+    __slots__ = ("_again_at", "_found")
+
     def __init__(self) -> None:
         self._found: WeekStart | None = None
         # When a lookup with one attempt may be repeated, on the clock of the event loop.

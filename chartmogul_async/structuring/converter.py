@@ -71,7 +71,7 @@ def read(content: bytes, into: type[T]) -> T:
     if orjson is not None:
         with suppress(Exception):
             return _converter(detailed=False, kebab=True).structure(orjson.loads(content), into)
-    return structure(decode(content), into)
+    return structure(_parsed(content), into)
 
 
 def decode(content: bytes) -> Any:
@@ -88,6 +88,10 @@ def decode(content: bytes) -> Any:
     """
     if len(content) > HARMLESS_SIZE:
         check_density(content)
+    return _parsed(content)
+
+
+def _parsed(content: bytes) -> Any:
     parse_int = parse_int_for(content) if len(content) > LONGEST_INTEGER else int
     try:
         return json.loads(content, parse_constant=_refuse_constant, parse_int=parse_int)

@@ -23,6 +23,13 @@ HARMLESS_SIZE = 2 * _HARMLESS
 LONGEST_INTEGER = 500
 """Digits; integers of up to this many are accepted anywhere."""
 
+# One byte in so many is looked at for long integers, of which this many are digits, one after another.
+_SAMPLED = 50
+_IS_DIGIT = bytes(byte in b"0123456789" for byte in range(256))
+_LONG_RUN = b"\1" * (LONGEST_INTEGER // _SAMPLED)
+# A byte that occurs less often is rare.
+_RARE = 100
+
 
 def check_density(content: bytes) -> None:
     """Refuse JSON that would take more than ten times its size in memory.
@@ -33,7 +40,7 @@ def check_density(content: bytes) -> None:
     Raises:
         DecodeError: It consists of little but brackets, or of little but short keys.
     """
-    containers = content.count(b"{") + content.count(b"[")
+    containers = content.count(b"{") + _count_of_rare(b"[", content)
     # Each key has a colon, and a single byte is counted in half the time of two.
     keys = content.count(b":")
     if keys * _LEAST_PER_KEY > len(content):
@@ -57,8 +64,18 @@ def parse_int_for(content: bytes) -> Callable[[str], int]:
     Returns:
         A function; ``int`` itself, with which a parser is faster, for a text without long runs of digits.
     """
-    blocks = range(0, len(content), LONGEST_INTEGER)
-    return _short_int if any(content[start : start + LONGEST_INTEGER].isdigit() for start in blocks) else int
+    sample = content[::_SAMPLED].translate(_IS_DIGIT)
+    return _short_int if _LONG_RUN in sample else int
+
+
+def _count_of_rare(byte: bytes, content: bytes) -> int:
+    """How often a byte occurs: looking for one takes a tenth of the time of counting, unless there are many."""
+    found = -1
+    for number in range(_RARE):
+        found = content.find(byte, found + 1)
+        if found < 0:
+            return number
+    return content.count(byte)
 
 
 def _short_int(digits: str) -> int:

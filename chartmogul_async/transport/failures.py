@@ -38,13 +38,15 @@ FAILURES = (
 )
 TIMEOUTS = (httpx.TimeoutException, TimeoutError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
+# What OpenSSL calls a reply that is not TLS; newer versions by the second name.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 # The bytes that h11 quotes at the end of its messages.
 _QUOTATION = r"(bytearray\()?(?<!\w)b['\"]"
 
 
 def is_permanent(failure: Exception) -> bool:
     """Whether the same would happen again: repeating the request changes nothing."""
-    return isinstance(failure, _PERMANENT) or _is_bad_certificate(failure)
+    return isinstance(failure, _PERMANENT) or _is_bad_certificate(failure) or _speaks_no_tls(failure)
 
 
 def failure_error(failure: Exception) -> ChartMogulError:
@@ -53,6 +55,8 @@ def failure_error(failure: Exception) -> ChartMogulError:
         return failure
     reason = _reason_of(failure)
     name = type(failure).__name__
+    if _speaks_no_tls(failure):
+        reason = f"{reason}; the server does not use TLS: on localhost base_url may begin with http://"
     kind = RequestTimeoutError if isinstance(failure, TIMEOUTS) else NetworkError
     error = kind(f"{name}: {reason}" if reason else name, is_permanent=is_permanent(failure))
     if not isinstance(failure, httpx.RemoteProtocolError):
@@ -85,6 +89,14 @@ def _reason_of(error: Exception) -> str:
 
 def _is_bad_certificate(error: Exception) -> bool:
     return any(isinstance(each, ssl.SSLCertVerificationError) for each in (error, *_causes(error)))
+
+
+def _speaks_no_tls(failure: Exception) -> bool:
+    """Whether a connection was not made because the server sent something else than TLS, such as plain HTTP."""
+    if not isinstance(failure, httpx.ConnectError):
+        return False
+    # Only those that OpenSSL itself reported have a reason.
+    return any(isinstance(each, ssl.SSLError) and getattr(each, "reason", "") in _NOT_TLS for each in _causes(failure))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

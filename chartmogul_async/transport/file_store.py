@@ -37,7 +37,7 @@ _LONGEST_RETRY = 0.01
 # Seconds after which it is asked again which processes still run.
 _LOOK_FOR_DEAD_EVERY = 0.1
 # Bytes; some dozens of processes need a few thousand.
-_LARGEST = 1_000_000
+LARGEST = 1_000_000
 _LENGTH = struct.Struct("<I")
 # Seconds after which a server has forgotten the requests that are not known.
 _UNKNOWN_FOR = 1.1
@@ -94,10 +94,10 @@ class FileStore:
             raise ArgumentError(
                 "FileStore needs locks that Windows does not have; give each process a part of the limits"
             )
-        self.path: Path = _default_folder() if path is None else Path(path)
+        self.path: Path = default_folder() if path is None else Path(path)
         _check_folder(self.path)
         self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
-        self._suffix = f"-{VERSION}{_namespace()}"
+        self._suffix = f"-{VERSION}{namespace()}"
         # One for each thread: a lock is of the open file, so that two threads with one would not lock each other out.
         self._files: dict[tuple[str, int], _File] = {}
         self._is_away = False
@@ -165,7 +165,7 @@ class FileStore:
         return file
 
 
-def _default_folder() -> Path:
+def default_folder() -> Path:
     # The same for a login, a service and cron.
     return Path(tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
 
@@ -173,14 +173,14 @@ def _default_folder() -> Path:
 def _check_folder(folder: Path) -> None:
     if folder.is_symlink() or folder.exists():
         try:
-            _check_private(folder.lstat(), stat.S_ISDIR, "it")
+            check_private(folder.lstat(), stat.S_ISDIR, "it")
         except OSError as error:
             raise ArgumentError(
                 f"path must be a folder of this user alone, not {str(folder)!r}: {error.strerror}"
             ) from None
 
 
-def _namespace() -> str:
+def namespace() -> str:
     """What tells apart the processes of containers, on systems that have such."""
     try:
         link = str(Path("/proc/self/ns/pid").readlink())
@@ -191,18 +191,18 @@ def _namespace() -> str:
 
 def _opened(folder: Path, account: str) -> int:
     folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    _check_private(folder.lstat(), stat.S_ISDIR, "the folder")
+    check_private(folder.lstat(), stat.S_ISDIR, "the folder")
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(folder / account, flags, _FILE_MODE)
     try:
-        _check_private(os.fstat(descriptor), stat.S_ISREG, "the file")
+        check_private(os.fstat(descriptor), stat.S_ISREG, "the file")
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _check_private(status: os.stat_result, is_right_kind: Callable[[int], bool], what: str) -> None:
+def check_private(status: os.stat_result, is_right_kind: Callable[[int], bool], what: str) -> None:
     if not is_right_kind(status.st_mode):
         raise OSError(errno.EINVAL, f"{what} is something else, perhaps a link")
     if status.st_uid != os.getuid():
@@ -228,7 +228,7 @@ async def _lock(descriptor: int, patience: float) -> None:
 
 
 def _changed(file: _File, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
-    before = os.pread(file.descriptor, _LARGEST, 0)
+    before = os.pread(file.descriptor, LARGEST, 0)
     now = time.monotonic()
     limits = file.limits if before == file.content and file.limits is not None else _loaded(before, now, fresh)
     # What follows may fail, and leave a value that was never written.
@@ -251,7 +251,7 @@ def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> A
     if not content:
         return fresh()
     try:
-        limits = _read(content)
+        limits = read_state(content)
     except ValueError:
         # Another process wrote a part of it, or another version did. All that is known is that somebody was here.
         limits = fresh()
@@ -264,7 +264,7 @@ def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> A
     return limits
 
 
-def _read(content: bytes) -> AccountLimits:
+def read_state(content: bytes) -> AccountLimits:
     if len(content) < _LENGTH.size:
         raise ValueError("these bytes are not the limits of an account")
     (length,) = _LENGTH.unpack_from(content)
@@ -273,11 +273,11 @@ def _read(content: bytes) -> AccountLimits:
 
 def _remove_dead(limits: AccountLimits, now: float) -> None:
     for owner, member in list(limits.turns.members.items()):
-        if not _runs(member.pid):
+        if not runs(member.pid):
             limits.remove_member(owner, now)
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
         # One that ended, and that its parent has not asked for, still has its number.

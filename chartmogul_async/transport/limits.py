@@ -180,6 +180,8 @@ class AccountLimits:
         if as_test:
             self.tested_at = now
         self.admitted += 1
+        if owner:
+            self.turns.count(owner, 1)
         number = self.last_number = self.last_number + 1
         # A transport that reports nothing is taken to send at once.
         start = self.in_flight[number] = Start(number, now, sent=now, owner=owner)
@@ -279,7 +281,10 @@ class AccountLimits:
     def withdraw(self, number: int) -> None:
         """Undo an admission whose request was never sent."""
         self.admitted -= 1
-        self.window.remove(self.in_flight.pop(number))
+        start = self.in_flight.pop(number)
+        if start.owner:
+            self.turns.count(start.owner, -1)
+        self.window.remove(start)
         if self.probe == number:
             self.probe = None
 

@@ -31,10 +31,10 @@ T = TypeVar("T")
 
 # What is compared are the first bytes, a mark of whoever began the value and one of whoever wrote it last.
 _MARK = 8
-_HEAD = 2 * _MARK
+HEAD = 2 * _MARK
 _SCRIPT = f"""
 local time = redis.call('TIME')
-if redis.call('GETRANGE', KEYS[1], 0, {_HEAD - 1}) == ARGV[1] then
+if redis.call('GETRANGE', KEYS[1], 0, {HEAD - 1}) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
   return {{time[1], time[2]}}
 end
@@ -42,7 +42,7 @@ return {{time[1], time[2], redis.call('GETRANGE', KEYS[1], 0, 999999)}}
 """
 _DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 # No value begins with so many bytes.
-_NOTHING_KNOWN = b"?" * (_HEAD + 1)
+_NOTHING_KNOWN = b"?" * (HEAD + 1)
 # Seconds for which the server keeps what nobody uses.
 _KEPT_FOR = 86_400
 # Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take
@@ -96,10 +96,10 @@ class _View:
         """Go on from what the server has."""
         is_recent = time.monotonic() < self.seen_at + _KEPT_FOR
         problem = "lost" if self.content and is_recent and content[:_MARK] != self.content[:_MARK] else ""
-        self.head, self.limits, self.seen_at = content[:_HEAD], None, time.monotonic()
+        self.head, self.limits, self.seen_at = content[:HEAD], None, time.monotonic()
         try:
             if content:
-                self.limits, self.content = loads(content[_HEAD:]), content
+                self.limits, self.content = loads(content[HEAD:]), content
             elif not problem:
                 # Nobody has used them for long. What was lost is brought back by the first process to notice.
                 self.content = b""
@@ -113,7 +113,7 @@ class _View:
         """The limits, and the time on the server's clock."""
         # It is learned by the first look.
         assert self.offset is not None
-        limits = self.limits or (loads(self.content[_HEAD:]) if self.content else fresh())
+        limits = self.limits or (loads(self.content[HEAD:]) if self.content else fresh())
         now = time.monotonic() + self.offset
         latest = max((member.seen for member in limits.turns.members.values()), default=-math.inf)
         if latest > now + _FUTURE:
@@ -131,7 +131,7 @@ class _View:
         return limits, now
 
     def written(self, content: bytes, limits: AccountLimits, jumped: float) -> None:
-        self.head, self.content, self.limits = content[:_HEAD], content, limits
+        self.head, self.content, self.limits = content[:HEAD], content, limits
         self.seen_at, self.is_unsure = time.monotonic(), False
         # The reply may have brought the news of another jump.
         self.jumped -= jumped
@@ -204,7 +204,7 @@ class RedisStore:
             raise StoreOutageError(self._outage)
         view = self._view(account)
         try:
-            result = await self._changed(view, _key(account), fresh, change)
+            result = await self._changed(view, key_of(account), fresh, change)
         except (OSError, RedisError) as error:
             view.disconnect()
             view.address = self._address
@@ -248,7 +248,7 @@ class RedisStore:
             content = (view.content[:_MARK] or os.urandom(_MARK)) + os.urandom(_MARK) + dumps(limits)
             found = await self._found(view, key, content)
             # It may also have been written by an attempt whose reply was lost.
-            if found is None or found[:_HEAD] == content[:_HEAD]:
+            if found is None or found[:HEAD] == content[:HEAD]:
                 view.written(content, limits, jumped)
                 return result
             # What was seen last is often old. From here on it is not, and of all that try again one succeeds.
@@ -280,7 +280,7 @@ class RedisStore:
         raise RedisError("redirected too often")
 
 
-def _key(account: str) -> str:
+def key_of(account: str) -> str:
     # The braces keep it in one slot of a cluster.
     return f"chartmogul_async:{{{account}}}:{VERSION}"
 

@@ -73,6 +73,7 @@ class Attempts:
     _method: str
     _path: str
     _on_event: OnEvent | None
+    _server: str = ""
     number: int = 0
     # Seconds between the attempts, and in which the throttle was paused.
     waited: float = 0.0
@@ -178,6 +179,7 @@ class Attempts:
             retry_in=retry_in,
             request_id=None if response is None else response.headers.get("x-request-id"),
             gave_up=failed and retry_in is None,
+            server=self._server,
         )
         report(attempt, self._on_event)
 

@@ -20,7 +20,7 @@ class Member:
         pid: Its process on this machine, 0 if nobody can ask for it.
         seen: When it was last here.
         waiting: How many of its calls wait.
-        admitted: How many of its requests were admitted.
+        admitted: How many of its requests were admitted since it is known.
     """
 
     pid: int
@@ -57,6 +57,12 @@ class Turns:
             member = self.members[owner] = Member(pid, now)
         member.seen, member.waiting = now, waiting
         return member
+
+    def count(self, owner: int, admissions: int) -> None:
+        """Requests of a process were admitted, or (negative) given back; it may be unknown, or gone meanwhile."""
+        member = self.members.get(owner)
+        if member is not None:
+            member.admitted = max(0, member.admitted + admissions)
 
     def ahead_of(self, owner: int, is_batch: bool, now: float, batch_is_due: bool) -> int:
         """How many turns come before that of a process, which may have none yet."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from chartmogul_async import ClientStatistics, MetricQuery, ResponseInfo, errors
@@ -39,6 +42,21 @@ def test_closing_a_view_closes_its_client() -> None:
 def test_a_wrong_option_is_refused_at_once() -> None:
     with blocking_client(in_turn(200)) as client, pytest.raises(errors.ArgumentError, match="max_wait must be"):
         client.with_options(max_wait=-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda client: type(client)(wrong=1), r"^Client\.__init__\(\) got an unexpected keyword argument 'wrong'$"),
+        (lambda client: client.with_options(wrong=1), r"^Client\.with_options\(\) got an unexpected keyword"),
+        (lambda client: client.ping(1), r"^Client\.ping\(\) too many positional arguments$"),
+        (lambda client: client.get(), r"^Client\.get\(\) missing a required argument: 'path'$"),
+    ],
+    ids=["a client", "a view", "ping", "get"],
+)
+def test_wrong_arguments_name_what_was_called(call: Callable[[Any], object], message: str) -> None:
+    with blocking_client(in_turn(200)) as client, pytest.raises(TypeError, match=message):
+        call(client)
 
 
 def test_a_stream_has_the_options_of_its_view() -> None:

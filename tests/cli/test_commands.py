@@ -4,16 +4,12 @@ import csv
 import io
 import json
 import re
-import socket
-from collections.abc import Callable
 from contextlib import redirect_stdout
-from unittest.mock import Mock
 
 import pytest
 from attrs import evolve
 
 from chartmogul_async import __version__
-from chartmogul_async.cli import commands
 from chartmogul_async.cli.failures import MEANINGS
 from chartmogul_async.cli.text import visible
 from chartmogul_async.resources.account import SETTINGS
@@ -32,7 +28,9 @@ def test_the_help_documents_exit_codes_and_environment(run: Run) -> None:
     assert "--api-key" not in ran.out
 
 
-@pytest.mark.parametrize("command", ["account", "customers", "customers search", "demo", "metrics", "ping", "sandbox"])
+@pytest.mark.parametrize(
+    "command", ["account", "customers", "customers search", "demo", "metrics", "ping", "sandbox", "throttle"]
+)
 def test_each_command_has_help_of_80_columns(run: Run, command: str) -> None:
     ran = run(*command.split(), "-h")
     assert ran.code == 0
@@ -134,7 +132,7 @@ def test_customers_search_by_the_address_of_a_contact(account: Sandbox, run: Run
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("chartmogul ", ["account", "customers", "demo", "metrics", "ping", "sandbox"]),
+        ("chartmogul ", ["account", "customers", "demo", "metrics", "ping", "sandbox", "throttle"]),
         ("chartmogul metrics ", NAMES),
         ("chartmogul metrics cust", ["customer-count", "customer-churn-rate"]),
         ("chartmogul metrics customer_c", ["customer-count", "customer-churn-rate"]),
@@ -319,49 +317,6 @@ def test_harmless_text_stays_as_it_is(text: str) -> None:
 def test_progress_is_shown_on_a_terminal_only(account: Sandbox, in_terminal: Run, run: Run) -> None:
     assert "waiting for ChartMogul; requests completed: 1" in in_terminal("ping").err
     assert run("ping").err == ""
-
-
-def test_sandbox_reports_a_port_that_is_in_use(run: Run, sandbox: Sandbox) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ran = run("sandbox", "--port", str(taken.getsockname()[1]))
-    assert (ran.code, ran.out) == (6, "")
-    assert ran.err.startswith("error: cannot listen on 127.0.0.1:")
-
-
-def run_once(sandbox: Sandbox, host: str, port: int, *, ready: Callable[[str], object]) -> None:
-    """A server that ends as soon as it is ready."""
-    ready(f"http://{host}:{port}/v1")
-
-
-@pytest.mark.parametrize("host", ["", "a..b", "x" * 64, "[::1]", "\ud800"], ids=ascii)
-def test_a_malformed_host_is_invalid_usage(run: Run, host: str) -> None:
-    ran = run("sandbox", "--host", host)
-    assert (ran.code, ran.out) == (2, "")
-    assert "host must be a host name or an IP address" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("host", "warned"), [("localhost", False), ("127.0.0.2", False), ("::1", False), ("0.0.0.0", True), ("::", True)]
-)
-def test_sandbox_warns_beyond_loopback(run: Run, monkeypatch: pytest.MonkeyPatch, host: str, warned: bool) -> None:
-    monkeypatch.setattr(Sandbox, "run", run_once)
-    ran = run("sandbox", "--host", host)
-    assert ran.code == 0
-    assert (ran.err == f"warning: other machines can reach the sandbox on {host}; its key is not a secret\n") is warned
-    assert (ran.err == "") is not warned
-
-
-@pytest.mark.parametrize(("platform", "form"), [("linux", "export {}={}"), ("win32", '$env:{} = "{}"')])
-def test_sandbox_prints_the_environment_for_the_client(
-    run: Run, platform: str, form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sandbox, "run", run_once)
-    monkeypatch.setattr(commands, "sys", Mock(platform=platform))
-    ran = run("sandbox", "--port", "8123")
-    assert (ran.code, ran.err) == (0, "")
-    lines = [line.strip() for line in ran.out.splitlines()]
-    assert form.format("CHARTMOGUL_BASE_URL", "http://127.0.0.1:8123/v1") in lines
-    assert form.format("CHARTMOGUL_API_KEY", "sandbox") in lines
 
 
 def test_every_field_of_a_customer_has_a_readable_label(account: Sandbox, run: Run) -> None:

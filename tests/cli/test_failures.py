@@ -170,7 +170,6 @@ class Closed(io.StringIO):
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (errno.EPIPE, "it was closed early"),
         (errno.EBADF, "it is closed"),
         (errno.ENOSPC, "no space is left on the device"),
         (errno.EDQUOT, "the disk quota is used up"),
@@ -190,6 +189,15 @@ def test_a_stdout_that_cannot_be_written_to(
     monkeypatch.setattr(sys, "stdout", Closed(number))
     assert exit_code_of(*args) == 7
     assert capsys.readouterr().err == f"error: cannot write to stdout: {reason}\n"
+
+
+@pytest.mark.parametrize("args", [("ping",), ("account", "--format", "table")], ids=["click", "rich"])
+def test_a_pipe_that_was_closed_early_is_silent(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Closed(errno.EPIPE))
+    assert exit_code_of(*args) == 7
+    assert capsys.readouterr().err == ""
 
 
 def test_without_stdout_nothing_is_sent(

@@ -10,10 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+from chartmogul_async import FileStore
 from chartmogul_async.sandbox import Sandbox
 from tests.cli.conftest import Run
+from tests.shared_limits import fresh, start_one
 
 COMMAND = [sys.executable, "-m", "chartmogul_async"]
 RANGE = ("--start", "2025-01-01", "--end", "2025-03-31")
@@ -54,7 +57,7 @@ def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, 
     pytest.fail("".join(refusals))
 
 
-def test_a_closed_pipe_is_exit_code_7(process_environment: dict[str, str]) -> None:
+def test_a_closed_pipe_is_exit_code_7_and_silent(process_environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [*COMMAND, "metrics", "all", *RANGE, "--interval", "day"],
         env=process_environment,
@@ -64,7 +67,7 @@ def test_a_closed_pipe_is_exit_code_7(process_environment: dict[str, str]) -> No
         assert running.stdout is not None
         assert running.stderr is not None
         running.stdout.close()
-        assert running.stderr.read() == b"error: cannot write to stdout: it was closed early\n"
+        assert running.stderr.read() == b""
         assert running.wait(TIMEOUT) == 7
 
 
@@ -196,6 +199,25 @@ def test_the_sandbox_runs_until_ctrl_c(
         assert running.wait(TIMEOUT) == 0
         assert running.stdout.read() == running.stderr.read() == ""
     assert (ping.code, ping.out) == (0, "pong!\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows signals Ctrl-C differently, and has no FileStore")
+def test_throttle_ends_with_ctrl_c(process_environment: dict[str, str], tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "limits")
+    anyio.run(store.update, "account", fresh, start_one)
+    with subprocess.Popen(
+        [*COMMAND, "throttle", str(store.path)],
+        env=process_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert '"account": "account"' in running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(TIMEOUT) == 0
+        assert running.stderr.read() == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")

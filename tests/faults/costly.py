@@ -69,6 +69,8 @@ def keys(count: int, width: int) -> Iterator[bytes]:
     return (b'"%0*x":1' % (width, number) for number in range(count))
 
 
+_FIVE_THOUSAND = repeated(_ENTRY, 5000)
+
 SUCCESSES = [
     costs("gzip of a million wrong entries", repeated(b"1", 10**6), "; and more", compressed=True),
     costs("gzip of a million empty objects", repeated(b"{}", 10**6), "too many objects and lists", compressed=True),
@@ -93,8 +95,8 @@ SUCCESSES = [
         behaviour=sends(
             response(
                 b"".join(
-                    gzip.compress(repeated(_ENTRY, 5000)[start : start + 256], mtime=0)
-                    for start in range(0, len(repeated(_ENTRY, 5000)), 256)
+                    gzip.compress(_FIVE_THOUSAND[start : start + 256], mtime=0)
+                    for start in range(0, len(_FIVE_THOUSAND), 256)
                 ),
                 "200 OK",
                 "Content-Encoding: gzip",

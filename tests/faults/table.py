@@ -616,7 +616,11 @@ TLS = [
         target=secure,
     ),
     Fault(
-        "plain HTTP in place of TLS", before_reading(closes_after(NORMAL_RESPONSE)), NetworkError, "", 2, target=secure
+        "plain HTTP in place of TLS",
+        before_reading(closes_after(NORMAL_RESPONSE)),
+        NetworkError,
+        "the server does not use TLS",
+        target=secure,
     ),
     Fault("close in the TLS handshake", before_reading(closes_after()), NetworkError, "", 2, target=secure),
     Fault("reset in the TLS handshake", before_reading(resets_after()), NetworkError, "", 2, target=secure),

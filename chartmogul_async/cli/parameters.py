@@ -1,0 +1,85 @@
+"""What a command is given as text, checked and read."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+import click
+from click.shell_completion import CompletionItem
+
+from chartmogul_async import errors
+from chartmogul_async.checks import calendar_day, shown
+from chartmogul_async.metrics.query import METRICS
+
+# Digits of a number: enough for any, and far fewer than Python refuses to read.
+_MAX_DIGITS = 9
+
+
+class Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no type arguments here
+    """The name of a metric, with dashes or underscores."""
+
+    name = "metric"
+    _names = tuple(name.replace("_", "-") for name in METRICS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value).replace("_", "-")
+        if name not in self._names:
+            self.fail(f"must be one of {', '.join(self._names)}, not {shown(value)}", param, ctx)
+        return name
+
+    def get_missing_message(
+        self,
+        param: click.Parameter,  # noqa: ARG002 - click passes it by name
+        ctx: click.Context | None = None,  # noqa: ARG002 - the same, since 8.2
+    ) -> str:
+        return f"It must be one of {', '.join(self._names)}"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - the same
+        param: click.Parameter,  # noqa: ARG002 - the same
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        typed = incomplete.replace("_", "-")
+        return [CompletionItem(name) for name in self._names if name.startswith(typed)]
+
+
+def day(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
+    """Read a date.
+
+    Raises:
+        BadParameter: It is not one.
+    """
+    if value is None:
+        return None
+    try:
+        return calendar_day("the date", value)
+    except errors.ArgumentError:
+        raise click.BadParameter(f"must be a date such as 2026-01-31, not {shown(value)}") from None
+
+
+def slices_of(_: click.Context, __: click.Parameter, value: str | None) -> int | Literal["interval"] | None:
+    """Read a positive integer or ``interval``.
+
+    Raises:
+        BadParameter: It is neither.
+    """
+    if value is None:
+        return None
+    return "interval" if value == "interval" else _positive(value, "interval")
+
+
+def limit(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """Read a positive integer, or ``none`` for no limit.
+
+    Raises:
+        BadParameter: It is neither.
+    """
+    return None if value in (None, "none") else _positive(value, "none")
+
+
+def _positive(value: str, or_else: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS and int(value)):
+        raise click.BadParameter(f"must be a positive integer or {or_else!r}, not {shown(value)}")
+    return int(value)
