@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chartmogul_async import AsyncClient, MetricQuery, MRREntry, RetryPolicy, Series, errors
+from chartmogul_async import AsyncClient, AsyncClients, MetricQuery, MRREntry, RetryPolicy, Series, errors
 from chartmogul_async.sandbox import Company, Fault, Faults, Sandbox
 from tests.conftest import virtual_backend
 
@@ -129,6 +129,14 @@ async def test_each_account_has_one_client_until_the_end(broker: Broker, sandbox
     await broker.shutdown()
     with pytest.raises(errors.StateError):
         await client.ping()
+
+
+async def test_accounts_share_connections(broker: Broker, sandbox: Sandbox) -> None:
+    async with AsyncClients(transport=sandbox.transport()) as clients:
+        metrics = TaskiqMetrics(broker, lambda account: clients.for_account("sandbox"))
+        assert await metrics.fetch(MRR, account="acme") == await metrics.fetch(MRR, account="umbrella")
+        await broker.shutdown()
+        assert await clients.for_account("sandbox").ping() == "pong!"
 
 
 async def test_a_failure_is_an_outcome(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
