@@ -139,6 +139,7 @@ OUTSIDE = {
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
+    "taskiq": {f"{PACKAGE}.integrations.taskiq"},
     "click": {f"{PACKAGE}.cli.*"},
     "rich": {f"{PACKAGE}.cli.*"},
 }

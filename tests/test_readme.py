@@ -290,6 +290,9 @@ def checked_programs() -> dict[str, str]:
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    if find_spec("taskiq_redis"):
+        names = ("pulls", "workers_sender", "workers_task")
+        programs |= dict(zip(names, blocks_of("workers.md")[:3], strict=True))
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         programs[path.stem] = path.read_text(encoding="utf-8")
     return programs

@@ -66,4 +66,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "analysis/customers": ("analysis",),
     "analysis/totals": ("analysis",),
     "integrations/otel": ("otel",),
+    "integrations/taskiq": ("taskiq",),
 }
