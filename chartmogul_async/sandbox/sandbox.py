@@ -24,7 +24,8 @@ from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 from chartmogul_async.sandbox.transport import SandboxTransport
 
-_NOT_BELOW_V1 = "Not found: the sandbox serves the API below /v1, so base_url must end with /v1"
+# Its own key is masked in errors, and is "sandbox".
+_NOT_BELOW_V1 = "Not found: the API is below /v1 here, so base_url must end with /v1"
 
 
 @frozen
