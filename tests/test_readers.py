@@ -70,14 +70,16 @@ def test_what_processes_do() -> None:
     limits.turns.see(1, 11, 100.0, waiting=0)
     limits.turns.see(2, 12, 100.5, waiting=7)
     limits.turns.see(3, 0, 100.5, waiting=0)
-    for owner in (1, 2, 2):
+    limits.turns.see(4, 14, 101.0, waiting=0)
+    for owner in (1, 2, 2, 4):
         assert limits.admit(100.5, owner=owner)
     limits.release(1, 100.6, 200)
     limits.withdraw(3)
     budget = shown(limits, 101.0)
-    assert (budget.admitted, budget.started, budget.waiting, budget.in_flight) == (2, 2, 7, 1)
+    assert (budget.admitted, budget.started, budget.waiting, budget.in_flight) == (3, 3, 7, 2)
     assert budget.processes == (
         Process(12, waiting=7, in_flight=1, admitted=1, idle=0.5),
+        Process(14, waiting=0, in_flight=1, admitted=1, idle=0.0),
         Process(11, waiting=0, in_flight=0, admitted=1, idle=1.0),
         # On another machine.
         Process(3, waiting=0, in_flight=0, admitted=0, idle=0.5),
@@ -87,9 +89,9 @@ def test_what_processes_do() -> None:
 def test_starts_of_the_last_second_only() -> None:
     limits = fresh()
     assert limits.admit(100.0)
-    assert limits.admit(100.9)
-    assert shown(limits, 101.5).started == 1
-    assert shown(limits, 101.95).started == 0
+    assert limits.admit(100.5)
+    assert shown(limits, 101.0).started == 1
+    assert shown(limits, 101.5).started == 0
 
 
 def test_refusals_and_their_pauses() -> None:
