@@ -35,6 +35,7 @@ NOBODY = 2**22 + 1
 
 def wait_as_nobody(limits: AccountLimits, now: float) -> None:
     limits.turns.see(7, NOBODY, now, waiting=5)
+    assert limits.admit(now, owner=7)
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def only(look: Look) -> Budget:
 def problem_of(look: Look) -> str:
     (unreadable,) = look
     assert isinstance(unreadable, Unreadable)
+    assert unreadable.account == "account"
     return unreadable.problem
 
 
@@ -189,9 +191,9 @@ async def test_what_was_not_used_for_a_day_is_left_out(folder: Path) -> None:
 
 
 async def test_a_dead_process_is_not_shown(folder: Path) -> None:
-    store = FileStore(folder)
-    await store.update("account", fresh, wait_as_nobody)
-    assert only(await FileReader(folder).look()).processes == ()
+    await FileStore(folder).update("account", fresh, wait_as_nobody)
+    budget = only(await FileReader(folder).look())
+    assert (budget.waiting, budget.in_flight, budget.processes) == (0, 0, ())
 
 
 async def test_processes_of_another_container_are_not_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +295,7 @@ class Played:
         if name == "SCAN":
             return self._page(arguments)
         assert name == "GETRANGE"
+        assert arguments[1:] == (0, 999_999)
         value = self.values.get(arguments[0], b"")  # type: ignore[call-overload]
         if isinstance(value, Exception):
             raise value
@@ -355,6 +358,11 @@ async def test_keys_that_cannot_be_read(played: Played) -> None:
     assert problem_of(await RedisReader("redis://host").look()) == "WRONGTYPE Operation against a key"
 
 
+async def test_a_name_that_is_not_text(played: Played) -> None:
+    played.values[KEY.encode().replace(b"account", b"\xff")] = written(fresh())
+    assert only(await RedisReader("redis://host").look()).account == "\\xff"
+
+
 @pytest.mark.parametrize(
     ("problem", "reason"),
     [
@@ -398,7 +406,9 @@ def test_other_urls_are_refused(place: str) -> None:
 
 def test_without_the_extra_it_says_which_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "find_spec", lambda _: None)
-    with pytest.raises(errors.ArgumentError, match=r"pip install 'chartmogul-async\[redis\]'"):
+    with pytest.raises(
+        errors.ArgumentError, match=r"^a Redis server requires .* pip install 'chartmogul-async\[redis\]'$"
+    ):
         reader_of("redis://host")
 
 
