@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chartmogul_async import cfl, errors
+    from chartmogul_async import analysis, cfl, errors, money, periods
     from chartmogul_async._version import __version__
     from chartmogul_async.cfl import Filter
     from chartmogul_async.client import AsyncClient, ClientStatistics
+    from chartmogul_async.clients import AsyncClients, ClientsStatistics
     from chartmogul_async.errors import ChartMogulError
     from chartmogul_async.events import (
         Attempt,
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
         SlicesDisagreed,
     )
     from chartmogul_async.intervals import Interval
+    from chartmogul_async.metrics.adding import Discrepancy
+    from chartmogul_async.metrics.breakdown import Breakdown
     from chartmogul_async.metrics.outcome import Failure, Outcome, Success
+    from chartmogul_async.metrics.pending import PendingBreakdown, PendingBreakdowns
     from chartmogul_async.metrics.query import MetricName, MetricQuery
     from chartmogul_async.metrics.records import (
         ARPAEntry,
@@ -50,6 +54,9 @@ if TYPE_CHECKING:
         CustomerAttributes,
         Customers,
     )
+    from chartmogul_async.resources.pages import Page, Pages
+    from chartmogul_async.resources.plan_groups import PlanGroup, PlanGroups
+    from chartmogul_async.resources.plans import Plan, Plans
     from chartmogul_async.transport.file_store import FileStore
     from chartmogul_async.transport.options import Priority
     from chartmogul_async.transport.redis_store import RedisStore
@@ -63,17 +70,21 @@ __all__ = [
     "Account",
     "Address",
     "AsyncClient",
+    "AsyncClients",
     "Attempt",
     "BetaActivity",
     "BetaSubscription",
+    "Breakdown",
     "ChartMogulError",
     "ClientStatistics",
+    "ClientsStatistics",
     "ConcurrencyLowered",
     "Customer",
     "CustomerAttributes",
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Customers",
+    "Discrepancy",
     "Event",
     "Failure",
     "FileStore",
@@ -91,7 +102,15 @@ __all__ = [
     "Outcome",
     "Outcomes",
     "Pacing",
+    "Page",
+    "Pages",
     "Pause",
+    "PendingBreakdown",
+    "PendingBreakdowns",
+    "Plan",
+    "PlanGroup",
+    "PlanGroups",
+    "Plans",
     "Priority",
     "RedisStore",
     "ResponseInfo",
@@ -103,8 +122,11 @@ __all__ = [
     "Throttle",
     "ThrottleStatistics",
     "__version__",
+    "analysis",
     "cfl",
     "errors",
+    "money",
+    "periods",
 ]
 
 # Where each name lives.
@@ -112,10 +134,14 @@ _HOMES = {
     "_version": ("__version__",),
     "cfl": ("Filter",),
     "client": ("AsyncClient", "ClientStatistics"),
+    "clients": ("AsyncClients", "ClientsStatistics"),
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
     "intervals": ("Interval",),
+    "metrics.adding": ("Discrepancy",),
+    "metrics.breakdown": ("Breakdown",),
     "metrics.outcome": ("Failure", "Outcome", "Success"),
+    "metrics.pending": ("PendingBreakdown", "PendingBreakdowns"),
     "metrics.query": ("MetricName", "MetricQuery"),
     "metrics.records": (
         "ARPAEntry",
@@ -143,6 +169,9 @@ _HOMES = {
         "CustomerAttributes",
         "Customers",
     ),
+    "resources.pages": ("Page", "Pages"),
+    "resources.plan_groups": ("PlanGroup", "PlanGroups"),
+    "resources.plans": ("Plan", "Plans"),
     "transport.options": ("Priority",),
     "transport.retry": ("RetryPolicy",),
     "transport.file_store": ("FileStore",),
@@ -155,7 +184,7 @@ _HOMES = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name in ("cfl", "errors"):
+        if name in ("analysis", "cfl", "errors", "money", "periods"):
             return import_module(f"{__name__}.{name}")
         for module, names in _HOMES.items():
             if name in names:

@@ -6,6 +6,8 @@ import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TypeGuard, TypeVar
 from urllib.parse import quote
 
@@ -174,12 +176,13 @@ def _with_article(cls: type) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiouh' else 'a'} {name}"
 
 
-def calendar_day(name: str, value: object) -> date:
+def calendar_day(name: str, value: object, or_else: str = "") -> date:
     """Check that a value is a date, a datetime or an ISO 8601 string.
 
     Args:
         name: The argument, as the caller wrote it.
         value: What was given.
+        or_else: What else is accepted: ``" or a period such as '2023-Q3'"``.
 
     Returns:
         The date. A datetime keeps its own day; time zones are not converted.
@@ -189,8 +192,9 @@ def calendar_day(name: str, value: object) -> date:
     """
     day = _day_of(value)
     if day is None:
+        joint = "," if or_else else " or"
         raise ArgumentError(
-            f"{name} must be a date, a datetime or an ISO string such as '2023-07-01', not {shown(value)}"
+            f"{name} must be a date, a datetime{joint} an ISO string such as '2023-07-01'{or_else}, not {shown(value)}"
         )
     return day
 
@@ -345,3 +349,32 @@ def integer_between(name: str, value: object, least: int, most: int) -> int:
     if not _is_integer(value) or not least <= value <= most:
         raise ArgumentError(f"{name} must be an integer from {least} to {most}, not {shown(value)}")
     return value
+
+
+def plain_function(name: str, value: T, takes: str) -> T:
+    """Check that a value is a function that does something when it is called: neither async nor a generator.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+        takes: What it is called with: ``"one event"``.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ArgumentError: ``on_event must be a plain function of one event, neither async nor a generator, not 5``.
+    """
+    if not callable(value) or _does_nothing_when_called(value):
+        raise ArgumentError(
+            f"{name} must be a plain function of {takes}, neither async nor a generator, not {shown(value)}"
+        )
+    return value
+
+
+def _does_nothing_when_called(function: object) -> bool:
+    """Whether a call only makes a coroutine or a generator: of a function, a method or an object with ``__call__``."""
+    while isinstance(function, partial):
+        function = function.func
+    checks = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+    return any(check(each) for check in checks for each in (function, type(function).__call__))

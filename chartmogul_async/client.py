@@ -2,27 +2,23 @@
 
 import os
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from hashlib import sha256
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from attrs import frozen
 
-from chartmogul_async._version import __version__
 from chartmogul_async.arguments import (
-    BASE_URL,
     PATH,
     TIMEOUT,
     Param,
-    checked_base_url,
     checked_hook,
     checked_key,
     checked_retry,
     checked_timeout,
+    chosen_base_url,
     texts_of,
 )
 from chartmogul_async.checks import (
@@ -38,9 +34,10 @@ from chartmogul_async.metrics.resource import Metrics
 from chartmogul_async.metrics.slices import RangeMemory
 from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
-from chartmogul_async.structuring.secrets import forms_of
+from chartmogul_async.resources.plan_groups import PlanGroups
+from chartmogul_async.resources.plans import Plans
 from chartmogul_async.transport.connections import Borrowed, connections_to
-from chartmogul_async.transport.exchanges import Exchanges
+from chartmogul_async.transport.exchanges import Endpoint, Exchanges, account_of
 from chartmogul_async.transport.options import Options, Priority
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.reuse import Reuse
@@ -67,6 +64,10 @@ class ClientStatistics:
     reused: int
     kept: int
     kept_bytes: int
+
+    @classmethod
+    def of(cls, reuse: Reuse) -> Self:
+        return cls(reuse.made, reuse.shared, reuse.reused, reuse.kept, reuse.kept_bytes)
 
 
 class AsyncClient:
@@ -111,28 +112,16 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._base_url = checked_base_url(
-            (os.environ.get("CHARTMOGUL_BASE_URL") or BASE_URL) if base_url is None else base_url
-        )
+        url = chosen_base_url(base_url)
         key = checked_key(os.environ.get("CHARTMOGUL_API_KEY") if api_key is None else api_key)
-        authorization = b64encode(f"{key}:".encode()).decode()
-        if transport is not None:
-            transport = Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))
-        exchanges = Exchanges(
-            self._base_url,
-            headers={
-                "accept": "application/json",
-                "accept-encoding": "gzip",
-                "authorization": f"Basic {authorization}",
-                "user-agent": f"chartmogul_async/{__version__}",
-            },
-            secrets=forms_of(key),
-            throttle=Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()"),
-            account=sha256(f"{self._base_url} {key}".encode()).hexdigest()[:32],
-            connections=transport or connections_to(httpx.URL(self._base_url)),
+        endpoint = Endpoint(url, connections_over(transport, url))
+        throttle = Throttle() if throttle is None else instance_of("throttle", throttle, Throttle, "Throttle()")
+        options = Options(
+            checked_timeout(timeout).as_dict(),
+            checked_retry(retry),
             on_event=checked_hook("on_event", "event", on_event),
         )
-        self._session = Session(exchanges, Options(checked_timeout(timeout).as_dict(), checked_retry(retry)), Reuse())
+        self._session = Session(Exchanges(endpoint, key, account_of(url, key), throttle), options, Reuse())
         self._memory = RangeMemory()
         self._was_entered = False
 
@@ -145,6 +134,7 @@ class AsyncClient:
         max_wait: float | None = None,
         max_age: float | None = None,
         on_response: OnResponse | None = None,
+        on_event: OnEvent | None = None,
     ) -> Self:
         """Make a view of this client whose calls are made in another way.
 
@@ -161,7 +151,7 @@ class AsyncClient:
             retry: How often and how long to try.
             priority: ``"interactive"`` requests go first, and while such come, those of a ``"batch"`` leave a quarter
                 of the limits to them; of eight requests at least one is of a batch, if any waits. By default
-                ``stream`` and ``fetch_all`` are batches, and all other calls are interactive.
+                ``stream``, ``fetch_all`` and ``breakdown`` are batches, and all other calls are interactive.
             max_wait: Seconds that a request may wait in the queue before it is first sent; then its call raises
                 ``QueueTimeoutError``. A long range has several requests.
             max_age: How many seconds ago the request of a result may have been sent that is used again. By default,
@@ -169,6 +159,7 @@ class AsyncClient:
                 results, of 32 MiB of content, are remembered, in memory only.
             on_response: A function called with a ``ResponseInfo`` (status, headers, request id) for each response that
                 a result was made of; a long range has several. What it raises is raised by the call.
+            on_event: A function called with each event of the calls of this view, in place of the client's.
 
         Returns:
             The view.
@@ -183,6 +174,7 @@ class AsyncClient:
             "max_wait": None if max_wait is None else positive_number("max_wait", max_wait, " of seconds"),
             "max_age": None if max_age is None else non_negative_number("max_age", max_age, " of seconds"),
             "on_response": checked_hook("on_response", "response", on_response),
+            "on_event": checked_hook("on_event", "event", on_event),
         }
         options = {name: value for name, value in given.items() if value is not None}
         view = object.__new__(type(self))
@@ -199,12 +191,22 @@ class AsyncClient:
 
     @cached_property
     def customers(self) -> Customers:
-        """Find customers by e-mail address."""
+        """List the customers, or find some by e-mail address."""
         return Customers(self._session)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """List the plans."""
+        return Plans(self._session)
+
+    @cached_property
+    def plan_groups(self) -> PlanGroups:
+        """List the plan groups, and the plans of each."""
+        return PlanGroups(self._session)
 
     @property
     def throttle(self) -> Throttle:
-        """The throttle: its ``statistics()``, its ``resize()``, or to share it with another client."""
+        """The throttle, with its ``statistics()`` and its ``resize()``, or to share it with another client."""
         return self._session.throttle
 
     def statistics(self) -> ClientStatistics:
@@ -213,12 +215,12 @@ class AsyncClient:
         Returns:
             The figures of this moment, of the client and all its views.
         """
-        reuse = self._session.reuse
-        return ClientStatistics(reuse.made, reuse.shared, reuse.reused, reuse.kept, reuse.kept_bytes)
+        return ClientStatistics.of(self._session.reuse)
 
     def __repr__(self) -> str:
         # A debugger also shows a client whose __init__ raised.
-        return f"AsyncClient(base_url={getattr(self, '_base_url', None)!r})"
+        session = getattr(self, "_session", None)
+        return f"AsyncClient(base_url={session and session.base_url!r})"
 
     async def __aenter__(self) -> Self:
         if self._was_entered:
@@ -276,7 +278,7 @@ class AsyncClient:
         Lists come page by page: ask again with the response's ``cursor`` while ``has_more`` is true.
 
         Args:
-            path: The path below the base URL, such as ``/plans``.
+            path: The path below the base URL, such as ``/invoices``.
             params: The query; a parameter that is None is left out.
 
         Returns:
@@ -288,7 +290,25 @@ class AsyncClient:
         """
         if not isinstance(path, str) or not re.fullmatch(PATH, path) or ".." in path:
             raise ArgumentError(
-                f"path must be one below the base URL without a query, such as '/plans', not {shown(path)}"
+                f"path must be one below the base URL without a query, such as '/invoices', not {shown(path)}"
             )
         texts = {} if params is None else texts_of(params)
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)
+
+
+def connections_over(transport: httpx.AsyncBaseTransport | None, base_url: str) -> httpx.AsyncBaseTransport:
+    """Choose what sends the requests.
+
+    Args:
+        transport: What the user gave, if anything.
+        base_url: Where the requests go.
+
+    Returns:
+        The user's transport, or connections of our own, of which none is opened yet.
+
+    Raises:
+        ArgumentError: ``transport`` is something else.
+    """
+    if transport is None:
+        return connections_to(httpx.URL(base_url))
+    return Borrowed(instance_of("transport", transport, httpx.AsyncBaseTransport))

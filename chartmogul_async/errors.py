@@ -211,7 +211,7 @@ class RateLimitError(StatusError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same call may succeed later: it may."""
+        """Whether the same call may succeed later, which it may."""
         return True
 
 
@@ -220,7 +220,7 @@ class ServerError(StatusError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same call may succeed later: it may."""
+        """Whether the same call may succeed later, which it may."""
         return True
 
 

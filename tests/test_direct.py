@@ -88,7 +88,7 @@ Connect = Callable[..., tuple[httpx.AsyncBaseTransport, FakeNetwork]]
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
     def connect(*streams: FakeStream, url: httpx.URL = URL, tls: Any = NO_TLS, keepalive: float = 30.0) -> Any:
         network = FakeNetwork(streams)
-        monkeypatch.setattr(direct, "_network", lambda: network)
+        monkeypatch.setattr(direct, "_connect", network.connect_tcp)
         monkeypatch.setattr(direct, "_is_readable", lambda wire: wire == "readable")
         return direct.DirectConnection(url, tls, keepalive), network
 
@@ -263,9 +263,13 @@ async def test_the_response_to_a_head_request_has_only_a_head(connect: Connect) 
     assert (got.headers["x-request-id"], got.content) == ("7", b"")
 
 
-async def test_the_network_is_that_of_the_event_loop(anyio_backend_name: str) -> None:
-    expected = {"asyncio": httpcore.AnyIOBackend, "trio": httpcore.TrioBackend}
-    assert type(direct._network()) is expected[anyio_backend_name]
+async def test_the_network_is_that_of_the_event_loop(anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = {"asyncio": FakeNetwork([FakeStream([])]), "trio": FakeNetwork([FakeStream([])])}
+    monkeypatch.setattr(direct, "connect_on_asyncio", networks["asyncio"].connect_tcp)
+    monkeypatch.setattr(httpcore, "TrioBackend", lambda: networks["trio"])
+    await direct._connect("api.example", 443, 5.0)
+    connected = {name: network.connected for name, network in networks.items() if network.connected}
+    assert connected == {anyio_backend_name: [("api.example", 443, 5.0)]}
 
 
 async def test_of_an_error_body_64_kb_are_read_and_one_byte(connect: Connect) -> None:

@@ -46,7 +46,7 @@ class FakeNetwork:
 def network_of(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     """One that connects on every event loop."""
     fake = FakeNetwork()
-    monkeypatch.setattr(network, "_connect_on_asyncio", fake.connect_tcp)
+    monkeypatch.setattr(network, "connect_on_asyncio", fake.connect_tcp)
     return fake
 
 
@@ -86,7 +86,7 @@ async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.
 
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
     with pytest.raises(httpcore.ConnectError, match="Name or service not known"):
-        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+        await network.connect_on_asyncio("x.example", 80, timeout=5.0)
 
 
 async def test_connecting_takes_no_longer_than_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ async def test_connecting_takes_no_longer_than_its_timeout(monkeypatch: pytest.M
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
     started = anyio.current_time()
     with anyio.fail_after(60.0), pytest.raises(httpcore.ConnectTimeout):
-        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+        await network.connect_on_asyncio("x.example", 80, timeout=5.0)
     assert anyio.current_time() - started == pytest.approx(5.0)
 
 
@@ -107,7 +107,7 @@ async def test_a_timeout_of_the_system_keeps_its_text(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
     with pytest.raises(httpcore.ConnectTimeout, match="Connection timed out"):
-        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+        await network.connect_on_asyncio("x.example", 80, timeout=5.0)
 
 
 async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
     monkeypatch.setattr(aiohappyeyeballs, "start_connection", start_connection)
     with pytest.raises(httpcore.ConnectError, match="unreachable"):
-        await network._connect_on_asyncio("x.example", 80, timeout=5.0)
+        await network.connect_on_asyncio("x.example", 80, timeout=5.0)
     assert delays == [0.25]
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import MetricQuery, Series, client
-from chartmogul_async.errors import RateLimitError
+from chartmogul_async import Account, MetricQuery, MRREntry, Pause, Series, analysis, client
+from chartmogul_async.errors import ArgumentError, RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
 
@@ -43,6 +43,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Sandbox(Company(today=date(2026, 1, 31)), api_key="sandbox", limits=Limits(per_second=None))
     monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(sandbox.transport()))
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
+    monkeypatch.setattr(Account, "today", lambda _: sandbox.company.today)
 
 
 def run(code: CodeType) -> dict[str, Any]:
@@ -128,6 +129,16 @@ def test_the_code_of_the_other_pages_runs(page: str) -> None:
     run(compile(block, page, "exec"))
 
 
+def test_one_of_many_accounts_fails_alone_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    program, for_each = blocks_of("accounts.md")
+    names = run(compile(program, "accounts.md", "exec"))
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(blocks_of("accounts.md", "text")[0].splitlines())
+    names |= run(compile(for_each, "accounts.md", "exec"))
+    clients = names["AsyncClients"]()
+    names["client_named"](clients, "Acme", "sandbox")._session.report(Pause(0.25))
+    assert capsys.readouterr().out == "Acme is paused for 0.25 s\n"
+
+
 def test_outcomes_are_streamed_from_a_web_handler() -> None:
     with warnings.catch_warnings():
         # It would rather use httpx2, which may be missing here.
@@ -150,6 +161,29 @@ def test_outcomes_are_streamed_from_a_web_handler() -> None:
 def blocks_of(page: str, kind: str = "python") -> list[str]:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+
+
+def test_a_breakdown_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks_of("breakdown.md", "text")
+    run(compile(blocks_of("breakdown.md")[0], "breakdown.md", "exec"))
+    assert capsys.readouterr().out == shown
+
+
+def test_breakdowns_are_as_the_page_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Sandbox(Company(customers=100, today=date(2026, 1, 31)), limits=Limits(per_second=None))
+    monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(small.transport()))
+    _, nightly, collect, part_by_part, lists = (compile(it, "page", "exec") for it in blocks_of("breakdown.md"))
+    rows = run(nightly)["rows"]
+    assert len(rows) == 4
+    assert len(rows["mrr_by_plan"]) == 7 * 31
+    assert len(rows["customer_count_by_country"]) == 14 * 31
+    run(collect)
+    assert capsys.readouterr().out.split("\r") == [f"{done} of 3" for done in range(4)] + [""]
+    run(part_by_part)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in printed] == [f"{done} of 13" for done in range(1, 14)]
+    run(lists)
+    assert capsys.readouterr().out.startswith("['Priority Support', 'Gold, Yearly'] True\n")
 
 
 def test_results_are_stored_as_the_page_says() -> None:
@@ -191,6 +225,35 @@ def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPat
     assert [entry.date.month for entry in series] == list(range(1, 13))
 
 
+def test_rates_are_printed_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = blocks_of("analysis.md")
+    output, refusal = blocks_of("analysis.md", "text")
+    run(compile(first, "analysis.md", "exec"))
+    assert capsys.readouterr().out == output
+    with pytest.raises(ArgumentError) as raised:
+        analysis.total([MRREntry(date(2025, 1, 31), 7)], "mrr")
+    assert refusal == f"{raised.value}\n"
+    run(compile(second, "analysis.md", "exec"))
+    *months, whole = capsys.readouterr().out.splitlines()
+    assert len(months) == 12
+    assert all(re.fullmatch(r"\S+ \d+ customers -\d+ \+\d+", line) for line in months)
+    assert whole == "whole months only: True"
+
+
+def test_both_clients_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program for the official client, and what it becomes."""
+    (theirs,) = blocks_of("from-the-official-client.md", "python official")
+    (ours,) = blocks_of("from-the-official-client.md", "python ours")
+    config = 'chartmogul.Config("your-api-key")'
+    assert config in theirs
+    with Sandbox(Company(today=date(2026, 1, 31)), limits=Limits(per_second=None)).serve() as url:
+        run(compile(theirs.replace(config, f'chartmogul.Config("sandbox"); config.uri = {url!r}'), "theirs", "exec"))
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 24
+    run(compile(ours.replace("your-api-key", "sandbox"), "ours", "exec"))
+    assert capsys.readouterr().out == printed
+
+
 def test_spans_are_exported_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
     both, _ = blocks_of("seeing.md")
     run(compile(both, "seeing.md", "exec"))
@@ -212,9 +275,10 @@ def checked_programs() -> dict[str, str]:
     for number, (kind, block) in enumerate(BLOCKS):
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
-    programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
-    programs |= {f"seeing_{number}": block for number, block in enumerate(blocks_of("seeing.md"))}
-    for page in ("limits", "sandbox", "streaming"):
+    (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
+    for page in ("analysis", "breakdown", "results", "seeing"):
+        programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
+    for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     for path in (ROOT / "docs" / "examples").glob("*.py"):

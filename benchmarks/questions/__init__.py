@@ -4,6 +4,7 @@ from benchmarks.questions import (
     blocking,
     decode,
     fan_out,
+    fleet,
     growth,
     importing,
     official,
@@ -26,5 +27,6 @@ QUESTIONS = {
         official.QUESTION,
         importing.QUESTION,
         growth.QUESTION,
+        fleet.QUESTION,
     )
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from chartmogul_async.checks import instance_of
 from chartmogul_async.intervals import Interval
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 from chartmogul_async.metrics.outcome import Outcome
 from chartmogul_async.metrics.query import Day, Filters, MetricQuery, Texts
 from chartmogul_async.metrics.records import (
@@ -31,7 +32,7 @@ from chartmogul_async.metrics.stream import Outcomes, fetch_outcomes, many_queri
 from chartmogul_async.transport.session import Session
 
 
-class Metrics:
+class Metrics(BreakdownCalls):
     """The nine metrics endpoints.
 
     Every method takes the same arguments and raises the same errors. Where two slices overlap they must agree, or the
@@ -47,15 +48,14 @@ class Metrics:
 
     def __init__(self, session: Session, memory: RangeMemory) -> None:
         self._session = session
+        self._memory = memory
         self._ranges = RangeFetcher(session, memory)
-        # Many queries are a batch unless the client's options say otherwise.
-        many = session.with_options(priority=session.options.priority or "batch")
-        self._many = RangeFetcher(many, memory)
+        self._many: tuple[Session, RangeFetcher] | None = None
 
     async def all(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -66,8 +66,8 @@ class Metrics:
         """All eight key metrics: MRR, ARR, ARPA, ASP, customers, both churn rates, LTV.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -91,7 +91,7 @@ class Metrics:
     async def mrr(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -102,8 +102,8 @@ class Metrics:
         """Monthly recurring revenue and its movements (cents).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -126,7 +126,7 @@ class Metrics:
     async def arr(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -137,8 +137,8 @@ class Metrics:
         """Annual run rate (cents).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -161,7 +161,7 @@ class Metrics:
     async def arpa(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -172,8 +172,8 @@ class Metrics:
         """Average revenue per account (cents a month).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -196,7 +196,7 @@ class Metrics:
     async def asp(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -207,8 +207,8 @@ class Metrics:
         """Average sale price (cents); months, quarters and years only.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -231,7 +231,7 @@ class Metrics:
     async def customer_count(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -242,8 +242,8 @@ class Metrics:
         """Number of active customers.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -268,7 +268,7 @@ class Metrics:
     async def customer_churn_rate(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -279,8 +279,8 @@ class Metrics:
         """Share of the customers lost (percent).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -305,7 +305,7 @@ class Metrics:
     async def mrr_churn_rate(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -316,8 +316,8 @@ class Metrics:
         """Net share of the MRR lost (percent; negative when it grew).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -342,7 +342,7 @@ class Metrics:
     async def ltv(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -353,8 +353,8 @@ class Metrics:
         """Customer lifetime value (cents); always monthly, whatever ``interval`` says.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: ignored, since LTV is always monthly.
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -440,4 +440,12 @@ class Metrics:
         return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
 
     async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
-        return await self._many.fetch(query, None)
+        _, ranges = self._for_many()
+        return await ranges.fetch(query, None)
+
+    def _for_many(self) -> tuple[Session, RangeFetcher]:
+        if self._many is None:
+            # Many queries are a batch unless the client's options say otherwise.
+            many = self._session.with_options(priority=self._session.options.priority or "batch")
+            self._many = many, RangeFetcher(many, self._memory)
+        return self._many

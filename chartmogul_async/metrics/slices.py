@@ -65,6 +65,9 @@ class _Range:
 class RangeMemory:
     """What one client knows of ranges: those in progress, and where slices were of no use."""
 
+    # There is one for each of thousands of accounts.
+    __slots__ = ("_undivided", "in_progress", "planned", "weeks")
+
     def __init__(self) -> None:
         self.weeks: WeekLookup = WeekLookup()
         # Requests of the calls in progress; they take their slots a little later.
@@ -142,6 +145,8 @@ class RangeFetcher:
             if is_first:
                 # Calls that come later would be given responses that are older than that of any call in progress.
                 del memory.in_progress[key]
+                # A dict keeps its size when it is empty, and there may be thousands.
+                memory.in_progress = memory.in_progress or {}
 
     async def _fetch_slices(self, query: MetricQuery, shared: _Range) -> Result[Any] | None:
         """The joined responses of all slices; None if the range must be fetched undivided."""

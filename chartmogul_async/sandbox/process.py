@@ -49,7 +49,7 @@ def serve_in_subprocess(
         port: The port; 0 is any free one.
 
     Returns:
-        A context manager that gives the URL, which ends in ``/v1``.
+        Gives the URL, as a context manager; it ends in ``/v1``.
 
     Raises:
         ArgumentError: An argument is invalid.

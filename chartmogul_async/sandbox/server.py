@@ -168,7 +168,7 @@ def serve_in_thread(sandbox: Servable, host: str, port: int) -> Iterator[str]:
         port: The port; 0 is any free one.
 
     Returns:
-        A context manager that gives the URL, which ends in ``/v1``.
+        Gives the URL, as a context manager; it ends in ``/v1``.
 
     Raises:
         OSError: The port is in use.

@@ -1,12 +1,12 @@
 """A connection straight to the server: httptools over httpcore's network backends, at a fraction of httpx's cost.
 
 It needs the extra ``fast``, and takes the place of an httpx transport with a single connection wherever no proxy
-applies. Its errors are httpx's. Everything that it asks of httpcore has a public name.
+applies. Its errors are httpx's. Everything that it asks of httpcore has a public name, but for the stream around a
+socket.
 """
 
 from __future__ import annotations
 
-import asyncio
 import select
 import ssl
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ import httpx
 
 from chartmogul_async.transport.bodies import complete_response, limit_for, reason_to_stop, unread
 from chartmogul_async.transport.http1 import ResponseParser, request_bytes
+from chartmogul_async.transport.network import connect_on_asyncio, is_asyncio
 
 _PIECE = 2**16
 # Bytes of a response up to which nothing behind it can be out of sight. On asyncio at most a piece is taken of what the
@@ -107,7 +108,7 @@ class DirectConnection(httpx.AsyncBaseTransport):
         await _report(request, "connection.connect_tcp.started")
         host = self._url.raw_host.decode("ascii")
         port = self._url.port or _PORTS[self._url.scheme]
-        stream: httpcore.AsyncNetworkStream = await _network().connect_tcp(host, port, limit)
+        stream: httpcore.AsyncNetworkStream = await _connect(host, port, limit)
         self._connected = stream
         if self._url.scheme == "https":
             stream = await stream.start_tls(self._tls, host, limit)
@@ -139,10 +140,12 @@ class DirectConnection(httpx.AsyncBaseTransport):
             await self.aclose()
 
 
-def _network() -> Any:
-    """The backend that httpx chooses too; that choice has no public name."""
-    is_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
-    return httpcore.AnyIOBackend() if is_asyncio else httpcore.TrioBackend()
+async def _connect(host: str, port: int, limit: float | None) -> httpcore.AsyncNetworkStream:
+    """Connect as httpx does where it is given a backend that closes its sockets."""
+    if is_asyncio():
+        stream: httpcore.AsyncNetworkStream = await connect_on_asyncio(host, port, limit)
+        return stream
+    return await httpcore.TrioBackend().connect_tcp(host, port, limit)
 
 
 def _is_readable(wire: Any) -> bool:

@@ -7,8 +7,10 @@ waited) is added here and nowhere else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -16,11 +18,12 @@ import anyio
 import anyio.lowlevel
 import httpx
 
+from chartmogul_async._version import __version__
 from chartmogul_async.errors import ArgumentError, ChartMogulError, DecodeError, RateLimitError, StateError
-from chartmogul_async.events import HOW_TO_SHARE, Event, OnEvent, ResponseInfo, report
+from chartmogul_async.events import HOW_TO_SHARE, ResponseInfo, report
 from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.error_bodies import error_in_success, one_line
-from chartmogul_async.structuring.secrets import masked
+from chartmogul_async.structuring.secrets import forms_of, masked
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
@@ -33,64 +36,57 @@ T = TypeVar("T")
 
 # Characters; the API's own have 36.
 _MAX_REQUEST_ID = 200
+_HEADERS = (
+    (b"accept", b"application/json"),
+    (b"accept-encoding", b"gzip"),
+    (b"user-agent", f"chartmogul_async/{__version__}".encode()),
+)
 
 
-class Exchanges:
-    """Everything that one client's exchanges have in common. It belongs to the event loop of the first one."""
+def account_of(base_url: str, key: str) -> str:
+    """What an account is known by where its key must not be: a hash."""
+    return sha256(f"{base_url} {key}".encode()).hexdigest()[:32]
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        headers: Mapping[str, str],
-        secrets: Sequence[str],
-        throttle: Throttle,
-        account: str,
-        connections: httpx.AsyncBaseTransport,
-        on_event: OnEvent | None,
-    ) -> None:
-        self._base_url = base_url
-        self._base_path = httpx.URL(base_url).path.rstrip("/")
-        self._server = str(httpx.URL(base_url).join("/")).rstrip("/")
-        self._headers = Secret(httpx.Headers(headers))
-        self._secrets = Secret(tuple(secrets))
-        self.throttle = throttle
-        self._account = account
-        self._connections = connections
-        self._on_event = on_event
+
+class Endpoint:
+    """Where requests go and over what, for one account or for any number of them.
+
+    It belongs to the event loop of the first request.
+
+    Args:
+        base_url: The URL of the API, without a slash at its end.
+        connections: What sends requests.
+        owner: The class whose objects have such connections, for messages.
+
+    Attributes:
+        base_url: The URL.
+        base_path: The path of the URL.
+        server: The URL without its path.
+        connections: The same.
+        is_closed: Whether the connections are closed.
+    """
+
+    def __init__(self, base_url: str, connections: httpx.AsyncBaseTransport, owner: str = "AsyncClient") -> None:
+        self.base_url: str = base_url
+        self.base_path: str = httpx.URL(base_url).path.rstrip("/")
+        self.server: str = str(httpx.URL(base_url).join("/")).rstrip("/")
+        self.connections: httpx.AsyncBaseTransport = connections
+        self.is_closed: bool = False
+        self._owner = owner
         self._loop: object = None
-        self._attached: Admission | None = None
-        self._is_closed = False
-
-    def mismatch(self, path: str, problem: str) -> DecodeError:
-        """The error for a response from this path whose records cannot be used, with the place and the reason."""
-        error = DecodeError(problem, problems=(problem,))
-        self.add_context(error, path)
-        return error
-
-    def report(self, event: Event) -> None:
-        """Log an event, and hand it to the user's function."""
-        report(event, self._on_event)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the client is closed."""
-        return self._is_closed
 
     def check_usable(self) -> None:
-        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
-        if self._is_closed:
-            raise StateError("this client is closed; make a new AsyncClient, and close it after its last call")
+        """Raise ``StateError`` if it is closed or belongs to another event loop."""
+        if self.is_closed:
+            raise StateError(f"this client is closed; make a new {self._owner}, and close it after its last call")
         self._check_loop()
 
     async def aclose(self) -> None:
         """Close the connections. Closing twice does nothing."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
-        if self._attached is not None:
-            self.throttle._detach(self)
-        await self._connections.aclose()
+        self.is_closed = True
+        await self.connections.aclose()
         self._check_loop()
 
     def _check_loop(self) -> None:
@@ -100,8 +96,59 @@ class Exchanges:
         elif loop != self._loop:
             raise StateError(
                 "this client is in use in another event loop, where its connections live; "
-                "make one AsyncClient for each event loop"
+                f"make one {self._owner} for each event loop"
             )
+
+
+class Exchanges:
+    """Everything that the exchanges of one account have in common.
+
+    It holds the key and nothing that is made of it, since there may be thousands.
+
+    Args:
+        endpoint: Where the requests go, perhaps those of other accounts, too.
+        key: The API key.
+        account: What the account is known by where its key must not be.
+        throttle: The account's.
+    """
+
+    def __init__(self, endpoint: Endpoint, key: str, account: str, throttle: Throttle) -> None:
+        self._endpoint = endpoint
+        self._key = Secret(key)
+        self._account = account
+        self.throttle = throttle
+        self._is_attached = False
+
+    def mismatch(self, path: str, problem: str) -> DecodeError:
+        """The error for a response from this path whose records cannot be used, with the place and the reason."""
+        error = DecodeError(problem, problems=(problem,))
+        self.add_context(error, path)
+        return error
+
+    @property
+    def base_url(self) -> str:
+        """Where the requests go."""
+        return self._endpoint.base_url
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed."""
+        return self._endpoint.is_closed
+
+    def check_usable(self) -> None:
+        """Raise ``StateError`` if the client is closed or belongs to another event loop."""
+        self._endpoint.check_usable()
+
+    async def aclose(self) -> None:
+        """Close the connections, also those of other accounts. Closing twice does nothing."""
+        self.detach()
+        await self._endpoint.aclose()
+
+    def detach(self) -> None:
+        """Use the throttle no more."""
+        if self._is_attached:
+            self._is_attached = False
+            self.throttle._detach(self)
 
     # --- one call ------------------------------------------------------------------------------------------
 
@@ -153,7 +200,9 @@ class Exchanges:
             claim.is_admitted, claim.leaves_at = True, math.inf
             if current.has_followers:
                 current.admit()
-            attempts = Attempts(options.policy, "GET", self._base_path + path, self._on_event, self._server)
+            attempts = Attempts(
+                options.policy, "GET", self._endpoint.base_path + path, options.on_event, self._endpoint.server
+            )
             async for _ in attempts:
                 permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
                 budget = attempts.budget() - permit.paused
@@ -192,31 +241,34 @@ class Exchanges:
             return failure
         finally:
             for event in await admission.end(permit, status, retry_after, given_up and status is None):
-                self.report(event)
+                report(event, options.on_event)
         return response
 
     def admission(self) -> Admission:
         """What admits the requests. The throttle belongs to the event loop of the first one."""
-        if self._attached is None:
-            self._attached = self.throttle._attach(self, self._account)
-        return self._attached
+        admission = self.throttle._attach(self, self._account)
+        self._is_attached = True
+        return admission
 
     def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
-        if self._is_closed:
+        if self._endpoint.is_closed:
             # The call waited in the queue, or for another attempt.
             raise StateError("this client was closed while the call was in progress; close it after its last call")
         extensions = {"timeout": options.timeout, "trace": permit.trace}
         try:
             query = urlencode(params, quote_via=quote)
-            url = f"{self._base_url}{path}?{query}" if query else f"{self._base_url}{path}"
-            return httpx.Request("GET", url, headers=self._headers.revealed, extensions=extensions)
+            url = f"{self._endpoint.base_url}{path}?{query}" if query else f"{self._endpoint.base_url}{path}"
+            return httpx.Request("GET", url, headers=[*_HEADERS, self._authorization()], extensions=extensions)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
+
+    def _authorization(self) -> tuple[bytes, bytes]:
+        return b"authorization", b"Basic " + b64encode(f"{self._key.revealed}:".encode())
 
     async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
         with anyio.move_on_after(budget):
             async with admission.alive():
-                response = await self._connections.handle_async_request(request)
+                response = await self._endpoint.connections.handle_async_request(request)
             if "x-request-id" in response.headers:
                 self._mask_request_id(response)
             return response
@@ -229,21 +281,25 @@ class Exchanges:
             response.headers["x-request-id"] = safe
 
     def _safe_id(self, request_id: str) -> str:
-        return one_line(masked(request_id, self._secrets.revealed), _MAX_REQUEST_ID)
+        return one_line(masked(request_id, self._secrets()), _MAX_REQUEST_ID)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return forms_of(self._key.revealed)
 
     def _info(self, path: str, status: int, headers: httpx.Headers, elapsed: float) -> ResponseInfo:
+        secrets = self._secrets()
         return ResponseInfo(
             method="GET",
-            path=self._base_path + path,
+            path=self._endpoint.base_path + path,
             status=status,
-            headers={name: masked(value, self._secrets.revealed) for name, value in headers.items()},
+            headers={name: masked(value, secrets) for name, value in headers.items()},
             request_id=headers.get("x-request-id"),
             elapsed=elapsed,
         )
 
     def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
         if isinstance(outcome, httpx.Response):
-            error = status_error(outcome, self._secrets.revealed)
+            error = status_error(outcome, self._secrets())
             if isinstance(error, RateLimitError) and not self.throttle._is_shared:
                 error.add_note(f"if other processes use this key: {HOW_TO_SHARE}")
             return error
@@ -253,7 +309,7 @@ class Exchanges:
 
     def add_context(self, error: ChartMogulError, path: str, attempts: Attempts | None = None) -> None:
         """Say which request an error is about."""
-        error.method, error.url = "GET", self._base_url + path
+        error.method, error.url = "GET", self._endpoint.base_url + path
         if error.request_id is not None:
             # The error of a body that is too large was made before the response came here.
             error.request_id = self._safe_id(error.request_id)
@@ -265,6 +321,6 @@ class Exchanges:
         response = attempts.outcome
         if error.status is None and isinstance(response, httpx.Response):
             error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
-            complaint = error_in_success(response.content, self._secrets.revealed) if response.is_success else None
+            complaint = error_in_success(response.content, self._secrets()) if response.is_success else None
             if complaint is not None:
                 error.message = f"the response contains an error, {complaint!r}; {error.message}"

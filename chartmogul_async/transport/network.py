@@ -35,8 +35,8 @@ class SocketKeepingBackend:
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
         # A pool of one connection closed the one before, which expired.
         await self.aclose()
-        if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
-            self._stream = await _connect_on_asyncio(host, port, timeout)
+        if is_asyncio():
+            self._stream = await connect_on_asyncio(host, port, timeout)
         else:
             self._stream = await self._backend.connect_tcp(host, port, timeout, **options)
         return self._stream
@@ -51,8 +51,27 @@ class SocketKeepingBackend:
             self._stream = None
 
 
+def is_asyncio() -> bool:
+    """Whether the event loop that runs is one of asyncio."""
+    return anyio.get_cancelled_exc_class() is asyncio.CancelledError
+
+
 # The timeout is the one that httpcore hands over.
-async def _connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109
+async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109
+    """Connect to whichever address of a host answers, and close every other socket, also if this is cancelled.
+
+    Args:
+        host: Its name, or an address.
+        port: The port.
+        timeout: Seconds; None means that they do not matter.
+
+    Returns:
+        The stream, as httpcore's own backend gives it.
+
+    Raises:
+        httpcore.ConnectTimeout: It took longer.
+        httpcore.ConnectError: It failed.
+    """
     # Loaded with the first connection, since they load much.
     import httpcore
     from aiohappyeyeballs import start_connection

@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from chartmogul_async.events import OnResponse
+from chartmogul_async.events import OnEvent, OnResponse
 from chartmogul_async.transport.retry import RetryPolicy
 
 Priority = Literal["interactive", "batch"]
@@ -25,6 +25,7 @@ class Options:
         max_wait: Seconds that a call may wait in the queue before it is first sent.
         max_age: How many seconds old a response may be that is used again; 0 means that none is.
         on_response: Called with each response that a result was made of.
+        on_event: Called with each event.
     """
 
     timeout: Mapping[str, float | None]
@@ -33,3 +34,4 @@ class Options:
     max_wait: float = math.inf
     max_age: float = 0.0
     on_response: OnResponse | None = None
+    on_event: OnEvent | None = None

@@ -17,7 +17,7 @@ import anyio
 import attrs
 
 from chartmogul_async.errors import ChartMogulError, DecodeError, QueueTimeoutError
-from chartmogul_async.events import Event
+from chartmogul_async.events import Event, report
 from chartmogul_async.structuring.converter import decode, read
 from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options
@@ -32,9 +32,9 @@ class Session:
     """The requests of a client or a view. A resource is given this, and nothing else.
 
     Args:
-        exchanges: Those of the client.
+        exchanges: Those of the account.
         options: How the calls of this view are made.
-        reuse: The exchanges in progress and the recent results, of all views.
+        reuse: The exchanges in progress and the recent results, of all views, and perhaps of other accounts, too.
     """
 
     def __init__(self, exchanges: Exchanges, options: Options, reuse: Reuse) -> None:
@@ -47,6 +47,11 @@ class Session:
         return Session(self._exchanges, attrs.evolve(self.options, **options), self.reuse)
 
     @property
+    def base_url(self) -> str:
+        """Where the requests go."""
+        return self._exchanges.base_url
+
+    @property
     def throttle(self) -> Throttle:
         """The queue of the requests."""
         return self._exchanges.throttle
@@ -57,7 +62,7 @@ class Session:
 
     def report(self, event: Event) -> None:
         """Log an event, and hand it to the user's function."""
-        self._exchanges.report(event)
+        report(event, self.options.on_event)
 
     def mismatch(self, path: str, problem: str) -> DecodeError:
         """The error for a response from this path whose records cannot be used, with the place and the reason."""
@@ -66,6 +71,10 @@ class Session:
     def check_usable(self) -> None:
         """Raise ``StateError`` if the client is closed or belongs to another event loop."""
         self._exchanges.check_usable()
+
+    def detach(self) -> None:
+        """Use the throttle no more."""
+        self._exchanges.detach()
 
     async def aclose(self) -> None:
         """Close the connections, and keep no result. Closing twice does nothing."""
@@ -140,7 +149,7 @@ class Session:
         if not self.options.max_age:
             return None
         self._exchanges.check_usable()
-        result = self.reuse.recent(key, self.options.max_age)
+        result = self.reuse.recent((self._exchanges, key), self.options.max_age)
         if result is not None:
             self.note(result)
         return result
@@ -149,7 +158,7 @@ class Session:
         """Keep a result if this view uses such again, and say whether it does."""
         if not self.options.max_age or self._exchanges.is_closed:
             return False
-        self.reuse.keep(key, result)
+        self.reuse.keep((self._exchanges, key), result)
         return True
 
     # --- equal requests ------------------------------------------------------------------------------------
@@ -164,6 +173,7 @@ class Session:
     ) -> tuple[Result[T], bool]:
         """The result of an equal exchange in progress, or of one that is made here; and whether others have it."""
         key: Hashable = (
+            self._exchanges,
             path,
             frozenset(params.items()),
             occasion,

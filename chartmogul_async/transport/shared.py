@@ -18,6 +18,7 @@ from attrs import define
 
 from chartmogul_async.errors import ChartMogulError, StoreError
 from chartmogul_async.events import logger
+from chartmogul_async.transport.cap import Slots
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
@@ -68,12 +69,24 @@ class SharedQueue:
         account: Which account they belong to.
         per_second: Requests that may start in any second, in all processes.
         parallel: Requests that may be in flight at once, in all processes.
-        replaces: What was this process before, in an event loop that has ended.
+        replaces: What was this process before, in an event loop that has ended or before a rest.
+        slots: What it has of the slots that all accounts of this process share, if they do.
     """
 
-    def __init__(self, store: Store, account: str, per_second: int, parallel: int, replaces: int | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        account: str,
+        per_second: int,
+        parallel: int,
+        replaces: int | None = None,
+        slots: Slots | None = None,
+    ) -> None:
         self._store = store
         self._account = account
+        self._slots = slots
+        # Slots that are taken for requests which the next update may admit.
+        self._reserved = 0
         self._size = per_second, parallel
         # Whether the store does not know it yet.
         self._resized = True
@@ -156,6 +169,13 @@ class SharedQueue:
         self.queue.promote(waiter)
         self._look_again()
 
+    def take_turn(self) -> None:
+        """A slot is free for the next request that waits, if one does."""
+        heads = self._heads(anyio.current_time())
+        if self._slots is not None and heads and self._slots.take(heads[0].is_batch):
+            self._reserved += 1
+            self._look_again()
+
     def _look_again(self) -> None:
         """The heads of the queue are others now."""
         now = anyio.current_time()
@@ -194,7 +214,10 @@ class SharedQueue:
             return
         del self._in_flight[end.permit]
         self._ends.append(end)
-        await self._update()
+        try:
+            await self._update()
+        finally:
+            self._give_slots_back(1)
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
@@ -241,16 +264,19 @@ class SharedQueue:
 
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
-        change = self._change(ends)
+        reserved = self._take_slots()
+        change = self._change(ends, reserved)
         try:
             update = await self._reach(change)
         except StoreOutageError as outage:
             self._ends = ends + self._ends
+            self._give_slots_back(reserved)
             self._refuse_all(f"not sent: the store of the limits is away: {outage}")
             return
         except BaseException:
             # Whether the update took place is open; what ended is reported again, and what was admitted is given up.
             self._ends = ends + self._ends
+            self._give_slots_back(reserved)
             raise
         now = self._updated_at = anyio.current_time()
         self._adopt_limits(update)
@@ -259,11 +285,36 @@ class SharedQueue:
         self._resized = self._resized and self._alone is not None
         for permit, number in update.adopted:
             permit.number = number
+        in_flight = len(self._in_flight)
         for waiter, number in update.numbers:
             self._serve(waiter, number, now)
         self._refuse_waiting(now)
-        for head in self._heads(now):
+        is_full = len(update.numbers) == reserved and self._waits_for_slot(now)
+        # What others are given now may come back at once.
+        self._give_slots_back(reserved - (len(self._in_flight) - in_flight))
+        for head in self._heads(now) if not is_full else ():
             head.wake_at(update.looks_again.get(head.is_batch, update.now) - self.offset)
+
+    def _take_slots(self) -> int:
+        """How many requests the next update may admit; as many slots are taken for them."""
+        if self._slots is None:
+            return _AT_ONCE
+        reserved, self._reserved = self._reserved, 0
+        now = anyio.current_time()
+        waiters = [waiter for is_batch in (False, True) for waiter in self._candidates(is_batch, now)]
+        while reserved < len(waiters) and self._slots.take(waiters[reserved].is_batch):
+            reserved += 1
+        return reserved
+
+    def _give_slots_back(self, number: int) -> None:
+        if self._slots is not None:
+            for _ in range(number):
+                self._slots.give_back()
+
+    def _waits_for_slot(self, now: float) -> bool:
+        """Whether the next request can only start when the process has a slot for it; then it waits for one."""
+        heads = self._heads(now)
+        return self._slots is not None and bool(heads) and self._slots.wait(heads[0].is_batch)
 
     def _adopt_limits(self, update: _Update) -> None:
         """Pauses count for a call from the first update on that knows it, and those of other limits do not."""
@@ -345,7 +396,7 @@ class SharedQueue:
             if start.owner == self.member and start.number not in in_flight:
                 after.count_sent(self.member, start.admitted + by, min(start.counted_by + by, now))
 
-    def _change(self, ends: list[_End]) -> Change[_Update]:
+    def _change(self, ends: list[_End], most: int) -> Change[_Update]:
         """What an update does; it may be tried several times, so it changes nothing but the limits."""
         here = anyio.current_time()
         waiters = {is_batch: self._candidates(is_batch, here) for is_batch in (False, True)}
@@ -366,7 +417,7 @@ class SharedQueue:
             update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
             left = {is_batch: deque(waiters[is_batch]) for is_batch in waiters}
             # Which of them goes first is asked before each.
-            while any(self._admit_next(update, left, is_batch) for is_batch in self._priorities(limits)):
+            while any(self._admit_next(update, left, is_batch, most) for is_batch in self._priorities(limits)):
                 pass
             limits.turns.members[self.member].waiting -= len(update.numbers)
             return update
@@ -395,10 +446,10 @@ class SharedQueue:
     def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
         return (True, False) if limits.batch_is_due else (False, True)
 
-    def _admit_next(self, update: _Update, left: dict[bool, deque[Waiter]], is_batch: bool) -> bool:
-        """Admit the first of a priority that is left, if it may start."""
+    def _admit_next(self, update: _Update, left: dict[bool, deque[Waiter]], is_batch: bool, most: int) -> bool:
+        """Admit the first of a priority that is left, if it may start and no more than ``most`` are admitted."""
         limits, now = update.limits, update.now
-        if not left[is_batch]:
+        if not left[is_batch] or len(update.numbers) >= most:
             limits.turns.end(self.member, is_batch)
             return False
         waiter = left[is_batch][0]
@@ -426,8 +477,8 @@ class SharedQueue:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether any call waits or is in flight."""
-        return bool(self.queue.waiters or self._in_flight)
+        """Whether any call waits or is in flight, or the store is being asked."""
+        return bool(self.queue.waiters or self._in_flight or self._lock.locked())
 
     def free_slots(self, taken: int) -> int:
         """How many more requests could start immediately, as far as this process knows."""

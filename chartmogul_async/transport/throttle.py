@@ -21,12 +21,17 @@ from attrs import frozen
 
 from chartmogul_async.checks import positive_integer
 from chartmogul_async.errors import StateError
+from chartmogul_async.transport.cap import Cap, Slots
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Admission, Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.shared import SharedQueue
+from chartmogul_async.transport.snapshots import dumps, loads
 from chartmogul_async.transport.store import Store
+
+# One for thousands of throttles: Python makes a new one each time.
+_NOBODY: frozenset[object] = frozenset()
 
 
 @frozen
@@ -82,24 +87,67 @@ class Throttle:
     __module__ = "chartmogul_async"
 
     def __init__(self, per_second: int = 40, parallel: int = 20, store: Store | None = None) -> None:
-        per_second, parallel = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
-        self._limits = AccountLimits(per_second, parallel)
+        self._size = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
+        # What is known, as a value while it is in use; at rest as bytes, or None if there is nothing to know.
+        self._known: AccountLimits | bytes | None = None
         self._store = store
         self._account = ""
         self._shared: SharedQueue | None = None
         # What this process was in the store before, in another event loop.
         self._member: int | None = None
-        self._queue = Queue()
+        self._waiters: Queue | None = None
         self._delayed = 0
+        # What all accounts of several clients share, if this is the throttle of one of them.
+        self._cap: Cap | None = None
+        self._admission: Admission | None = None
 
-        self._users: set[object] = set()
+        self._users: frozenset[object] = _NOBODY
         self._loop: object = None
         self._process = os.getpid()
         # One moment on the clock of that loop, and on one that all loops share.
         self._last_seen = self._last_seen_anywhere = 0.0
 
     def __repr__(self) -> str:
-        return f"Throttle(per_second={self._limits.per_second}, parallel={self._limits.parallel})"
+        per_second, parallel = self._size
+        return f"Throttle(per_second={per_second}, parallel={parallel})"
+
+    @property
+    def _limits(self) -> AccountLimits:
+        if not isinstance(self._known, AccountLimits):
+            self._known = self._look()
+        return self._known
+
+    @property
+    def _queue(self) -> Queue:
+        if self._waiters is None:
+            self._waiters = Queue()
+        return self._waiters
+
+    def _look(self) -> AccountLimits:
+        """What is known, without an end to the rest."""
+        known = self._known
+        if known is None:
+            return AccountLimits(*self._size)
+        return loads(known) if isinstance(known, bytes) else known
+
+    def _share_slots(self, cap: Cap) -> Throttle:
+        """Be the throttle of one account among many that share slots."""
+        self._cap = cap
+        return self
+
+    def _rest(self) -> None:
+        """Take little memory until the next request, unless calls wait."""
+        if (self._waiters is not None and self._waiters.waiters) or self._shares_now():
+            return
+        if self._shared is not None and self._store is not None:
+            self._limits.admitted += self._shared.admitted
+            self._delayed += self._shared.delayed
+            self._member, self._shared = self._shared.member, None
+            self._store.release(self._account)
+        # What the server does not count any more is not kept.
+        self._limits.window.count(self._now())
+        self._known, self._waiters = dumps(self._limits), None
+        self._users, self._admission = _NOBODY, None
 
     def statistics(self) -> ThrottleStatistics:
         """Report what was admitted, what waits, and what is known about the server.
@@ -107,12 +155,12 @@ class Throttle:
         Returns:
             The figures of this moment.
         """
-        shared, now = self._shared, self._now()
-        limits = self._limits if shared is None else shared.limits
+        shared, own, now = self._shared, self._look(), self._now()
+        limits = own if shared is None else shared.limits
         now += 0.0 if shared is None else shared.offset
         return ThrottleStatistics(
-            admitted=limits.admitted if shared is None else shared.admitted,
-            delayed=self._delayed if shared is None else shared.delayed,
+            admitted=own.admitted + (0 if shared is None else shared.admitted),
+            delayed=self._delayed + (0 if shared is None else shared.delayed),
             waiting=len((self._queue if shared is None else shared.queue).waiters),
             in_flight=len(limits.in_flight),
             max_in_flight=limits.max_in_flight,
@@ -124,7 +172,7 @@ class Throttle:
     @property
     def parallel(self) -> int:
         """How many requests may be in flight."""
-        return self._limits.parallel
+        return self._size[1]
 
     def resize(self, *, per_second: int | None = None, parallel: int | None = None) -> None:
         """Change the limits from now on; what is in flight stays in flight.
@@ -136,10 +184,10 @@ class Throttle:
         Raises:
             ArgumentError: A limit is not a positive integer.
         """
-        self._limits.resize(
-            None if per_second is None else positive_integer("per_second", per_second),
-            None if parallel is None else positive_integer("parallel", parallel),
-        )
+        per_second = None if per_second is None else positive_integer("per_second", per_second)
+        parallel = None if parallel is None else positive_integer("parallel", parallel)
+        self._size = per_second or self._size[0], parallel or self._size[1]
+        self._limits.resize(per_second, parallel)
         if self._shared is not None:
             self._shared.resize(per_second, parallel)
         if self._queue.waiters:
@@ -174,7 +222,11 @@ class Throttle:
         Raises:
             StateError: It serves a client in another event loop, or its store one of another account.
         """
-        loop = anyio.lowlevel.current_token()
+        loop = _current_loop()
+        if loop == self._loop and self._admission is not None and account == self._account:
+            if user not in self._users:
+                self._users |= {user}
+            return self._admission
         if loop != self._loop:
             has_ended = self._loop is not None and self._has_ended()
             # A client may have been closed with calls in progress.
@@ -189,11 +241,14 @@ class Throttle:
                 self._start_afresh()
             if self._shared is not None:
                 self._member, self._shared = self._shared.member, None
-        self._users.add(user)
+        self._users |= {user}
         if self._store is None:
-            return Admission(self._acquire, self._end, self._give_back, self._promote)
-        shared = self._share(self._store, account)
-        return Admission(shared.acquire, shared.end, shared.give_back, shared.promote, shared.alive)
+            self._account = account
+            self._admission = Admission(self._acquire, self._end, self._give_back, self._promote)
+        else:
+            shared = self._share(self._store, account)
+            self._admission = Admission(shared.acquire, shared.end, shared.give_back, shared.promote, shared.alive)
+        return self._admission
 
     @property
     def _is_shared(self) -> bool:
@@ -204,15 +259,14 @@ class Throttle:
         return self._shared is not None and self._shared.is_in_use
 
     def _share(self, store: Store, account: str) -> SharedQueue:
-        if self._shared is None:
-            self._account = account
-            self._shared = SharedQueue(
-                store, account, self._limits.per_second, self._limits.parallel, replaces=self._member
-            )
-        elif account != self._account:
+        if self._shared is not None:
+            # Whoever comes for the same account has the same admission.
             raise StateError(
                 "this Throttle's store keeps the limits of another account; make one Throttle for each account"
             )
+        self._account = account
+        slots = None if self._cap is None else Slots(self._cap, self)
+        self._shared = SharedQueue(store, account, *self._size, replaces=self._member, slots=slots)
         return self._shared
 
     def _detach(self, user: object) -> None:
@@ -221,7 +275,7 @@ class Throttle:
         Args:
             user: The client's session.
         """
-        self._users.discard(user)
+        self._users -= {user}
         if self._store is not None and not self._users:
             self._store.release(self._account)
 
@@ -238,8 +292,8 @@ class Throttle:
 
     def _start_afresh(self) -> None:
         """The event loop before ended, perhaps with calls pending, which never return."""
-        self._users.clear()
-        self._queue = Queue()
+        self._users = _NOBODY
+        self._waiters = None
         self._limits.abandon(self._last_seen)
 
     def _is_pending(self, permit: Permit) -> bool:
@@ -249,7 +303,7 @@ class Throttle:
     def _is_elsewhere(self) -> bool:
         """Whether this is not the throttle's event loop, as when a call of one that ended is collected as garbage."""
         try:
-            return self._loop not in (None, anyio.lowlevel.current_token())
+            return self._loop not in (None, _current_loop())
         except RuntimeError:
             return True
 
@@ -283,11 +337,11 @@ class Throttle:
         """
         claim = claim or Claim()
         now = anyio.current_time()
-        if not self._queue.waiters and (number := self._limits.admit(now, is_batch=claim.is_batch)):
+        if not self._queue.waiters and (number := self._admit(now, is_batch=claim.is_batch)):
             return Permit(self._mark_sent, number, now)
         pause = self._limits.pause_left(now)
         if pause and pause + self._limits.window.fastest >= max_pause:
-            if number := self._limits.admit(now, as_test=True):
+            if number := self._admit(now, as_test=True):
                 return Permit(self._mark_sent, number, now)
             raise rate_limited(f"another {pause:.0f} s", pause)
         waiter = Waiter(now, max_pause, self._limits.seconds_paused(now), is_retry, claim)
@@ -310,6 +364,17 @@ class Throttle:
         assert waiter.permit is not None
         return waiter.permit
 
+    def _admit(
+        self, now: float, as_test: bool = False, is_batch: bool = False, batch_waits: bool = False
+    ) -> int | None:
+        """Let a request start if the limits of the account allow it, and the cap for all accounts does."""
+        if self._cap is not None and not self._cap.has_room(self):
+            return None
+        number = self._limits.admit(now, as_test, is_batch, batch_waits)
+        if number is not None and self._cap is not None:
+            self._cap.take(self, is_batch)
+        return number
+
     def _promote(self, waiter: Waiter) -> None:
         """Let a waiter of a batch wait among the interactive ones.
 
@@ -321,19 +386,33 @@ class Throttle:
 
     def _admit_waiting(self) -> None:
         """Admit from the head of the queue while requests may start; then only the head has a deadline."""
+        if self._shared is not None:
+            # It is called when there is a slot.
+            self._shared.take_turn()
+            return
         now = anyio.current_time()
         limits = self._limits
         while (head := self._head(now)) is not None:
             batch_waits = not head.is_batch and self._queue.has(is_batch=True)
-            number = limits.admit(now, is_batch=head.is_batch, batch_waits=batch_waits)
+            number = self._admit(now, is_batch=head.is_batch, batch_waits=batch_waits)
             if number is None:
-                head.wake_at(limits.next_start(now, head.is_batch and not limits.batch_is_due))
+                self._wait_for_start(head, now)
                 return
             self._queue.leave(head)
             self._delayed += 1
             paused = limits.fruitless_pauses(now, head.paused_before)
             head.permit = Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True)
             head.event.set()
+        if self._cap is not None:
+            self._cap.leave(self)
+
+    def _wait_for_start(self, head: Waiter, now: float) -> None:
+        start = self._limits.next_start(now, head.is_batch and not self._limits.batch_is_due)
+        if self._cap is not None and start <= now:
+            # It is called when there is a slot.
+            self._cap.wait(self, head.is_batch)
+            start = math.inf
+        head.wake_at(start)
 
     def _head(self, now: float) -> Waiter | None:
         earliest_response, first = now + self._limits.window.fastest, self._limits.batch_is_due
@@ -359,6 +438,8 @@ class Throttle:
         if self._is_pending(permit):
             self._limits.withdraw(permit.number)
             self._delayed -= permit.was_queued
+            if self._cap is not None:
+                self._cap.give_back(self, anyio.current_time())
             self._admit_waiting()
 
     def _mark_sent(self, number: int, moment: float) -> None:
@@ -393,13 +474,15 @@ class Throttle:
         """
         if not self._is_pending(permit):
             return ()
-        now = self._look_at_clocks()
-        events = self._limits.release(permit.number, now, status, retry_after, given_up)
-        permit.response_time = self._limits.window.fastest
+        limits, queue, now = self._limits, self._queue, self._look_at_clocks()
+        events = limits.release(permit.number, now, status, retry_after, given_up)
+        permit.response_time = limits.window.fastest
         if status == 429:
-            permit.pause_left = self._limits.pause_left(now)
+            permit.pause_left = limits.pause_left(now)
             self._refuse_waiting(now)
-        if self._queue.waiters:
+        if self._cap is not None:
+            self._cap.give_back(self, now)
+        if queue.waiters:
             self._admit_waiting()
         return events
 
@@ -423,14 +506,19 @@ class Throttle:
                 waiter.event.set()
 
 
-def _has_ended(loop: object) -> bool:
-    """Whether an event loop, known by its token, is closed."""
-    native: Any = getattr(loop, "native_token", loop)
-    if hasattr(native, "is_closed"):
-        return bool(native.is_closed())
+def _current_loop() -> object:
+    """The event loop, or trio's token of it. Anyio makes a token of its own at each call, which would be kept."""
+    token = anyio.lowlevel.current_token()
+    return getattr(token, "native_token", token)
+
+
+def _has_ended(loop: Any) -> bool:
+    """Whether an event loop is closed."""
+    if hasattr(loop, "is_closed"):
+        return bool(loop.is_closed())
     try:
         # Trio's token has no other way to ask.
-        native.run_sync_soon(int)
+        loop.run_sync_soon(int)
     except RuntimeError:
         return True
     return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, assert_never, assert_type
 
 from chartmogul_async import (
@@ -20,6 +21,7 @@ from chartmogul_async import (
     Attempt,
     BetaActivity,
     BetaSubscription,
+    Breakdown,
     ChartMogulError,
     ConcurrencyLowered,
     Customer,
@@ -27,6 +29,7 @@ from chartmogul_async import (
     CustomerChurnRateEntry,
     CustomerCountEntry,
     Customers,
+    Discrepancy,
     Event,
     Failure,
     Filter,
@@ -42,7 +45,12 @@ from chartmogul_async import (
     Outcome,
     Outcomes,
     Pacing,
+    Page,
+    Pages,
     Pause,
+    PendingBreakdown,
+    Plan,
+    PlanGroup,
     RetryPolicy,
     Series,
     SlicesDisagreed,
@@ -50,8 +58,11 @@ from chartmogul_async import (
     Summary,
     Throttle,
     ThrottleStatistics,
+    analysis,
     cfl,
     errors,
+    money,
+    periods,
 )
 
 
@@ -84,6 +95,40 @@ async def each_metric_has_its_own_entry(client: AsyncClient) -> None:
     assert_type(await metrics.mrr_churn_rate(first, last), Series[MRRChurnRateEntry, Summary])
     assert_type(await metrics.ltv(first, last), Series[LTVEntry, Summary])
     assert_type(await metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+
+
+async def each_breakdown_has_the_entries_of_its_metric(client: AsyncClient, names: list[MetricName]) -> None:
+    metrics = client.metrics
+    first, last = "2023-07-01", date(2023, 8, 31)
+    mrr = await metrics.breakdown("mrr", first, last, by="plan", on_error="collect")
+    assert_type(mrr, Breakdown[MRREntry, Summary])
+    assert_type(mrr.total[-1].mrr_churn, int | float | None)
+    assert_type(mrr.segments["Gold"], Series[MRREntry, Summary])
+    assert_type(mrr.remainder, Series[MRREntry, Summary] | None)
+    assert_type(mrr.failures["total"], Failure[MRREntry, Summary])
+    assert_type(mrr.to_dicts(), list[dict[str, Any]])
+    assert_type(mrr.discrepancies, tuple[Discrepancy, ...])
+    assert_type(await metrics.retry_failed(mrr, on_progress=print), Breakdown[MRREntry, Summary])
+    by = {"big": cfl.where("mrr") > 1000, "small": cfl.where("mrr") <= 1000}
+    counts = await metrics.breakdown("customer-count", first, last, by=by, interval="week")
+    assert_type(counts.total[0].customers, int)
+    all_metrics = await metrics.breakdown("all", first, last, by="country", geo=["US"])
+    assert_type(all_metrics, Breakdown[KeyMetricsEntry, KeyMetricsSummary | None])
+    several = await metrics.breakdown(names, first, last, by="plan_group")
+    assert_type(several["mrr"].query.metric, MetricName)
+    async with metrics.breakdown("arr", first, last, by="plan", filters=cfl.where("mrr") > 5) as parts:
+        assert_type(parts, PendingBreakdown[ARREntry, Summary])
+        async for segment, outcome in parts:
+            assert_type(segment, str)
+            assert_type(outcome, Outcome[ARREntry, Summary])
+            assert_type(parts.done, int)
+
+
+async def lists_contain_their_items(client: AsyncClient) -> None:
+    assert_type(client.plans.list(system="Stripe"), Pages[Plan])
+    assert_type(await client.plan_groups.list(per_page=5), Page[PlanGroup])
+    assert_type((await client.plan_groups.plans("plg_1"))[0], Plan)
+    assert_type([customer.country async for customer in client.customers.list()], list[str | None])
 
 
 async def a_series_contains_its_entries(client: AsyncClient) -> None:
@@ -357,3 +402,29 @@ async def errors_have_typed_fields(client: AsyncClient) -> None:
         assert_type(error.url, str | None)
         assert_type(error.path, str | None)
         assert_type(error.is_transient, bool)
+
+
+async def periods_are_ranges(client: AsyncClient, account: Account) -> None:
+    year = periods.last(12, "month", today=account.today())
+    assert_type(year, periods.Period)
+    assert_type(await client.metrics.mrr(year), Series[MRREntry, Summary])
+    assert_type(await client.metrics.all("2024-Q1"), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+    assert_type(await client.metrics.arr("2024", periods.this("week", today="2024-03-15")), Series[ARREntry, Summary])
+    assert_type(MetricQuery("mrr", year), MetricQuery[MRREntry, Summary])
+
+
+async def rates_have_a_value_for_each_entry(client: AsyncClient) -> None:
+    mrr, key_metrics = await client.metrics.mrr("2024"), await client.metrics.all("2024")
+    assert_type(mrr["2024-01-31"], MRREntry)
+    assert_type(mrr[date(2024, 1, 31)].mrr, int | float)
+    assert_type(analysis.net_new_mrr(mrr), tuple[int | float, ...])
+    assert_type(analysis.net_mrr_retention(mrr[1:]), tuple[float | None, ...])
+    assert_type(analysis.quick_ratio(mrr, reactivation=True), tuple[float | None, ...])
+    assert_type(analysis.growth_rate(key_metrics, "customers"), tuple[float | None, ...])
+    counts, rates = await client.metrics.customer_count("2024"), await client.metrics.customer_churn_rate("2024")
+    assert_type(analysis.customers_lost(counts, rates), tuple[int | None, ...])
+    assert_type(analysis.customers_gained(key_metrics, key_metrics), tuple[int | None, ...])
+    assert_type(analysis.is_partial(mrr, today=date(2024, 3, 15)), tuple[bool, ...])
+    assert_type(analysis.restated(mrr[1:], before=mrr[0]), tuple[MRREntry, ...])
+    assert_type(analysis.total(mrr, "mrr_churn"), int | float)
+    assert_type(money.amount(mrr[0], "mrr", "USD"), Decimal | None)
