@@ -86,8 +86,11 @@ PUBLIC = [
     "Throttle",
     "ThrottleStatistics",
     "__version__",
+    "analysis",
     "cfl",
     "errors",
+    "money",
+    "periods",
 ]
 METRICS = ["all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv"]
 
@@ -151,7 +154,7 @@ def signature_of(callable_: Callable[..., Any]) -> str:
     return str(inspect.Signature(bare))
 
 
-RANGE = "start_date, end_date, *, interval='month', geo=None, plans=None, filters=None"
+RANGE = "start_date, end_date=None, *, interval='month', geo=None, plans=None, filters=None"
 
 
 @pytest.mark.parametrize("name", METRICS)

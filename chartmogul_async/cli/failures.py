@@ -45,6 +45,7 @@ _CODES: tuple[tuple[type[ChartMogulError], int], ...] = (
 _NAMES = {
     "start_date": "--start",
     "end_date": "--end",
+    "count": "--last",
     "interval": "--interval",
     "geo": "--geo",
     "plans": "--plan",
