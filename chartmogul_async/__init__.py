@@ -23,7 +23,10 @@ if TYPE_CHECKING:
         SlicesDisagreed,
     )
     from chartmogul_async.intervals import Interval
+    from chartmogul_async.metrics.adding import Discrepancy
+    from chartmogul_async.metrics.breakdown import Breakdown
     from chartmogul_async.metrics.outcome import Failure, Outcome, Success
+    from chartmogul_async.metrics.pending import PendingBreakdown, PendingBreakdowns
     from chartmogul_async.metrics.query import MetricName, MetricQuery
     from chartmogul_async.metrics.records import (
         ARPAEntry,
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
         CustomerAttributes,
         Customers,
     )
+    from chartmogul_async.resources.pages import Page, Pages
+    from chartmogul_async.resources.plan_groups import PlanGroup, PlanGroups
+    from chartmogul_async.resources.plans import Plan, Plans
     from chartmogul_async.transport.file_store import FileStore
     from chartmogul_async.transport.options import Priority
     from chartmogul_async.transport.redis_store import RedisStore
@@ -68,6 +74,7 @@ __all__ = [
     "Attempt",
     "BetaActivity",
     "BetaSubscription",
+    "Breakdown",
     "ChartMogulError",
     "ClientStatistics",
     "ClientsStatistics",
@@ -77,6 +84,7 @@ __all__ = [
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Customers",
+    "Discrepancy",
     "Event",
     "Failure",
     "FileStore",
@@ -94,7 +102,15 @@ __all__ = [
     "Outcome",
     "Outcomes",
     "Pacing",
+    "Page",
+    "Pages",
     "Pause",
+    "PendingBreakdown",
+    "PendingBreakdowns",
+    "Plan",
+    "PlanGroup",
+    "PlanGroups",
+    "Plans",
     "Priority",
     "RedisStore",
     "ResponseInfo",
@@ -122,7 +138,10 @@ _HOMES = {
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
     "intervals": ("Interval",),
+    "metrics.adding": ("Discrepancy",),
+    "metrics.breakdown": ("Breakdown",),
     "metrics.outcome": ("Failure", "Outcome", "Success"),
+    "metrics.pending": ("PendingBreakdown", "PendingBreakdowns"),
     "metrics.query": ("MetricName", "MetricQuery"),
     "metrics.records": (
         "ARPAEntry",
@@ -150,6 +169,9 @@ _HOMES = {
         "CustomerAttributes",
         "Customers",
     ),
+    "resources.pages": ("Page", "Pages"),
+    "resources.plan_groups": ("PlanGroup", "PlanGroups"),
+    "resources.plans": ("Plan", "Plans"),
     "transport.options": ("Priority",),
     "transport.retry": ("RetryPolicy",),
     "transport.file_store": ("FileStore",),

@@ -4,13 +4,19 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date
-from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TypeVar
 
 import httpx
 
-from chartmogul_async.checks import encodable, finite_number, instance_of, positive_number, short_enough, shown
+from chartmogul_async.checks import (
+    encodable,
+    finite_number,
+    instance_of,
+    plain_function,
+    positive_number,
+    short_enough,
+    shown,
+)
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.events import OnEvent, OnResponse
 from chartmogul_async.transport.connections import LOOPBACK, MAX_PORT
@@ -94,19 +100,7 @@ def checked_retry(retry: RetryPolicy) -> RetryPolicy:
 
 def checked_hook(name: str, of: str, hook: Hook | None) -> Hook | None:
     """A function that does something when it is called, or ``ArgumentError``."""
-    if hook is not None and (not callable(hook) or _does_nothing_when_called(hook)):
-        raise ArgumentError(
-            f"{name} must be a plain function of one {of}, neither async nor a generator, not {shown(hook)}"
-        )
-    return hook
-
-
-def _does_nothing_when_called(function: object) -> bool:
-    """Whether a call only makes a coroutine or a generator: of a function, a method or an object with ``__call__``."""
-    while isinstance(function, partial):
-        function = function.func
-    checks = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
-    return any(check(each) for check in checks for each in (function, type(function).__call__))
+    return None if hook is None else plain_function(name, hook, f"one {of}")
 
 
 def texts_of(params: object) -> dict[str, str]:

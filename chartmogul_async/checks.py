@@ -6,6 +6,8 @@ import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TypeGuard, TypeVar
 from urllib.parse import quote
 
@@ -347,3 +349,32 @@ def integer_between(name: str, value: object, least: int, most: int) -> int:
     if not _is_integer(value) or not least <= value <= most:
         raise ArgumentError(f"{name} must be an integer from {least} to {most}, not {shown(value)}")
     return value
+
+
+def plain_function(name: str, value: T, takes: str) -> T:
+    """Check that a value is a function that does something when it is called: neither async nor a generator.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+        takes: What it is called with: ``"one event"``.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ArgumentError: ``on_event must be a plain function of one event, neither async nor a generator, not 5``.
+    """
+    if not callable(value) or _does_nothing_when_called(value):
+        raise ArgumentError(
+            f"{name} must be a plain function of {takes}, neither async nor a generator, not {shown(value)}"
+        )
+    return value
+
+
+def _does_nothing_when_called(function: object) -> bool:
+    """Whether a call only makes a coroutine or a generator: of a function, a method or an object with ``__call__``."""
+    while isinstance(function, partial):
+        function = function.func
+    checks = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+    return any(check(each) for check in checks for each in (function, type(function).__call__))

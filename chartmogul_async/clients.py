@@ -28,6 +28,10 @@ from chartmogul_async.transport.session import Session
 from chartmogul_async.transport.store import Store
 from chartmogul_async.transport.throttle import Throttle
 
+# Accounts that were in use a moment ago: each takes some kilobytes, and with a store a file or a connection.
+_MOST_AWAKE = 1000
+_MOST_OPEN = 100
+
 
 @frozen
 class ClientsStatistics:
@@ -92,7 +96,8 @@ class AsyncClients:
         transport: httpx.AsyncBaseTransport | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        self._cap = Cap(positive_integer("max_in_flight", max_in_flight))
+        most_awake = _MOST_AWAKE if store is None else _MOST_OPEN
+        self._cap = Cap(positive_integer("max_in_flight", max_in_flight), most_awake)
         url = chosen_base_url(base_url)
         self._endpoint = Endpoint(url, connections_over(transport, url), "AsyncClients")
         hook = checked_hook("on_event", "event", on_event)

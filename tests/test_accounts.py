@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import gc
+import random
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -410,6 +412,30 @@ async def test_a_store_that_breaks_keeps_no_slots(monkeypatch: pytest.MonkeyPatc
                     await another_mrr(clients.for_account("one"))()
         assert clients.statistics().in_flight == 0
         await another_mrr(clients.for_account("one"))()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["own", "shared"])
+async def test_no_slot_is_lost_in_a_storm_of_cancellations(kind: str, seed: int) -> None:
+    chance = random.Random(seed)
+    api = Api(seconds=lambda _: chance.choice((0, 0.01, 0.3)), statuses={"key-0": 503, "key-1": 429})
+    store = LoopStore(latency=0.002) if kind == "shared" else None
+    retry = RetryPolicy(attempts=2, base=0.1, cap=0.1)
+    async with AsyncClients(transport=api, max_in_flight=5, store=store, retry=retry) as clients:
+
+        async def call(delay: float, patience: float, number: int) -> None:
+            await anyio.sleep(delay)
+            view = clients.for_account(f"key-{number}").with_options(priority=chance.choice(("batch", "interactive")))
+            with anyio.move_on_after(patience), suppress(errors.ChartMogulError):
+                await another_mrr(view)()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(150):
+                group.start_soon(call, chance.uniform(0, 1), chance.choice((0.001, 0.1, 0.5, 100)), chance.randrange(8))
+        assert (clients.statistics().in_flight, clients.statistics().waiting) == (0, 0)
+        assert await timed(another_mrr(clients.for_account("last"))) <= 0.4
+    assert api.most <= 5
+    assert not any(api.in_flight.values())
 
 
 # --- accounts at rest ------------------------------------------------------------------------------------------------

@@ -9,6 +9,10 @@ import pytest
 from chartmogul_async.transport.cap import Cap, Slots
 
 
+def cap_of(slots: int, most_awake: int = 1000) -> Cap:
+    return Cap(slots, most_awake)
+
+
 class Account:
     """Wants some slots, and takes them as a throttle does."""
 
@@ -40,25 +44,25 @@ class Account:
 
 
 def test_an_account_alone_has_half_of_the_slots() -> None:
-    cap = Cap(40)
+    cap = cap_of(40)
     assert Account(cap).ask(30) == 20
     assert cap.free == 20
 
 
 @pytest.mark.parametrize(("slots", "has"), [(1, 1), (2, 1), (3, 2), (200, 20)])
 def test_few_slots_are_used_too(slots: int, has: int) -> None:
-    assert Account(Cap(slots)).ask(20) == has
+    assert Account(cap_of(slots)).ask(20) == has
 
 
 def test_accounts_that_stall_leave_a_slot_for_one_that_comes() -> None:
-    cap = Cap(200)
+    cap = cap_of(200)
     stalled = [Account(cap) for _ in range(10)]
     assert sum(account.ask(20) for account in stalled) < 200
     assert Account(cap).ask() == 1
 
 
 def test_a_free_slot_goes_to_the_one_that_has_fewest() -> None:
-    cap = Cap(6)
+    cap = cap_of(6)
     busy, other = Account(cap), Account(cap)
     assert (busy.ask(9), other.ask(9)) == (3, 2)
     single = Account(cap)
@@ -70,7 +74,7 @@ def test_a_free_slot_goes_to_the_one_that_has_fewest() -> None:
 
 
 def test_equal_accounts_take_turns() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     first = Account(cap)
     first.ask(4)
     others = [Account(cap, wants=3) for _ in range(2)]
@@ -88,7 +92,7 @@ def test_equal_accounts_take_turns() -> None:
 
 
 def test_one_turn_is_one_request() -> None:
-    cap = Cap(2)
+    cap = cap_of(2)
     blocking = Account(cap)
     blocking.ask()
     other = Account(cap)
@@ -103,7 +107,7 @@ def test_one_turn_is_one_request() -> None:
 
 
 def test_interactive_calls_go_first_and_a_batch_gets_an_eighth() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     holder = Account(cap)
     holder.ask()
     batch, page = Account(cap, is_batch=True), Account(cap)
@@ -119,12 +123,12 @@ def test_interactive_calls_go_first_and_a_batch_gets_an_eighth() -> None:
 
 
 def test_a_batch_alone_is_not_held_up() -> None:
-    cap = Cap(4)
+    cap = cap_of(4)
     assert Account(cap, is_batch=True).ask(2) == 2
 
 
 def test_an_account_that_waits_becomes_interactive() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     holder, batch, other = Account(cap), Account(cap, is_batch=True), Account(cap, is_batch=True)
     for account in (holder, batch, other):
         account.ask()
@@ -136,7 +140,7 @@ def test_an_account_that_waits_becomes_interactive() -> None:
 
 
 def test_one_that_wants_nothing_any_more_is_passed_over() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     holder, gone, left, other = (Account(cap) for _ in range(4))
     for account in (holder, gone, left, other):
         account.ask()
@@ -148,7 +152,7 @@ def test_one_that_wants_nothing_any_more_is_passed_over() -> None:
 
 
 def test_waiting_twice_keeps_the_place() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     holder, first, second = (Account(cap) for _ in range(3))
     for account in (holder, first, second):
         account.ask()
@@ -158,7 +162,7 @@ def test_waiting_twice_keeps_the_place() -> None:
 
 
 def test_its_own_slot_that_ends_improves_its_place() -> None:
-    cap = Cap(4)
+    cap = cap_of(4)
     two, one = Account(cap), Account(cap)
     assert (two.ask(9), one.ask(9)) == (2, 1)
     newcomer = Account(cap)
@@ -172,7 +176,7 @@ def test_its_own_slot_that_ends_improves_its_place() -> None:
 
 
 def test_those_without_requests_rest_after_two_seconds() -> None:
-    cap = Cap(10)
+    cap = cap_of(10)
     accounts = [Account(cap) for _ in range(5)]
     for account in accounts:
         account.ask(2)
@@ -192,8 +196,17 @@ def test_those_without_requests_rest_after_two_seconds() -> None:
     assert [account.rests for account in accounts] == [0, 1, 1, 1, 1]
 
 
+def test_no_more_are_awake_than_allowed() -> None:
+    cap = cap_of(10, most_awake=2)
+    accounts = [Account(cap) for _ in range(5)]
+    for account in accounts:
+        account.ask()
+        account.end(now=1)
+    assert [account.rests for account in accounts] == [1, 1, 1, 0, 0]
+
+
 async def test_slots_of_one_account() -> None:
-    cap = Cap(1)
+    cap = cap_of(1)
     account, other = Account(cap), Account(cap)
     slots = Slots(cap, account)
     assert not slots.wait(is_batch=False)

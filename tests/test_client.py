@@ -101,7 +101,7 @@ async def test_get_takes_only_a_path_below_the_base_url(api: respx.Router, path:
     async with client_of(api) as client:
         with pytest.raises(errors.ArgumentError) as caught:
             await client.get(path)
-    expected = f"path must be one below the base URL without a query, such as '/plans', not {path!r}"
+    expected = f"path must be one below the base URL without a query, such as '/invoices', not {path!r}"
     assert str(caught.value) == expected
     assert not api.calls
 

@@ -13,8 +13,12 @@ import pytest
 from chartmogul_async import (
     Account,
     AsyncClient,
+    Breakdown,
     Customers,
     Metrics,
+    Pages,
+    PlanGroups,
+    Plans,
     RetryPolicy,
     Series,
     Throttle,
@@ -26,8 +30,9 @@ from chartmogul_async import (
     periods,
 )
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 
-OWNERS = [AsyncClient, Metrics, Customers, Throttle]
+OWNERS = [AsyncClient, Breakdown, BreakdownCalls, Metrics, Customers, Pages, PlanGroups, Plans, Throttle]
 
 
 def public_methods(cls: type) -> list[Callable[..., Any]]:

@@ -12,10 +12,14 @@ import pytest
 import chartmogul_async
 from chartmogul_async import (
     AsyncClient,
+    Breakdown,
     Customers,
     Failure,
     MetricQuery,
     Metrics,
+    Pages,
+    PlanGroups,
+    Plans,
     RetryPolicy,
     Success,
     Throttle,
@@ -34,6 +38,7 @@ PUBLIC = [
     "Attempt",
     "BetaActivity",
     "BetaSubscription",
+    "Breakdown",
     "ChartMogulError",
     "ClientStatistics",
     "ClientsStatistics",
@@ -43,6 +48,7 @@ PUBLIC = [
     "CustomerChurnRateEntry",
     "CustomerCountEntry",
     "Customers",
+    "Discrepancy",
     "Event",
     "Failure",
     "FileStore",
@@ -60,7 +66,15 @@ PUBLIC = [
     "Outcome",
     "Outcomes",
     "Pacing",
+    "Page",
+    "Pages",
     "Pause",
+    "PendingBreakdown",
+    "PendingBreakdowns",
+    "Plan",
+    "PlanGroup",
+    "PlanGroups",
+    "Plans",
     "Priority",
     "RedisStore",
     "ResponseInfo",
@@ -114,7 +128,7 @@ def documented() -> list[Any]:
         (f"{owner}.{name}", method)
         for owner, cls in names
         if inspect.isclass(cls) and cls.__module__.startswith("chartmogul_async")
-        for name, method in vars(cls).items()
+        for name, method in inspect.getmembers_static(cls)
         if not name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property))
     ]
     return [pytest.param(value, id=name) for name, value in names + methods]
@@ -149,14 +163,16 @@ def test_every_metric_is_called_in_the_same_way(name: str) -> None:
 
 
 def test_the_metrics_have_no_other_public_method() -> None:
-    public = [name for name in vars(Metrics) if not name.startswith("_")]
-    assert sorted(public) == sorted([*METRICS, "fetch", "fetch_all", "stream"])
+    public = [name for name in dir(Metrics) if not name.startswith("_")]
+    assert public == sorted([*METRICS, "breakdown", "fetch", "fetch_all", "retry_failed", "stream"])
 
 
 def test_a_throttle_shows_its_users_what_is_for_them() -> None:
     assert [name for name in dir(Throttle()) if not name.startswith("_")] == ["parallel", "resize", "statistics"]
 
 
+OF_A_SOURCE = "data_source_uuid=None, system=None, external_id=None"
+PAGES = "per_page=None, cursor=None"
 TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
 
 
@@ -180,7 +196,19 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Metrics.fetch, "(self, query, *, slices=None)"),
         (Metrics.fetch_all, "(self, queries)"),
         (Metrics.stream, "(self, queries)"),
+        (
+            Metrics.breakdown,
+            "(self, metric, start_date, end_date=None, *, by, interval='month', geo=None, plans=None, filters=None, "
+            "on_error='raise', on_progress=None)",
+        ),
+        (Metrics.retry_failed, "(self, breakdown, *, on_progress=None)"),
+        (Breakdown.to_dicts, "(self)"),
         (Customers.search, "(self, email, *, with_associated_emails=False)"),
+        (Customers.list, f"(self, *, status=None, {OF_A_SOURCE}, {PAGES})"),
+        (Plans.list, f"(self, *, {OF_A_SOURCE}, {PAGES})"),
+        (PlanGroups.list, f"(self, *, {PAGES})"),
+        (PlanGroups.plans, f"(self, plan_group, *, {PAGES})"),
+        (Pages.first, "(self)"),
         (Success, "(query, series)"),
         (Success.result, "(self)"),
         (Failure, "(query, error)"),
@@ -198,7 +226,7 @@ def test_signatures_are_a_promise(callable_: Callable[..., Any], signature: str)
     assert signature_of(callable_) == signature
 
 
-@pytest.mark.parametrize("name", [*METRICS, "fetch", "fetch_all"])
+@pytest.mark.parametrize("name", [*METRICS, "fetch", "fetch_all", "retry_failed"])
 def test_every_metric_is_awaited(name: str) -> None:
     assert inspect.iscoroutinefunction(getattr(Metrics, name))
 

@@ -163,6 +163,29 @@ def blocks_of(page: str, kind: str = "python") -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
+def test_a_breakdown_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks_of("breakdown.md", "text")
+    run(compile(blocks_of("breakdown.md")[0], "breakdown.md", "exec"))
+    assert capsys.readouterr().out == shown
+
+
+def test_breakdowns_are_as_the_page_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Sandbox(Company(customers=100, today=date(2026, 1, 31)), limits=Limits(per_second=None))
+    monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(small.transport()))
+    _, nightly, collect, part_by_part, lists = (compile(it, "page", "exec") for it in blocks_of("breakdown.md"))
+    rows = run(nightly)["rows"]
+    assert len(rows) == 4
+    assert len(rows["mrr_by_plan"]) == 7 * 31
+    assert len(rows["customer_count_by_country"]) == 14 * 31
+    run(collect)
+    assert capsys.readouterr().out.split("\r") == [f"{done} of 3" for done in range(4)] + [""]
+    run(part_by_part)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in printed] == [f"{done} of 13" for done in range(1, 14)]
+    run(lists)
+    assert capsys.readouterr().out.startswith("['Priority Support', 'Gold, Yearly'] True\n")
+
+
 def test_results_are_stored_as_the_page_says() -> None:
     names = run(compile(blocks_of("results.md")[0], "results.md", "exec"))
     (text,) = blocks_of("results.md", "json")
@@ -253,7 +276,7 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    for page in ("analysis", "results", "seeing"):
+    for page in ("analysis", "breakdown", "results", "seeing"):
         programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

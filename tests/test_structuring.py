@@ -38,7 +38,7 @@ from chartmogul_async.metrics.records import (
     Summary,
 )
 from chartmogul_async.resources.account import Account
-from chartmogul_async.resources.customers import Customer, _Page
+from chartmogul_async.resources.customers import Customer, CustomersEnvelope
 from chartmogul_async.structuring import converter
 from chartmogul_async.structuring.converter import decode, structure
 
@@ -54,7 +54,7 @@ INTO: dict[str, Any] = {
     "customer-churn-rate": MetricResponse[CustomerChurnRateEntry, Summary],
     "mrr-churn-rate": MetricResponse[MRRChurnRateEntry, Summary],
     "ltv": MetricResponse[LTVEntry, Summary],
-    "customers-search": _Page,
+    "customers-search": CustomersEnvelope,
 }
 
 
@@ -512,7 +512,7 @@ def test_every_mismatch_is_named_with_its_place(value: Any, expected: tuple[str,
     assert problems(value) == expected
 
 
-@pytest.mark.parametrize("cls", [KeyMetricsResponse, MRR, COUNT, CHURN, _Page], ids=str)
+@pytest.mark.parametrize("cls", [KeyMetricsResponse, MRR, COUNT, CHURN, CustomersEnvelope], ids=str)
 def test_every_class_requires_an_object_with_a_list(cls: Any) -> None:
     assert problems([], cls) == ("$: expected object, got list",)
     assert "$.entries: missing" in problems({}, cls)
@@ -548,7 +548,7 @@ def test_problems_in_a_customer_name_the_keys_of_the_api() -> None:
         "has_more": "no",
         "cursor": 7,
     }
-    assert set(problems(raw, _Page)) == {
+    assert set(problems(raw, CustomersEnvelope)) == {
         "$.entries[0].id: expected int, got str",
         "$.entries[0].external_id: expected str, got int",
         "$.entries[0].external_ids[1]: expected str, got null",
@@ -611,7 +611,7 @@ def test_up_to_five_problems_are_all_named(number: int) -> None:
     assert len(refused.value.problems) == number
 
 
-@pytest.mark.parametrize("into", [MRR, _Page], ids=["in bulk", "one by one"])
+@pytest.mark.parametrize("into", [MRR, CustomersEnvelope], ids=["in bulk", "one by one"])
 @pytest.mark.parametrize("number", [100, 101, 1000])
 def test_a_hundred_problems_are_kept(number: int, into: Any) -> None:
     with pytest.raises(DecodeError) as refused:
@@ -624,7 +624,7 @@ def test_a_hundred_problems_are_kept(number: int, into: Any) -> None:
 def test_problems_in_lists_of_lists_are_counted_together() -> None:
     customer = {"external_ids": [1] * 60, "tags": [2] * 60}
     with pytest.raises(DecodeError) as refused:
-        structure({"entries": [customer] * 50}, _Page)
+        structure({"entries": [customer] * 50}, CustomersEnvelope)
     assert len(refused.value.problems) == 100
     assert refused.value.problems[60] == "$.entries[1].external_ids[0]: expected str, got int"
 
@@ -655,7 +655,7 @@ def test_a_list_is_looked_at_until_there_are_a_hundred_problems(problems: int) -
 
 
 def test_null_means_the_default_that_is_not_null() -> None:
-    (customer,) = structure({"entries": [{"external_ids": None, "lead_status": None}]}, _Page).entries
+    (customer,) = structure({"entries": [{"external_ids": None, "lead_status": None}]}, CustomersEnvelope).entries
     assert (customer.external_ids, customer.lead_status) == ((), None)
 
 
@@ -667,10 +667,10 @@ def test_any_number_of_entries_is_accepted() -> None:
 
 
 def test_a_list_of_objects_other_than_entries_is_limited() -> None:
-    assert len(structure({"entries": [{}] * 10_000}, _Page).entries) == 10_000
-    (customer,) = structure({"entries": [{"external_ids": ["a"] * 10_001}]}, _Page).entries
+    assert len(structure({"entries": [{}] * 10_000}, CustomersEnvelope).entries) == 10_000
+    (customer,) = structure({"entries": [{"external_ids": ["a"] * 10_001}]}, CustomersEnvelope).entries
     assert len(customer.external_ids) == 10_001
-    assert problems({"entries": [{}] * 10_001}, _Page) == (
+    assert problems({"entries": [{}] * 10_001}, CustomersEnvelope) == (
         "$.entries: expected a list of at most 10000 objects, got 10001",
     )
 
@@ -828,7 +828,7 @@ def test_integers_keep_all_digits_with_either_parser() -> None:
 def test_custom_attributes_are_unchanged_with_either_parser() -> None:
     custom = {"id": 10**30 + 1, "score": 1e300, "list": [{"deep": 2**70, "small": 0.5}], "name": "é"}
     content = json.dumps({"entries": [{"attributes": {"custom": custom}}]}).encode()
-    (customer,) = converter.read(content, _Page).entries
+    (customer,) = converter.read(content, CustomersEnvelope).entries
     assert customer.attributes is not None
     assert repr(customer.attributes.custom) == repr(custom)
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chartmogul_async.metrics.records import ARREntry, MetricResponse, Summary
-from chartmogul_async.resources.customers import _Page
+from chartmogul_async.resources.customers import CustomersEnvelope
 from chartmogul_async.structuring import converter
 from tests.fuzz.corpus import HEADS, seeds
 from tests.fuzz.mutations import mutated_json, with_repetition
@@ -140,7 +140,7 @@ def test_a_difference_between_the_parsers_is_noticed(monkeypatch: pytest.MonkeyP
 
 
 def test_an_outcome_distinguishes_types() -> None:
-    integer, fraction = (outcome(b'{"entries":[{"mrr":%b}]}' % mrr, _Page, None) for mrr in (b"1", b"1.0"))
+    integer, fraction = (outcome(b'{"entries":[{"mrr":%b}]}' % mrr, CustomersEnvelope, None) for mrr in (b"1", b"1.0"))
     assert integer != fraction
 
 

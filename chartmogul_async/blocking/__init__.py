@@ -11,7 +11,8 @@ Nothing is implemented a second time: every method runs that of ``AsyncClient`` 
 """
 
 from chartmogul_async.blocking.client import Client
-from chartmogul_async.blocking.resources import Customers, Metrics, Throttle
+from chartmogul_async.blocking.pages import Pages
+from chartmogul_async.blocking.resources import Customers, Metrics, PlanGroups, Plans, Throttle
 from chartmogul_async.blocking.stream import Outcomes
 
-__all__ = ["Client", "Customers", "Metrics", "Outcomes", "Throttle"]
+__all__ = ["Client", "Customers", "Metrics", "Outcomes", "Pages", "PlanGroups", "Plans", "Throttle"]

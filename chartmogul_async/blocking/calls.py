@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import CancelledError, Future
 from functools import wraps
 from inspect import signature
@@ -16,7 +16,8 @@ from chartmogul_async import AsyncClient
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.errors import StateError
 
-A = TypeVar("A")
+# Of a part it is only found.
+A = TypeVar("A", covariant=True)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class Calls:
         if self._is_closed:
             raise StateError(_CLOSED)
 
-    def wait(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+    def wait(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
         """Make a call, and wait until it is complete.
 
         Args:
@@ -78,7 +79,7 @@ class Calls:
             # The traceback of an error, which the future holds, knows this frame.
             del future
 
-    def start(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> Future[T | Raised]:
+    def start(self, work: Callable[[AsyncClient], Awaitable[T]]) -> Future[T | Raised]:
         """Make a call without waiting for it.
 
         Args:
@@ -138,7 +139,7 @@ def _check_thread() -> None:
         raise StateError(_IN_THE_LOOP)
 
 
-async def _attempt(work: Callable[[AsyncClient], Coroutine[Any, Any, T]], client: AsyncClient) -> T | Raised:
+async def _attempt(work: Callable[[AsyncClient], Awaitable[T]], client: AsyncClient) -> T | Raised:
     try:
         return await work(client)
     except anyio.get_cancelled_exc_class():
@@ -191,7 +192,7 @@ class Blocking(Generic[A]):
 
 
 def blocking(
-    method: Callable[Concatenate[A, P], Coroutine[Any, Any, T]],
+    method: Callable[Concatenate[A, P], Awaitable[T]],
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[Blocking[A], P], T]]:
     """Make a blocking method of an async one, with its signature and its docstring.
 
@@ -201,7 +202,7 @@ def blocking(
     Returns:
         A decorator for a method without a body, of which only the place counts.
     """
-    make: Callable[..., Coroutine[Any, Any, T]] = method
+    make: Callable[..., Awaitable[T]] = method
 
     def declare(function: Callable[..., None]) -> Callable[Concatenate[Blocking[A], P], T]:
         check = _check_of(method, function)

@@ -11,7 +11,7 @@ from chartmogul_async import AsyncClient, ClientStatistics
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of, with_signature_of
 
 if TYPE_CHECKING:
-    from chartmogul_async.blocking.resources import Customers, Metrics, Throttle
+    from chartmogul_async.blocking.resources import Customers, Metrics, PlanGroups, Plans, Throttle
 
 
 class Client(Blocking[AsyncClient]):
@@ -73,10 +73,24 @@ class Client(Blocking[AsyncClient]):
 
     @cached_property
     def customers(self) -> Customers:
-        """Find customers by e-mail address."""
+        """List the customers, or find some by e-mail address."""
         from chartmogul_async.blocking.resources import Customers
 
         return Customers(self._calls, self._find)
+
+    @cached_property
+    def plans(self) -> Plans:
+        """List the plans."""
+        from chartmogul_async.blocking.resources import Plans
+
+        return Plans(self._calls, self._find)
+
+    @cached_property
+    def plan_groups(self) -> PlanGroups:
+        """List the plan groups, and the plans of each."""
+        from chartmogul_async.blocking.resources import PlanGroups
+
+        return PlanGroups(self._calls, self._find)
 
     @cached_property
     def throttle(self) -> Throttle:

@@ -9,19 +9,23 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async import Throttle as AsyncThrottle
+from chartmogul_async.blocking.breakdown_calls import BreakdownCalls
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking
 from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.blocking.pages import listing
 from chartmogul_async.blocking.stream import Outcomes, streaming
 from chartmogul_async.checks import instance_of
 from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
 from chartmogul_async.metrics.stream import many_queries, outcome_of
 from chartmogul_async.resources.customers import Customers as AsyncCustomers
+from chartmogul_async.resources.plan_groups import PlanGroups as AsyncPlanGroups
+from chartmogul_async.resources.plans import Plans as AsyncPlans
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Metrics(Blocking[AsyncMetrics]):
+class Metrics(BreakdownCalls):
     """The nine metrics endpoints, with the same arguments, results and errors as those of ``AsyncClient``."""
 
     __module__ = "chartmogul_async.blocking"
@@ -105,6 +109,36 @@ class Customers(Blocking[AsyncCustomers]):
 
     @blocking(AsyncCustomers.search)
     def search(self) -> None: ...
+
+    @listing(AsyncCustomers.list)
+    def list(self) -> None: ...
+
+
+class Plans(Blocking[AsyncPlans]):
+    """The plans of the account."""
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, calls: Calls, find: Callable[[AsyncClient], AsyncClient]) -> None:
+        super().__init__(calls, lambda client: find(client).plans)
+
+    @listing(AsyncPlans.list)
+    def list(self) -> None: ...
+
+
+class PlanGroups(Blocking[AsyncPlanGroups]):
+    """The plan groups of the account."""
+
+    __module__ = "chartmogul_async.blocking"
+
+    def __init__(self, calls: Calls, find: Callable[[AsyncClient], AsyncClient]) -> None:
+        super().__init__(calls, lambda client: find(client).plan_groups)
+
+    @listing(AsyncPlanGroups.list)
+    def list(self) -> None: ...
+
+    @listing(AsyncPlanGroups.plans)
+    def plans(self) -> None: ...
 
 
 def _between_steps(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from chartmogul_async.checks import instance_of
 from chartmogul_async.intervals import Interval
+from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
 from chartmogul_async.metrics.outcome import Outcome
 from chartmogul_async.metrics.query import Day, Filters, MetricQuery, Texts
 from chartmogul_async.metrics.records import (
@@ -31,7 +32,7 @@ from chartmogul_async.metrics.stream import Outcomes, fetch_outcomes, many_queri
 from chartmogul_async.transport.session import Session
 
 
-class Metrics:
+class Metrics(BreakdownCalls):
     """The nine metrics endpoints.
 
     Every method takes the same arguments and raises the same errors. Where two slices overlap they must agree, or the
@@ -49,7 +50,7 @@ class Metrics:
         self._session = session
         self._memory = memory
         self._ranges = RangeFetcher(session, memory)
-        self._many: RangeFetcher | None = None
+        self._many: tuple[Session, RangeFetcher] | None = None
 
     async def all(
         self,
@@ -439,8 +440,12 @@ class Metrics:
         return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
 
     async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
+        _, ranges = self._for_many()
+        return await ranges.fetch(query, None)
+
+    def _for_many(self) -> tuple[Session, RangeFetcher]:
         if self._many is None:
             # Many queries are a batch unless the client's options say otherwise.
             many = self._session.with_options(priority=self._session.options.priority or "batch")
-            self._many = RangeFetcher(many, self._memory)
-        return await self._many.fetch(query, None)
+            self._many = many, RangeFetcher(many, self._memory)
+        return self._many

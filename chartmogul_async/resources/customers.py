@@ -1,4 +1,4 @@
-"""``client.customers``: find customers by e-mail address."""
+"""``client.customers``: list all customers, or find some by their e-mail address."""
 
 from datetime import datetime
 from typing import Any
@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from chartmogul_async.checks import encodable, instance_of, short_enough, shown
 from chartmogul_async.errors import ArgumentError, NotFoundError
+from chartmogul_async.resources.pages import Envelope, Pages, Walk, list_params
 from chartmogul_async.structuring.record import Record
 from chartmogul_async.transport.session import Session
 
@@ -124,13 +125,11 @@ class Customer(Record):
     activities: tuple[BetaActivity, ...] = ()
 
 
-@frozen
-class _Page:
-    """One page of customers. The last page has a cursor as well, so ``has_more`` decides whether there is another."""
+@frozen(kw_only=True)
+class CustomersEnvelope(Envelope[Customer]):
+    """One page of customers."""
 
     entries: tuple[Customer, ...]
-    has_more: bool = field(default=False, metadata={"key": "has_more"})
-    cursor: str | None = None
 
 
 class Customers:
@@ -164,25 +163,57 @@ class Customers:
         short_enough(params)
         if instance_of("with_associated_emails", with_associated_emails, bool):
             params["with_associated_emails"] = "true"
+        walk = Walk(self._session, "/customers/search", params, CustomersEnvelope)
+        try:
+            page = await walk.page()
+        except NotFoundError as error:
+            # On the first page this is how the API reports that there is no such customer.
+            if _is_about_the_email(error):
+                return ()
+            raise
         found: list[Customer] = []
-        seen: set[str] = set()
-        while True:
-            try:
-                page = await self._session.fetch("/customers/search", params, _Page)
-            except NotFoundError as error:
-                # On the first page this is how the API reports that there is no such customer.
-                if not seen and _is_about_the_email(error):
-                    return ()
-                raise
-            found += page.entries
-            if not page.has_more:
-                return tuple(found)
-            if page.cursor is None or page.cursor in seen:
-                raise self._session.mismatch(
-                    "/customers/search", "$.cursor: has_more is true, but the cursor is missing or repeats"
-                )
-            seen.add(page.cursor)
-            params = params | {"cursor": page.cursor}
+        while page is not None:
+            found += page
+            page = await walk.page()
+        return tuple(found)
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        data_source_uuid: str | None = None,
+        system: str | None = None,
+        external_id: str | None = None,
+        per_page: int | None = None,
+        cursor: str | None = None,
+    ) -> Pages[Customer]:
+        """List the customers, leads included, by the day since which they are customers.
+
+        Args:
+            status: Only those with one status: ``"Active"``, ``"Past_Due"``, ``"Cancelled"``, ``"New_Lead"``,
+                ``"Working_Lead"``, ``"Qualified_Lead"`` or ``"Unqualified_Lead"``.
+            data_source_uuid: Only those of one data source, ``"ds_…"``.
+            system: Only those of one kind of source, such as ``"Stripe"``; case-sensitive.
+            external_id: Only those with this id in the billing system.
+            per_page: Items on a page, from 1 to 200, which is also what the API takes by default.
+            cursor: Go on after the page that had this ``cursor``.
+
+        Returns:
+            The list, to ``await`` for the first page, or to ``async for`` for every customer on every page. What
+            requests meet is raised there.
+
+        Raises:
+            ArgumentError: An argument cannot be right; nothing was sent.
+
+        Source: https://dev.chartmogul.com/reference/customers/list
+        """
+        filters = {
+            "status": status,
+            "data_source_uuid": data_source_uuid,
+            "system": system,
+            "external_id": external_id,
+        }
+        return Pages(self._session, "/customers", list_params(filters, per_page, cursor), CustomersEnvelope)
 
 
 def _is_about_the_email(error: NotFoundError) -> bool:

@@ -10,7 +10,16 @@ from attrs import evolve, frozen
 
 from chartmogul_async.checks import encodable, instance_of, integer, non_negative_integer, one_of
 from chartmogul_async.errors import ArgumentError
-from chartmogul_async.sandbox.records import COUNTRIES, PLANS, Booking, PricingPlan, Subscriber, deterministic_uuid
+from chartmogul_async.sandbox.records import (
+    COUNTRIES,
+    PLAN_GROUPS,
+    PLANS,
+    Booking,
+    PricingGroup,
+    PricingPlan,
+    Subscriber,
+    deterministic_uuid,
+)
 from chartmogul_async.sandbox.simulation import simulate
 
 WeekStart = Literal["monday", "sunday"]
@@ -73,7 +82,8 @@ class Company:
         if self.founded > self.today:
             raise ArgumentError(f"founded must be on or before today ({self.today}), not {self.founded}")
         self.profile: Profile = Profile(week_start_on=one_of("week_start_on", week_start_on, get_args(WeekStart)))
-        self.plans = PLANS
+        self.plans: tuple[PricingPlan, ...] = PLANS
+        self.plan_groups: tuple[PricingGroup, ...] = PLAN_GROUPS
         self.state: State = State(
             simulate(seed, non_negative_integer("customers", customers), self.founded, self.today)
         )

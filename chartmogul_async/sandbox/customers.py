@@ -1,19 +1,17 @@
-"""``GET /v1/customers/search`` and ``GET /v1/account``, in their current shapes."""
+"""``GET /v1/customers``, ``GET /v1/customers/search`` and ``GET /v1/account``, in their current shapes."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 from chartmogul_async.sandbox.company import Company
+from chartmogul_async.sandbox.pages import cursor, page_of
 from chartmogul_async.sandbox.records import COUNTRIES, Subscriber, deterministic_uuid
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 
-# The default size of a page is also its maximum; a larger value is silently reduced.
-_PAGE_SIZE = 200
-# Digits of per_page; Python refuses to read very long integers.
-_MAX_DIGITS = 9
+SYSTEM = "Import API"
+"""The kind of the only data source."""
 
 SETTINGS: Mapping[str, object] = {
     "churn_recognition": "churn_at_time_of_cancelation",
@@ -54,9 +52,7 @@ def account(company: Company, query: Mapping[str, str]) -> Response:
 def search(company: Company, query: Mapping[str, str]) -> Response:
     """Respond to a search for customers by e-mail address (compared without case), in pages.
 
-    With ``with_associated_emails=true`` the address of a contact is found as well. A ``per_page`` that is not a
-    positive number counts as 200, and one of more than nine digits is refused; an unknown cursor starts from the first
-    page. The page numbers of the older API vanish once a cursor is sent, as they do in the real one.
+    With ``with_associated_emails=true`` the address of a contact is found as well.
 
     Args:
         company: The company.
@@ -69,27 +65,59 @@ def search(company: Company, query: Mapping[str, str]) -> Response:
     email = query.get("email")
     if not email:
         return error_response(400, 'Parameter "email" is missing', "email")
-    per_page = query.get("per_page", "")
-    if len(per_page) > _MAX_DIGITS:
-        return error_response(400, 'Parameter "per_page" is too long', "per_page")
     with_contacts = query.get("with_associated_emails") == "true"
     wanted = email.casefold()
     found = [customer for customer in company.customers if wanted in _emails(customer, with_contacts)]
     if not found:
         return error_response(404, f'Can\'t find any customers with email: "{email}"', "email")
+    # The real API gives no total of a search.
+    return _listed(company, found, query, counts_pages=False)
+
+
+def customers(company: Company, query: Mapping[str, str]) -> Response:
+    """Respond to a request for the list of customers.
+
+    Args:
+        company: The company.
+        query: The parameters of the request: ``status`` (with underscores), ``data_source_uuid``, ``system`` and
+            ``external_id`` restrict the list; an empty one does not.
+
+    Returns:
+        A 200 with one page of customers, the longest-standing first; a 400 with too long a ``per_page`` or ``page``.
+    """
+    wanted = {name: query[name] for name in ("status", "data_source_uuid", "system", "external_id") if query.get(name)}
+    found = [customer for customer in company.customers if wanted.items() <= _listed_by(company, customer).items()]
+    return _listed(company, found, query, counts_pages=True)
+
+
+def source_uuid(company: Company) -> str:
+    """The UUID of the only data source, from which all customers and plans come."""
+    return deterministic_uuid("ds_", company.seed)
+
+
+def _listed_by(company: Company, customer: Subscriber) -> dict[str, str]:
+    return {
+        "status": _status(company, customer),
+        "data_source_uuid": source_uuid(company),
+        "system": SYSTEM,
+        "external_id": customer.external_id,
+    }
+
+
+def _listed(company: Company, found: list[Subscriber], query: Mapping[str, str], *, counts_pages: bool) -> Response:
     found.sort(key=lambda customer: (customer.since or company.today, customer.number))
-    cursors = [_cursor(customer) for customer in found]
-    after = query.get("cursor", "")
-    start = cursors.index(after) + 1 if after in cursors else 0
-    size = min(int(per_page), _PAGE_SIZE) if per_page.isdecimal() and int(per_page) else _PAGE_SIZE
-    page = found[start : start + size]
-    entries = [_customer_json(company, customer) for customer in page]
-    has_more = start + size < len(found)
-    cursor = _cursor(page[-1]) if page else None
-    totals: dict[str, object] = {} if after else {"current_page": 1, "total_pages": None}
-    numbers: dict[str, object] = {} if after else {"per_page": size, "page": 1}
-    body = {"entries": entries, **totals, "has_more": has_more, **numbers, "cursor": cursor}
-    return json_response(body, entries=len(entries))
+    return page_of(
+        found,
+        query,
+        root="entries",
+        cursor_of=_cursor,
+        to_json=lambda customer: _customer_json(company, customer),
+        counts_pages=counts_pages,
+    )
+
+
+def _status(company: Company, customer: Subscriber) -> str:
+    return "Active" if customer.mrr_on(company.today) else "Cancelled"
 
 
 def _emails(customer: Subscriber, with_contacts: bool) -> set[str]:
@@ -99,14 +127,14 @@ def _emails(customer: Subscriber, with_contacts: bool) -> set[str]:
 
 def _cursor(customer: Subscriber) -> str:
     since = f"{customer.since}T00:00:00.000000000Z" if customer.since else ""
-    return base64.b64encode(f"{since}&{customer.number}".encode()).decode()
+    return cursor(since, customer.number)
 
 
 def _customer_json(company: Company, customer: Subscriber) -> dict[str, Any]:
-    source = deterministic_uuid("ds_", company.seed)
+    source = source_uuid(company)
     mrr = customer.mrr_on(company.today)
     number = 100_000 + customer.number
-    status = "Active" if mrr else "Cancelled"
+    status = _status(company, customer)
     return {
         "id": number,
         "uuid": customer.uuid,
@@ -142,7 +170,7 @@ def _customer_json(company: Company, customer: Subscriber) -> dict[str, Any]:
         "arr": 12 * mrr,
         "billing-system-url": None,
         "chartmogul-url": f"https://app.chartmogul.com/#/customers/{number}-{customer.name.replace(' ', '_')}",
-        "billing-system-type": "Import API",
+        "billing-system-type": SYSTEM,
         "currency": company.profile.currency,
         "currency-sign": company.profile.currency_sign,
         "owner": None,

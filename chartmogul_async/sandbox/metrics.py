@@ -198,6 +198,7 @@ def _selection(company: Company, query: Mapping[str, str]) -> Selection:
     try:
         return select(
             company.plans,
+            company.plan_groups,
             geo=query.get("geo", ""),
             plan_names=query.get("plans", ""),
             filters=query.get("filters", ""),

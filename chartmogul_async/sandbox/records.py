@@ -54,6 +54,21 @@ class PricingPlan:
 
 
 @frozen
+class PricingGroup:
+    """A group of plans.
+
+    Attributes:
+        name: The name.
+        uuid: ChartMogul's id, with the prefix ``plg_``.
+        plans: The UUIDs of its plans; it may be empty.
+    """
+
+    name: str
+    uuid: str
+    plans: tuple[str, ...]
+
+
+@frozen
 class Booking:
     """From the day ``on``, the subscription to one plan has this MRR.
 
@@ -129,6 +144,17 @@ SUPPORT = PricingPlan(
     "Priority Support", "pl_4f51a052-96eb-414f-8d92-ae5072d1be05", "support", 1, (("USD", 79_00), ("EUR", 69_00))
 )
 PLANS = (BRONZE, SILVER, GOLD, GOLD_YEARLY, SUPPORT)
+
+PLAN_GROUPS = (
+    PricingGroup(
+        "Subscriptions, monthly",
+        "plg_6a1b3c5d-07f1-4b6e-9c2d-1e2f3a4b5c01",
+        (BRONZE.uuid, SILVER.uuid, GOLD.uuid),
+    ),
+    PricingGroup("Subscriptions, yearly", "plg_7b2c4d6e-18a2-4c7f-8d3e-2f3a4b5c6d02", (GOLD_YEARLY.uuid,)),
+    PricingGroup("Retired plans", "plg_8c3d5e7f-29b3-4d80-9e4f-3a4b5c6d7e03", ()),
+)
+"""The plan of support is in no group."""
 
 COUNTRIES = {
     "US": ("United States", "USD", "Denver"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from urllib.parse import parse_qsl, unquote_plus
 from uuid import UUID
 
@@ -15,15 +17,25 @@ from chartmogul_async.checks import instance_of, integer_between, non_negative_n
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox.app import App
 from chartmogul_async.sandbox.company import Company
-from chartmogul_async.sandbox.customers import account, search
+from chartmogul_async.sandbox.customers import account, customers, search
 from chartmogul_async.sandbox.exchange import Exchange, Request
 from chartmogul_async.sandbox.faults import FaultInjector, Faults
 from chartmogul_async.sandbox.hosts import is_host
 from chartmogul_async.sandbox.limits import Limiter, Limits, Refusal
 from chartmogul_async.sandbox.metrics import ENDPOINTS, MetricsEndpoints
+from chartmogul_async.sandbox.plans import plan_groups, plans, plans_of_group
 from chartmogul_async.sandbox.response import Response, error_response, json_response, to_json
 from chartmogul_async.sandbox.transport import SandboxTransport
 
+_RESOURCES: Mapping[str, Callable[[Company, Mapping[str, str]], Response]] = {
+    "/v1/ping": lambda company, query: json_response({"data": "pong!"}),  # noqa: ARG005 - as all of them are called
+    "/v1/account": account,
+    "/v1/customers": customers,
+    "/v1/customers/search": search,
+    "/v1/plans": plans,
+    "/v1/plan_groups": plan_groups,
+}
+_PLANS_OF_GROUP = re.compile("/v1/plan_groups/([^/]+)/plans")
 _NOT_BELOW_V1 = "Not found: the sandbox serves the API below /v1, so base_url must end with /v1"
 
 
@@ -248,19 +260,23 @@ class Sandbox:
         query = dict(parse_qsl(query_string, keep_blank_values=True))
         if not self._is_authorized(request.authorization):
             return error_response(401, "No valid API key provided")
-        endpoint = path.removeprefix("/v1/metrics/")
-        exists = endpoint in ENDPOINTS or path in ("/v1/ping", "/v1/account", "/v1/customers/search")
-        if not exists:
+        respond = self._route(path)
+        if respond is None:
             return Response(404, to_json({"error": "Not found" if path.startswith("/v1") else _NOT_BELOW_V1}))
         if request.method != "GET":
             return Response(405, to_json({"error": "Method not allowed"}))
-        if path == "/v1/ping":
-            return json_response({"data": "pong!"})
-        if path == "/v1/account":
-            return account(self.company, query)
-        if path == "/v1/customers/search":
-            return search(self.company, query)
-        return self._metrics.respond(endpoint, query)
+        return respond(query)
+
+    def _route(self, path: str) -> Callable[[Mapping[str, str]], Response] | None:
+        """What responds to requests for a path, None if nothing is there."""
+        endpoint = path.removeprefix("/v1/metrics/")
+        if endpoint in ENDPOINTS:
+            return partial(self._metrics.respond, endpoint)
+        group = _PLANS_OF_GROUP.fullmatch(path)
+        if group is not None:
+            return partial(plans_of_group, self.company, group[1])
+        resource = _RESOURCES.get(path)
+        return None if resource is None else partial(resource, self.company)
 
     def _is_authorized(self, authorization: str) -> bool:
         """Whether the user name is the key; the password may be anything, as some clients send the key twice."""

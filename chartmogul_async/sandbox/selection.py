@@ -15,7 +15,7 @@ from decimal import Decimal
 from attrs import Factory, field, frozen
 
 from chartmogul_async.sandbox.company import names_of
-from chartmogul_async.sandbox.records import COUNTRIES, RATES, PricingPlan, Subscriber
+from chartmogul_async.sandbox.records import COUNTRIES, RATES, PricingGroup, PricingPlan, Subscriber
 
 _CLAUSE = re.compile(r"(?P<name>[\w.]+)~(?P<operator>[A-Z_]+)~(?P<values>.+)", re.DOTALL)
 # An ~AND~ inside quotes belongs to a value: the rest of the text must have an even number of quotes.
@@ -115,17 +115,26 @@ class Selection:
         return {plan: mrr for plan, mrr in mrr_by_plan.items() if plan in self.plans}
 
 
-def select(plans: Iterable[PricingPlan], *, geo: str = "", plan_names: str = "", filters: str = "") -> Selection:
+def select(
+    plans: Iterable[PricingPlan],
+    groups: Iterable[PricingGroup] = (),
+    *,
+    geo: str = "",
+    plan_names: str = "",
+    filters: str = "",
+) -> Selection:
     """Parse the three parameters of a request; an empty one selects everything.
 
     Args:
         plans: All plans of the company.
+        groups: Its plan groups.
         geo: Comma-separated country codes in any case.
         plan_names: Comma-separated names, UUIDs with or without ``pl_`` and external ids; so a plan whose name
             contains a comma cannot be selected by its name.
-        filters: CFL: conditions on ``plan``, ``region``, ``currency`` and ``mrr`` joined by ``~AND~``. ``plan~ANY~``
-            (and ``EQ``, ``CONTAINS``) restricts the subscriptions, everything else the subscribers; plans may be named
-            as in ``plan_names``.
+        filters: CFL: conditions on ``plan``, ``plan_group``, ``region``, ``currency`` and ``mrr`` joined by ``~AND~``.
+            ``plan~ANY~`` (and ``EQ``, ``CONTAINS``) and ``plan_group~ANY~`` restrict the subscriptions, everything else
+            the subscribers; plans may be named as in ``plan_names``. A plan *and* a plan group count as plan *or* plan
+            group, as they do in the real API.
 
     Returns:
         The selection; equal parameters written differently give equal selections.
@@ -137,15 +146,19 @@ def select(plans: Iterable[PricingPlan], *, geo: str = "", plan_names: str = "",
         raise FilterError(f"A filter must have at most {_MAX_CONDITIONS} conditions")
     known = list(plans)
     countries = frozenset(code.strip().upper() for code in geo.split(",")) if geo else None
-    selected = _uuids(known, plan_names.split(",")) if plan_names else None
+    chosen: dict[str, frozenset[str]] = {}
     clauses: list[Clause] = []
     for text in _AND.split(filters) if filters else []:
-        clause = _parse_clause(text, known)
-        if clause.name == "plan" and clause.operator == "ANY":
+        clause = _parse_clause(text, known, list(groups))
+        if clause.name in ("plan", "plan_group") and clause.operator == "ANY":
             uuids = frozenset(str(uuid) for uuid in clause.values)
-            selected = uuids if selected is None else selected & uuids
+            chosen[clause.name] = chosen.get(clause.name, uuids) & uuids
         else:
             clauses.append(clause)
+    selected = frozenset[str]().union(*chosen.values()) if chosen else None
+    if plan_names:
+        named = _uuids(known, plan_names.split(","))
+        selected = named if selected is None else named & selected
     return Selection(countries, selected, tuple(clauses))
 
 
@@ -154,7 +167,7 @@ def _uuids(plans: list[PricingPlan], names: Iterable[str]) -> frozenset[str]:
     return frozenset(plan.uuid for plan in plans if not wanted.isdisjoint(names_of(plan)))
 
 
-def _parse_clause(text: str, plans: list[PricingPlan]) -> Clause:
+def _parse_clause(text: str, plans: list[PricingPlan], groups: list[PricingGroup]) -> Clause:
     parts = _CLAUSE.fullmatch(text)
     if parts is None:
         raise FilterError(f"Filter {text!r} is not of the form name~OPERATOR~value")
@@ -162,13 +175,15 @@ def _parse_clause(text: str, plans: list[PricingPlan]) -> Clause:
     values = [quoted or bare for quoted, bare in _VALUE.findall(parts["values"])]
     if name == "mrr":
         return _number_clause(name, word, values)
+    if name == "plan_group":
+        return _group_clause(word, values, groups)
     texts = {
         "region": {code: code for code in COUNTRIES},
         "currency": {code: code for code in RATES},
         "plan": {plan.uuid: plan.name for plan in plans},
     }.get(name)
     if texts is None:
-        raise FilterError(f"Filter {name!r} is not known here; known are plan, region, currency and mrr")
+        raise FilterError(f"Filter {name!r} is not known here; known are plan, plan_group, region, currency and mrr")
     if word in _TEXT_OPERATORS:
         word = _TEXT_OPERATORS[word]
         values = [key for key, text in texts.items() if any(value in text for value in values)]
@@ -176,6 +191,15 @@ def _parse_clause(text: str, plans: list[PricingPlan]) -> Clause:
         # An unknown plan remains among the values, so that plan~ALL~ with it matches nobody.
         values = [uuid for value in values for uuid in _uuids(plans, [value]) or {value}]
     return _set_clause(name, word, tuple(values))
+
+
+def _group_clause(word: str, names: list[str], groups: list[PricingGroup]) -> Clause:
+    """A condition on plan groups, as one on all their plans."""
+    plans = tuple(plan for group in groups if group.uuid in names for plan in group.plans)
+    known = _SYNONYMS.get(word, word)
+    if known not in ("ANY", "NONE"):
+        raise FilterError(f"Operator {word!r} does not go with 'plan_group' here")
+    return Clause("plan_group" if known == "ANY" else "plan", known, plans)
 
 
 def _number_clause(name: str, word: str, values: list[str]) -> Clause:

@@ -47,14 +47,16 @@ class Cap:
 
     Args:
         max_in_flight: How many there are.
+        most_awake: How many accounts without a request in flight may be ready for the next one.
 
     Attributes:
         max_in_flight: The same.
         free: How many are free.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, most_awake: int) -> None:
         self.max_in_flight: int = max_in_flight
+        self._most_awake = most_awake
         self.free: int = max_in_flight
         self._in_flight: dict[Capped, int] = {}
         self._ranks: dict[Capped, _Rank] = {}
@@ -119,7 +121,7 @@ class Cap:
 
     def _let_rest(self, since: float) -> None:
         for account, ended in list(islice(self._awake.items(), _REST_AT_ONCE)):
-            if ended <= since:
+            if ended <= since or len(self._awake) > self._most_awake:
                 del self._awake[account]
                 account._rest()
 

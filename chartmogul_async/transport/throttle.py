@@ -259,14 +259,14 @@ class Throttle:
         return self._shared is not None and self._shared.is_in_use
 
     def _share(self, store: Store, account: str) -> SharedQueue:
-        if self._shared is None:
-            self._account = account
-            slots = None if self._cap is None else Slots(self._cap, self)
-            self._shared = SharedQueue(store, account, *self._size, replaces=self._member, slots=slots)
-        elif account != self._account:
+        if self._shared is not None:
+            # Whoever comes for the same account has the same admission.
             raise StateError(
                 "this Throttle's store keeps the limits of another account; make one Throttle for each account"
             )
+        self._account = account
+        slots = None if self._cap is None else Slots(self._cap, self)
+        self._shared = SharedQueue(store, account, *self._size, replaces=self._member, slots=slots)
         return self._shared
 
     def _detach(self, user: object) -> None:

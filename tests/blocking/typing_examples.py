@@ -11,12 +11,15 @@ from typing import assert_type
 
 from chartmogul_async import (
     Account,
+    Breakdown,
     Customer,
     KeyMetricsEntry,
     KeyMetricsSummary,
     MetricQuery,
     MRREntry,
     Outcome,
+    Page,
+    PlanGroup,
     Series,
     Summary,
     Throttle,
@@ -31,6 +34,10 @@ def the_blocking_client_has_the_same_types(client: blocking.Client) -> None:
     assert_type(client.metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
     assert_type(client.metrics.mrr(first, last)[0].mrr, int | float)
     assert_type(client.customers.search("anna@example.com"), tuple[Customer, ...])
+    assert_type([plan.name for plan in client.plans.list()], list[str | None])
+    assert_type(client.plan_groups.list().first(), Page[PlanGroup])
+    assert_type(client.metrics.breakdown("mrr", first, last, by="plan"), Breakdown[MRREntry, Summary])
+    assert_type(client.metrics.breakdown(["mrr"], first, last, by="plan")["mrr"], Breakdown)
     assert_type(client.account(), Account)
     assert_type(client.ping(), str)
     assert_type(client.throttle.statistics(), ThrottleStatistics)

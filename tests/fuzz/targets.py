@@ -25,7 +25,7 @@ from chartmogul_async.metrics.records import (
     Summary,
 )
 from chartmogul_async.resources.account import Account
-from chartmogul_async.resources.customers import _Page
+from chartmogul_async.resources.customers import CustomersEnvelope
 from chartmogul_async.structuring import converter
 from chartmogul_async.structuring.error_bodies import ErrorBody, error_in_success, read_error_body
 from chartmogul_async.transport.retry_after import retry_after_of
@@ -48,7 +48,7 @@ CLASSES: tuple[Any, ...] = (
     MetricResponse[CustomerChurnRateEntry, Summary],
     MetricResponse[MRRChurnRateEntry, Summary],
     MetricResponse[LTVEntry, Summary],
-    _Page,
+    CustomersEnvelope,
     Account,
 )
 # Seconds: one day.

@@ -255,7 +255,13 @@ def test_weeks_start_on_the_day_of_the_account() -> None:
 
 
 def test_unknown_paths_and_methods(sandbox: Sandbox) -> None:
-    for path in ("/v1/metrics/churn-rate", "/v1/metrics/", "/v1", "/v1/customers"):
+    for path in (
+        "/v1/metrics/churn-rate",
+        "/v1/metrics/",
+        "/v1",
+        "/v1/customers/",
+        "/v1/plan_groups/plans",
+    ):
         assert get(sandbox, path, 404) == {"error": "Not found"}
     for path in ("/", "/v2/ping", "/ping"):
         assert "base_url must end with /v1" in get(sandbox, path, 404)["error"]

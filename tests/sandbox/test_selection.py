@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from chartmogul_async.sandbox.metrics import MetricsEndpoints
-from chartmogul_async.sandbox.records import BRONZE, GOLD_YEARLY, PLANS, SILVER, SUPPORT
-from chartmogul_async.sandbox.selection import FilterError, Selection, select
+from chartmogul_async.sandbox.records import BRONZE, GOLD_YEARLY, PLAN_GROUPS, PLANS, SILVER, SUPPORT
+from chartmogul_async.sandbox.selection import Clause, FilterError, Selection, select
 
 from .helpers import empty, fetch
 
@@ -150,3 +150,34 @@ def test_selections_written_differently_are_equal() -> None:
     assert first == second
     assert hash(first) == hash(second)
     assert select(PLANS) == Selection()
+
+
+SILVER_AND_MORE, YEARLY, EMPTY = (group.uuid for group in PLAN_GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (f"plan_group~ANY~{YEARLY}", Selection(plans=frozenset(PLAN_GROUPS[1].plans))),
+        (f"plan_group~EQ~{EMPTY}", Selection(plans=frozenset())),
+        (f"plan_group~ANY~{YEARLY},{SILVER_AND_MORE}", Selection(plans=frozenset(p.uuid for p in PLANS[:4]))),
+        # In the real API this AND means or.
+        (
+            f"plan~ANY~{SUPPORT.uuid}~AND~plan_group~ANY~{YEARLY}",
+            Selection(plans=frozenset({SUPPORT.uuid, PLANS[3].uuid})),
+        ),
+        (f"plan_group~NONE~{YEARLY}", Selection(clauses=(Clause("plan", "NONE", (PLANS[3].uuid,)),))),
+    ],
+)
+def test_plan_groups_are_their_plans(filters: str, expected: Selection) -> None:
+    assert select(PLANS, PLAN_GROUPS, filters=filters) == expected
+
+
+def test_a_plan_group_has_two_operators_only() -> None:
+    with pytest.raises(FilterError, match="does not go with 'plan_group'"):
+        select(PLANS, PLAN_GROUPS, filters=f"plan_group~ALL~{YEARLY}")
+
+
+def test_a_plan_group_and_plans_both_hold() -> None:
+    selection = select(PLANS, PLAN_GROUPS, plan_names="support", filters=f"plan_group~ANY~{YEARLY}")
+    assert selection.plans == frozenset()

@@ -21,6 +21,7 @@ from chartmogul_async import (
     Attempt,
     BetaActivity,
     BetaSubscription,
+    Breakdown,
     ChartMogulError,
     ConcurrencyLowered,
     Customer,
@@ -28,6 +29,7 @@ from chartmogul_async import (
     CustomerChurnRateEntry,
     CustomerCountEntry,
     Customers,
+    Discrepancy,
     Event,
     Failure,
     Filter,
@@ -43,7 +45,12 @@ from chartmogul_async import (
     Outcome,
     Outcomes,
     Pacing,
+    Page,
+    Pages,
     Pause,
+    PendingBreakdown,
+    Plan,
+    PlanGroup,
     RetryPolicy,
     Series,
     SlicesDisagreed,
@@ -88,6 +95,40 @@ async def each_metric_has_its_own_entry(client: AsyncClient) -> None:
     assert_type(await metrics.mrr_churn_rate(first, last), Series[MRRChurnRateEntry, Summary])
     assert_type(await metrics.ltv(first, last), Series[LTVEntry, Summary])
     assert_type(await metrics.all(first, last), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+
+
+async def each_breakdown_has_the_entries_of_its_metric(client: AsyncClient, names: list[MetricName]) -> None:
+    metrics = client.metrics
+    first, last = "2023-07-01", date(2023, 8, 31)
+    mrr = await metrics.breakdown("mrr", first, last, by="plan", on_error="collect")
+    assert_type(mrr, Breakdown[MRREntry, Summary])
+    assert_type(mrr.total[-1].mrr_churn, int | float | None)
+    assert_type(mrr.segments["Gold"], Series[MRREntry, Summary])
+    assert_type(mrr.remainder, Series[MRREntry, Summary] | None)
+    assert_type(mrr.failures["total"], Failure[MRREntry, Summary])
+    assert_type(mrr.to_dicts(), list[dict[str, Any]])
+    assert_type(mrr.discrepancies, tuple[Discrepancy, ...])
+    assert_type(await metrics.retry_failed(mrr, on_progress=print), Breakdown[MRREntry, Summary])
+    by = {"big": cfl.where("mrr") > 1000, "small": cfl.where("mrr") <= 1000}
+    counts = await metrics.breakdown("customer-count", first, last, by=by, interval="week")
+    assert_type(counts.total[0].customers, int)
+    all_metrics = await metrics.breakdown("all", first, last, by="country", geo=["US"])
+    assert_type(all_metrics, Breakdown[KeyMetricsEntry, KeyMetricsSummary | None])
+    several = await metrics.breakdown(names, first, last, by="plan_group")
+    assert_type(several["mrr"].query.metric, MetricName)
+    async with metrics.breakdown("arr", first, last, by="plan", filters=cfl.where("mrr") > 5) as parts:
+        assert_type(parts, PendingBreakdown[ARREntry, Summary])
+        async for segment, outcome in parts:
+            assert_type(segment, str)
+            assert_type(outcome, Outcome[ARREntry, Summary])
+            assert_type(parts.done, int)
+
+
+async def lists_contain_their_items(client: AsyncClient) -> None:
+    assert_type(client.plans.list(system="Stripe"), Pages[Plan])
+    assert_type(await client.plan_groups.list(per_page=5), Page[PlanGroup])
+    assert_type((await client.plan_groups.plans("plg_1"))[0], Plan)
+    assert_type([customer.country async for customer in client.customers.list()], list[str | None])
 
 
 async def a_series_contains_its_entries(client: AsyncClient) -> None:

@@ -133,6 +133,12 @@ async def calls_have_their_arguments(client: AsyncClient) -> None:
     await metrics.mrr("2023-07-01", "2023-08-31", plans=[7])  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", filters=["mrr~GT~0"])  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", slices="many")  # wrong
+    await metrics.breakdown("mrr", "2023-07-01", "2023-08-31")  # wrong
+    await metrics.breakdown("mrr", "2023-07-01", "2023-08-31", by="plans")  # wrong
+    await metrics.breakdown("mmr", "2023-07-01", "2023-08-31", by="plan")  # wrong
+    await metrics.breakdown("mrr", "2023-07-01", "2023-08-31", by="plan", on_error="ignore")  # wrong
+    await metrics.retry_failed("mrr")  # wrong
+    list(client.plans.list())  # wrong
     await metrics.fetch("mrr")  # wrong
     await metrics.fetch_all(["mrr"])  # wrong
     await client.customers.search(["anna@example.com"])  # wrong

@@ -1,0 +1,162 @@
+"""One metric, segment by segment, as a frozen table."""
+
+from typing import Any, Generic, Literal
+
+from attrs import evolve, frozen
+
+from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
+from chartmogul_async.metrics.arrow import ArrowTable, table_of
+from chartmogul_async.metrics.outcome import Failure, Outcome
+from chartmogul_async.metrics.query import MetricQuery
+from chartmogul_async.metrics.records import E, S
+from chartmogul_async.metrics.series import Series, entry_class, schema_of
+
+TOTAL, REMAINDER = "total", "remainder"
+"""Names that no segment has."""
+
+By = Literal["plan", "plan_group", "country", "filter"]
+
+
+@frozen(repr=False)
+class Breakdown(Generic[E, S]):
+    """One metric, segment by segment: what ``await client.metrics.breakdown("mrr", …)`` returns.
+
+    ``total`` is the API's own figure for the whole, never a sum. ``remainder`` is what of it is in no segment, where
+    the segments add up; ``note`` says why, where they do not. A breakdown can be pickled.
+
+    Attributes:
+        by: What it is broken down by: "plan", "plan_group", "country", or "filter" for filters of the program's own.
+        query: The query of the whole.
+        parts: What the segments divide without overlap: "subscriptions", "customers", or "overlapping" if they may
+            overlap.
+        outcomes: The outcome of each segment by its name, in the order of the segments.
+        whole: The outcome of the total.
+    """
+
+    __module__ = "chartmogul_async"
+
+    by: By
+    query: MetricQuery[E, S]
+    parts: Parts
+    outcomes: tuple[tuple[str, Outcome[E, S]], ...]
+    whole: Outcome[E, S]
+
+    @property
+    def segments(self) -> dict[str, Series[E, S]]:
+        """The series of each segment that came, by its name, in the order of the segments."""
+        return {name: outcome.series for name, outcome in self.outcomes if outcome.error is None}
+
+    @property
+    def failures(self) -> dict[str, Failure[E, S]]:
+        """What failed, by the name of the segment or ``"total"``; empty unless ``on_error="collect"`` was given."""
+        named = (*self.outcomes, (TOTAL, self.whole))
+        return {name: outcome for name, outcome in named if outcome.error is not None}
+
+    @property
+    def total(self) -> Series[E, S]:
+        """The series of the whole. If it failed, its error is raised."""
+        return self.whole.result()
+
+    @property
+    def remainder(self) -> Series[E, S] | None:
+        """What of the total is in no segment, such as customers without a country or plans without a group.
+
+        None where the segments do not add up, or one of them failed; ``note`` says why. Its query is that of the
+        total. Where customers moved between segments, single movements may have the other sign: see
+        ``discrepancies``.
+        """
+        if reason_against(self.query.metric, self.parts) is not None or self.failures:
+            return None
+        return remainder_of(self.total, list(self.segments.values()))
+
+    @property
+    def note(self) -> str:
+        """How segments, remainder and total belong together, in a sentence."""
+        reason = reason_against(self.query.metric, self.parts)
+        if reason is None and self.failures:
+            reason = f"{len(self.failures)} of {len(self.outcomes) + 1} series failed, so there is no remainder"
+        if reason is None and self.remainder is None:
+            reason = "the series have different dates, so there is no remainder: fetch the breakdown again"
+        if reason is not None:
+            return reason
+        note = "the segments and the remainder add up to the total"
+        if self.reconciles:
+            return note
+        return f"{note}, but movements do not explain all of the MRR: see discrepancies"
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether the movements explain the MRR everywhere; also true for other metrics, which have no movements."""
+        return not self.discrepancies
+
+    @property
+    def discrepancies(self) -> tuple[Discrepancy, ...]:
+        """Where movements do not explain the MRR, as where customers moved between segments; of ``mrr`` only."""
+        if self.query.metric != "mrr":
+            return ()
+        named = list(self.segments.items())
+        if self.whole.error is None:
+            named.append((TOTAL, self.whole.series))
+        return tuple(discrepancies_of(named, self.remainder))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Make rows, for data frames and tables.
+
+        Returns:
+            One flat dict for each segment and entry, with ``segment``, ``date`` and the fields of the metric. The rows
+            of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
+            What failed has no rows.
+        """
+        return [{"segment": name, **row} for name, series in self._named().items() for row in series.to_dicts()]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give a capsule with the columns of the rows; see ``to_arrow``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self, *, currency: str | None = None) -> ArrowTable:
+        """Make a table of the rows of ``to_dicts``. Needs the extra ``arrow``.
+
+        Whatever reads Arrow takes the breakdown itself, too, as it takes a series: ``polars.DataFrame(breakdown)``.
+
+        Args:
+            currency: What the schema's metadata says about the amounts, which are in cents: ``account.currency``.
+
+        Returns:
+            A table of arro3, as that of a series with a column ``segment`` before the others.
+
+        Raises:
+            ArgumentError: The currency is not a string.
+        """
+        rows = [(name, entry) for name, series in self._named().items() for entry in series]
+        return table_of(
+            entry_class(self.query.metric),
+            [entry for _, entry in rows],
+            {**schema_of(self.query, currency), "by": self.by},
+            [name for name, _ in rows],
+        )
+
+    def _named(self) -> dict[str, Series[E, S]]:
+        """Every series there is: the segments, the remainder, the total."""
+        named = self.segments
+        remainder = self.remainder
+        if remainder is not None:
+            named[REMAINDER] = remainder
+        if self.whole.error is None:
+            named[TOTAL] = self.whole.series
+        return named
+
+    def with_outcomes(self, outcomes: dict[str, Outcome[E, S]]) -> "Breakdown[E, S]":
+        """Make another breakdown, in which some outcomes are others.
+
+        Args:
+            outcomes: The other outcomes, by the name of the segment, or ``"total"``.
+
+        Returns:
+            The other breakdown.
+        """
+        replaced = tuple((name, outcomes.get(name, outcome)) for name, outcome in self.outcomes)
+        return evolve(self, outcomes=replaced, whole=outcomes.get(TOTAL, self.whole))
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<Breakdown of {self.query.metric} by {self.by}: {len(self.outcomes)} segments{failed}; {self.note}>"

@@ -1,0 +1,213 @@
+"""A breakdown that is fetched when it is awaited, or read part by part."""
+
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Literal, Self
+
+from chartmogul_async.errors import StateError
+from chartmogul_async.metrics.breakdown import TOTAL, Breakdown
+from chartmogul_async.metrics.outcome import Outcome, Success
+from chartmogul_async.metrics.query import MetricName, MetricQuery
+from chartmogul_async.metrics.records import E, S
+from chartmogul_async.metrics.segments import ByArgument, Division, divided
+from chartmogul_async.metrics.series import Series
+from chartmogul_async.metrics.slices import RangeFetcher
+from chartmogul_async.metrics.stream import Outcomes, outcome_of
+from chartmogul_async.metrics.tasks import run_all
+from chartmogul_async.transport.session import Session
+
+OnError = Literal["raise", "collect"]
+OnProgress = Callable[[int, int], object]
+
+_OPEN_IT = (
+    'await the breakdown, or read it by "async with client.metrics.breakdown(…) as parts:" and '
+    '"async for segment, outcome in parts:" inside the block'
+)
+
+
+class Progress:
+    """How much of a breakdown came, and whom to tell."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self.done = 0
+        self.total = 0
+        self._on_progress = on_progress
+
+    def begin(self, total: int) -> None:
+        self.done, self.total = 0, total
+        self._report()
+
+    def step(self) -> None:
+        self.done += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.done, self.total)
+
+
+class _Pending(Generic[E, S]):
+    """What both have in common: how they are fetched, and read part by part."""
+
+    def __init__(
+        self,
+        session: Session,
+        ranges: RangeFetcher,
+        wholes: tuple[MetricQuery[E, S], ...],
+        by: ByArgument,
+        on_error: OnError,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._session = session
+        self._ranges = ranges
+        self._wholes = wholes
+        self._by: ByArgument = by
+        self._on_error: OnError = on_error
+        self._progress = Progress(on_progress)
+        self._reading: Outcomes[E, S] | None = None
+        # The names of the segments of each query that is in progress.
+        self._names: dict[MetricQuery[E, S], list[str]] = {}
+
+    @property
+    def done(self) -> int:
+        """How many series came, or failed."""
+        return self._progress.done
+
+    @property
+    def total(self) -> int:
+        """How many series there are, one of each segment and of the whole, of each metric; 0 before that is known."""
+        return self._progress.total
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(whole.metric for whole in self._wholes)
+        by = self._by if isinstance(self._by, str) else "filter"
+        return f"<{type(self).__name__} of {metrics} by {by}: {self.done} of {self.total or 'unknown'} series>"
+
+    async def _all(self) -> dict[MetricName, Breakdown[E, S]]:
+        division = await self._division()
+        asked = [(whole, _queries(division, whole)) for whole in self._wholes]
+        queries = [query for _, named in asked for _, query in named]
+        outcomes = iter(await fetch_all_parts(queries, self._fetch, self._limit, self._on_error, self._progress))
+        return {
+            whole.metric: _table(division, whole, {name: next(outcomes) for name, _ in named}) for whole, named in asked
+        }
+
+    async def _division(self) -> Division:
+        self._session.check_usable()
+        return await divided(self._session, self._by, self._wholes[0])
+
+    async def _fetch(self, query: MetricQuery[E, S]) -> Series[E, S]:
+        return await self._ranges.fetch(query, None)
+
+    @property
+    def _limit(self) -> int:
+        return self._session.throttle.parallel
+
+    # --- part by part --------------------------------------------------------------------------------------
+
+    # A mutated function is called through others, whose frames are not those of its caller.
+    async def __aenter__(self) -> Self:  # pragma: no mutate block
+        if self._reading is not None:
+            raise StateError("a breakdown can be entered only once: call client.metrics.breakdown(…) again")
+        division = await self._division()
+        asked = [named for whole in self._wholes for named in _queries(division, whole)]
+        for name, query in asked:
+            self._names.setdefault(query, []).append(name)
+        self._progress.begin(len(asked))
+        self._reading = Outcomes([query for _, query in asked], self._fetch, self._limit)
+        await self._reading.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._reading is not None
+        return await self._reading.__aexit__(cls, error, traceback)
+
+    def __aiter__(self) -> Self:
+        if self._reading is None:
+            raise StateError(f"the breakdown is not open: {_OPEN_IT}")
+        return self
+
+    async def __anext__(self) -> tuple[str, Outcome[E, S]]:
+        if self._reading is None:
+            raise StateError(f"the breakdown is not open: {_OPEN_IT}")
+        outcome = await self._reading.__anext__()
+        self._progress.step()
+        # Two segments whose filters are the same have equal queries, and equal outcomes.
+        return self._names[outcome.query].pop(), outcome
+
+
+class PendingBreakdown(_Pending[E, S]):
+    """A breakdown that was not fetched yet: what ``client.metrics.breakdown("mrr", …)`` returns.
+
+    ``await`` it for a ``Breakdown``, or read each outcome as it comes::
+
+        async with client.metrics.breakdown("mrr", start, end, by="plan") as parts:
+            async for segment, outcome in parts:
+                print(segment, outcome.error or outcome.series[-1], f"{parts.done} of {parts.total}")
+
+    Requests are in progress only while it is awaited, or inside the block, which is entered once. The block cannot be
+    opened in an async generator, as with ``client.metrics.stream``.
+    """
+
+    __module__ = "chartmogul_async"
+
+    def __await__(self) -> Generator[Any, Any, Breakdown[E, S]]:
+        return self._one().__await__()
+
+    async def _one(self) -> Breakdown[E, S]:
+        (breakdown,) = (await self._all()).values()
+        return breakdown
+
+
+class PendingBreakdowns(_Pending[E, S]):
+    """The breakdowns of several metrics: ``await`` it for a dict of them, by metric. Else like ``PendingBreakdown``.
+
+    Of an outcome that is read as it comes, ``outcome.query.metric`` is the metric.
+    """
+
+    __module__ = "chartmogul_async"
+
+    def __await__(self) -> Generator[Any, Any, dict[MetricName, Breakdown[E, S]]]:
+        return self._all().__await__()
+
+
+async def fetch_all_parts(
+    queries: list[MetricQuery[E, S]],
+    fetch: Callable[[MetricQuery[E, S]], Awaitable[Series[E, S]]],
+    limit: int,
+    on_error: OnError,
+    progress: Progress,
+) -> list[Outcome[E, S]]:
+    """Fetch all queries, some at a time.
+
+    Args:
+        queries: The queries.
+        fetch: Fetches one of them.
+        limit: How many are in progress at once.
+        on_error: Whether the first failure is raised, or is an outcome.
+        progress: What is told of each outcome.
+
+    Returns:
+        The outcomes in the order of the queries.
+    """
+
+    async def part(query: MetricQuery[E, S]) -> Outcome[E, S]:
+        outcome = Success(query, await fetch(query)) if on_error == "raise" else await outcome_of(query, fetch)
+        progress.step()
+        return outcome
+
+    progress.begin(len(queries))
+    return await run_all([partial(part, query) for query in queries], limit)
+
+
+def _queries(division: Division, whole: MetricQuery[E, S]) -> list[tuple[str, MetricQuery[E, S]]]:
+    """The queries of all segments and of the whole, by their names."""
+    return [*((segment.name, segment.query(whole)) for segment in division.segments), (TOTAL, whole)]
+
+
+def _table(division: Division, whole: MetricQuery[E, S], outcomes: dict[str, Outcome[E, S]]) -> Breakdown[E, S]:
+    total = outcomes.pop(TOTAL)
+    return Breakdown(division.by, whole, division.parts, tuple(outcomes.items()), total)
