@@ -230,7 +230,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
-    session.install("-e", ".[cli,fast,redis]", *group("docs"))
+    session.install("-e", ".[cli,fast,redis,otel]", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
