@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import anyio
-import attrs
 import pytest
+from attrs import evolve
 
 from chartmogul_async import AsyncClient
 from chartmogul_async.errors import ArgumentError
@@ -44,7 +44,7 @@ class Tables(HTMLParser):
         self.heading = ""
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open.append(tag)
         if tag == "h2":
             self.heading = ""
@@ -107,7 +107,7 @@ def test_the_key_figures_are_those_of_the_last_month(report: Report) -> None:
 
 
 def test_names_are_texts_and_never_html(report: Report) -> None:
-    named = attrs.evolve(report, account=attrs.evolve(report.account, name="<script>alert(1)</script>&"))
+    named = evolve(report, account=evolve(report.account, name="<script>alert(1)</script>&"))
     page = render(named)
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;") == 2
@@ -135,8 +135,8 @@ async def test_a_key_that_may_not_list_gets_a_page_without_segments() -> None:
 
 
 async def test_responses_of_the_closed_beta_have_no_movements(report: Report) -> None:
-    bare = [attrs.evolve(entry, mrr_churn=None) for entry in report.movements]
-    page = render(attrs.evolve(report, movements=attrs.evolve(report.movements, entries=tuple(bare))))
+    bare = [evolve(entry, mrr_churn=None) for entry in report.movements]
+    page = render(evolve(report, movements=evolve(report.movements, entries=tuple(bare))))
     assert "MRR movements" not in page
     assert "Retention" not in page
     assert "What moved it" not in page
@@ -144,8 +144,8 @@ async def test_responses_of_the_closed_beta_have_no_movements(report: Report) ->
 
 def test_what_no_movement_explains_has_a_bar_of_its_own(report: Report) -> None:
     *others, last = report.movements.entries
-    moved = attrs.evolve(report.movements, entries=(*others, attrs.evolve(last, mrr=last.mrr + 5000)))
-    rows = Tables(render(attrs.evolve(report, movements=moved))).rows
+    moved = evolve(report.movements, entries=(*others, evolve(last, mrr=last.mrr + 5000)))
+    rows = Tables(render(evolve(report, movements=moved))).rows
     assert ["Other", "50.00"] in rows["What moved it"]
 
 
