@@ -10,14 +10,21 @@
 It needs the extra ``taskiq``, and runs on asyncio, as taskiq does.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 from uuid import uuid4
 
 from attrs import astuple
 
 try:
-    from taskiq import AsyncBroker, AsyncTaskiqTask, TaskiqEvents, TaskiqResult, TaskiqResultTimeoutError
+    from taskiq import (
+        AsyncBroker,
+        AsyncTaskiqDecoratedTask,
+        AsyncTaskiqTask,
+        TaskiqEvents,
+        TaskiqResult,
+        TaskiqResultTimeoutError,
+    )
     from taskiq.result_backends.dummy import DummyResultBackend
 except ImportError:
     raise ImportError(
@@ -77,7 +84,8 @@ class TaskiqMetrics:
                 error.args = astuple(error)
                 raise
 
-        self.task = broker.register_task(fetch, "chartmogul_async.fetch")
+        task: Any = broker.register_task(fetch, "chartmogul_async.fetch")
+        self.task: AsyncTaskiqDecoratedTask[[MetricQuery, str], Coroutine[Any, Any, Series]] = task
         broker.add_event_handler(TaskiqEvents.WORKER_SHUTDOWN, self._close)
 
     def client(self, account: str = "") -> AsyncClient:
