@@ -15,7 +15,7 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "missing"]
+nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "frames", "engines", "missing"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -134,7 +134,7 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    session.install("-e", ".[cli,fast,otel,redis]", *group("typing"), *group("bench"))
+    session.install("-e", ".[arrow,cli,fast,otel,redis,taskiq]", *group("typing"), *group("bench"))
     session.run("mypy")
     session.run("pyright")
     session.run("python", "-m", "tests.typing")
@@ -144,10 +144,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
-    session.install(f"{built(session)[1]}[cli,fast,otel,redis]", *group("test"))
+    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %.
+
+    Engines have a session of their own, since their processes take long to start.
+    """
+    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
-    run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
+    coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
+    run_tests(session, "--ignore=tests/engines", *coverage)
 
 
 @nox.session(python=PYTHONS[0])
@@ -156,7 +160,7 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     lowest_versions = Path(session.create_tmp()) / "lowest.txt"
     lowest_versions.write_text("\n".join(resolve_lowest(session)), encoding="utf-8")
-    session.install(f"{built(session)[1]}[cli,fast,otel,redis]", *group("test"), "-c", str(lowest_versions))
+    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis]", *group("test"), "-c", str(lowest_versions))
     session.log(lowest_versions.read_text(encoding="utf-8"))
     run_tests(session)
 
@@ -165,7 +169,11 @@ def resolve_lowest(session: nox.Session) -> list[str]:
     """The lowest version of everything that the package needs, directly or not, which today's test tools accept."""
 
     def resolve(*options: str) -> dict[str, str]:
-        extras = (*(f"--extra={name}" for name in ("cli", "fast", "otel", "redis")), "--no-annotate", "--no-header")
+        extras = (
+            *(f"--extra={name}" for name in ("arrow", "cli", "fast", "otel", "redis")),
+            "--no-annotate",
+            "--no-header",
+        )
         pins = session.run("uv", "pip", "compile", "-q", "pyproject.toml", *extras, *options, silent=True)
         return dict(line.split("==") for line in str(pins).split())
 
@@ -182,13 +190,29 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
     """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
-    session.install(f"{built(session)[1]}[cli,otel,redis]", *group("test"), "httpx2")
+    session.install(f"{built(session)[1]}[arrow,cli,otel,redis]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
     (place / "alias_httpx2.py").write_text(plugin, encoding="utf-8")
     session.env["PYTHONPATH"] = str(place.resolve())
     run_tests(session, "-p", "alias_httpx2")
+
+
+@nox.session(python=PYTHONS[0])
+def engines(session: nox.Session) -> None:
+    """The recipes of docs/workers.md, with worker processes of the real task queues, in two rounds of packages."""
+    session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("engines"))
+    run_tests(session, "tests/engines", "-k", "taskiq or dask")
+    session.install(*group("queues"))
+    run_tests(session, "tests/engines", "-k", "arq or saq")
+
+
+@nox.session(python=PYTHONS[0])
+def frames(session: nox.Session) -> None:
+    """The tests with polars, pyarrow, pandas and DuckDB, which are too large for every session: 400 MB."""
+    session.install(f"{built(session)[1]}[arrow]", *group("frames"))
+    run_tests(session, "tests/test_arrow.py")
 
 
 @nox.session(venv_backend="none")
@@ -205,8 +229,8 @@ def missing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
-    session.install("--pre", f"{built(session)[1]}[cli,fast,otel,redis]", *group("test"))
-    run_tests(session)
+    session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
+    run_tests(session, "--ignore=tests/engines")
 
 
 @nox.session(python=PYTHONS[0])
@@ -219,7 +243,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
-    session.install("-e", ".[cli,fast,redis]", *group("docs"))
+    session.install("-e", ".[cli,fast,otel,redis,taskiq]", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
@@ -242,7 +266,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
-    session.install("-e", ".[cli,fast,otel,redis]", *group("mutation"))
+    session.install("-e", ".[arrow,cli,fast,otel,redis,taskiq]", *group("mutation"))
     session.run("python", "-m", "tests.mutation", *session.posargs)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chartmogul_async import cfl, errors
+    from chartmogul_async import analysis, cfl, errors, money, periods
     from chartmogul_async._version import __version__
     from chartmogul_async.cfl import Filter
     from chartmogul_async.client import AsyncClient, ClientStatistics
@@ -122,8 +122,11 @@ __all__ = [
     "Throttle",
     "ThrottleStatistics",
     "__version__",
+    "analysis",
     "cfl",
     "errors",
+    "money",
+    "periods",
 ]
 
 # Where each name lives.
@@ -181,7 +184,7 @@ _HOMES = {
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name in ("cfl", "errors"):
+        if name in ("analysis", "cfl", "errors", "money", "periods"):
             return import_module(f"{__name__}.{name}")
         for module, names in _HOMES.items():
             if name in names:

@@ -176,12 +176,13 @@ def _with_article(cls: type) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiouh' else 'a'} {name}"
 
 
-def calendar_day(name: str, value: object) -> date:
+def calendar_day(name: str, value: object, or_else: str = "") -> date:
     """Check that a value is a date, a datetime or an ISO 8601 string.
 
     Args:
         name: The argument, as the caller wrote it.
         value: What was given.
+        or_else: What else is accepted: ``" or a period such as '2023-Q3'"``.
 
     Returns:
         The date. A datetime keeps its own day; time zones are not converted.
@@ -191,8 +192,9 @@ def calendar_day(name: str, value: object) -> date:
     """
     day = _day_of(value)
     if day is None:
+        joint = "," if or_else else " or"
         raise ArgumentError(
-            f"{name} must be a date, a datetime or an ISO string such as '2023-07-01', not {shown(value)}"
+            f"{name} must be a date, a datetime{joint} an ISO string such as '2023-07-01'{or_else}, not {shown(value)}"
         )
     return day
 

@@ -17,6 +17,7 @@ Interval = Literal["day", "week", "month", "quarter", "year"]
 INTERVALS: tuple[Interval, ...] = ("day", "week", "month", "quarter", "year")
 
 WeekStart = Literal["monday", "sunday"]
+WEEK_STARTS: tuple[WeekStart, ...] = ("monday", "sunday")
 
 _MONTHS: dict[Interval, int] = {"month": 1, "quarter": 3, "year": 12}
 _DAY = timedelta(days=1)
@@ -24,7 +25,7 @@ _DAY = timedelta(days=1)
 _LOOKBACK = timedelta(days=31)
 
 # As ``date.weekday()`` counts them.
-_SATURDAY, _SUNDAY = 5, 6
+_MONDAY, _SATURDAY, _SUNDAY = 0, 5, 6
 
 
 class Span(NamedTuple):
@@ -79,6 +80,77 @@ def interval_end(day: date, interval: Interval, week_start: WeekStart = "monday"
     months = _MONTHS[interval]
     month = (day.month + months - 1) // months * months
     return date(day.year, month, calendar.monthrange(day.year, month)[1])
+
+
+def interval_start(day: date, interval: Interval, week_start: WeekStart = "monday") -> date:
+    """Find the beginning of the interval that contains a day.
+
+    Args:
+        day: The day.
+        interval: The kind of interval.
+        week_start: The first day of the account's weeks.
+
+    Returns:
+        The first day of the interval; ``date.min`` where the calendar begins later.
+    """
+    if interval == "day":
+        return day
+    if interval == "week":
+        first_weekday = _MONDAY if week_start == "monday" else _SUNDAY
+        days_gone = (day.weekday() - first_weekday) % 7
+        return day - timedelta(days=min(days_gone, (day - date.min).days))
+    return months_later(day, -((day.month - 1) % _MONTHS[interval]))
+
+
+def months_later(day: date, months: int) -> date:
+    """Find the first day of the month that lies some months after that of a day.
+
+    Args:
+        day: The day.
+        months: How many; a negative number for months before.
+
+    Returns:
+        The first day of that month.
+
+    Raises:
+        ValueError: The calendar has no such month.
+    """
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, 1)
+
+
+def intervals_before(day: date, count: int, interval: Interval, week_start: WeekStart = "monday") -> date:
+    """Find the beginning of the interval that lies some intervals before the one that contains a day.
+
+    Args:
+        day: The day.
+        count: How many intervals.
+        interval: The kind of interval.
+        week_start: The first day of the account's weeks.
+
+    Returns:
+        The first day of that interval.
+
+    Raises:
+        ValueError: The calendar has no such day.
+        OverflowError: The same.
+    """
+    start = interval_start(day, interval, week_start)
+    if interval in ("day", "week"):
+        return start - count * timedelta(days=7 if interval == "week" else 1)
+    return months_later(start, -count * _MONTHS[interval])
+
+
+def is_month_end(day: date) -> bool:
+    """Whether a day is the last one of its month, as the dates of whole months, quarters and years are.
+
+    Args:
+        day: The day.
+
+    Returns:
+        Whether it is.
+    """
+    return day == interval_end(day, "month")
 
 
 def spans(start: date, end: date, interval: Interval, week_start: WeekStart = "monday") -> Iterator[Span]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chartmogul_async import (
+    Account,
     AsyncClient,
     Breakdown,
     Customers,
@@ -19,10 +20,14 @@ from chartmogul_async import (
     PlanGroups,
     Plans,
     RetryPolicy,
+    Series,
     Throttle,
+    analysis,
     blocking,
     cfl,
     errors,
+    money,
+    periods,
 )
 from chartmogul_async.integrations.asgi import ChartMogulMiddleware, error_response
 from chartmogul_async.metrics.breakdown_calls import BreakdownCalls
@@ -46,6 +51,11 @@ CALLABLES: list[Callable[..., Any]] = [
     ChartMogulMiddleware,
     error_response,
     blocking.Metrics.stream,
+    Account.today,
+    Series.column,
+    *(getattr(analysis, name) for name in analysis.__all__),
+    *(money.amount, money.units, money.decimals),
+    *(periods.period, periods.last, periods.this, periods.today_in),
 ]
 SENDING = [method for cls in OWNERS for method in public_methods(cls) if inspect.iscoroutinefunction(method)]
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
 PAGES += [
-    f"docs/{page}.md" for page in ("accounts", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
+    f"docs/{page}.md"
+    for page in ("accounts", "analysis", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
 ]
 # ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
 HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
@@ -29,11 +30,12 @@ def client(api: respx.Router) -> AsyncClient:
     return client_of(api)
 
 
-def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
-    with pytest.raises(TypeError, match=r"mrr\(\) missing 1 required positional argument: 'end_date'$"):
-        client.metrics.mrr("2024-01-01")  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
-    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'end_date'$"):
-        MetricQuery("mrr", "2024-01-01")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+async def test_a_missing_end_date_is_named(client: AsyncClient) -> None:
+    message = "end_date must be given with the day 2024-01-01: only a period such as '2024-Q1' has both ends"
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        await client.metrics.mrr("2024-01-01")
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        MetricQuery("mrr", "2024-01-01")
 
 
 def test_a_forgotten_await_reads_as_the_readme_shows(client: AsyncClient) -> None:

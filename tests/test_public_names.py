@@ -86,8 +86,11 @@ PUBLIC = [
     "Throttle",
     "ThrottleStatistics",
     "__version__",
+    "analysis",
     "cfl",
     "errors",
+    "money",
+    "periods",
 ]
 METRICS = ["all", "mrr", "arr", "arpa", "asp", "customer_count", "customer_churn_rate", "mrr_churn_rate", "ltv"]
 
@@ -151,7 +154,7 @@ def signature_of(callable_: Callable[..., Any]) -> str:
     return str(inspect.Signature(bare))
 
 
-RANGE = "start_date, end_date, *, interval='month', geo=None, plans=None, filters=None"
+RANGE = "start_date, end_date=None, *, interval='month', geo=None, plans=None, filters=None"
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -195,7 +198,7 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Metrics.stream, "(self, queries)"),
         (
             Metrics.breakdown,
-            "(self, metric, start_date, end_date, *, by, interval='month', geo=None, plans=None, filters=None, "
+            "(self, metric, start_date, end_date=None, *, by, interval='month', geo=None, plans=None, filters=None, "
             "on_error='raise', on_progress=None)",
         ),
         (Metrics.retry_failed, "(self, breakdown, *, on_progress=None)"),

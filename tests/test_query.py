@@ -20,6 +20,7 @@ from chartmogul_async.countries import COUNTRIES, OTHER_CODES
 from chartmogul_async.errors import ArgumentError, ChartMogulError
 from chartmogul_async.intervals import INTERVALS, Interval
 from chartmogul_async.metrics.query import METRICS, MetricName
+from chartmogul_async.periods import Period, last
 
 START, END = "2023-07-01", "2023-08-31"
 
@@ -134,16 +135,60 @@ def test_a_day_is_a_date_datetime_or_iso_string(day: Any) -> None:
 @pytest.mark.parametrize(
     "day",
     [
-        *("", "yesterday", "2023-7-1", "01/07/2023", "2023-02-29", "2023-13-01", "2023-07"),
+        *(
+            "",
+            "yesterday",
+            "2023-7-1",
+            "01/07/2023",
+            "2023-02-29",
+            "2023-13-01",
+            "2023-00",
+            "2023-Q5",
+            "Q3",
+            "0000",
+            "\uff12023",
+        ),
         *("1712102400", "17121024000", "1712102400000", "1712102400.5"),
-        *(None, 20230701, 1.5, True, b"2023-07-01", ["2023-07-01"], (2023, 7, 1), date),
+        *(20230701, 1.5, True, b"2023-07-01", ["2023-07-01"], (2023, 7, 1), date),
         *(NotATime(2023, 7, 1), timedelta(1)),
     ],
     ids=repr,
 )
 def test_a_value_that_is_not_a_day_names_its_argument(argument: str, day: Any) -> None:
     message = message_for(**{argument: day})
-    assert message == (f"{argument} must be a date, a datetime or an ISO string such as '2023-07-01', not {day!r}")
+    assert message == (
+        f"{argument} must be a date, a datetime, an ISO string such as '2023-07-01' or a period such as '2023-Q3', "
+        f"not {day!r}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("start_date", "end_date", "start", "end"),
+    [
+        ("2024-02", None, date(2024, 2, 1), date(2024, 2, 29)),
+        ("2024-Q1", None, date(2024, 1, 1), date(2024, 3, 31)),
+        ("2024", None, date(2024, 1, 1), date(2024, 12, 31)),
+        ("2023-q4", "2024-02", date(2023, 10, 1), date(2024, 2, 29)),
+        ("2023-11-15", "2024", date(2023, 11, 15), date(2024, 12, 31)),
+        ("2024", date(2024, 3, 7), date(2024, 1, 1), date(2024, 3, 7)),
+        (last(12, "month", today="2024-03-15"), None, date(2023, 3, 1), date(2024, 2, 29)),
+        (Period(date(2024, 1, 2), date(2024, 1, 3)), None, date(2024, 1, 2), date(2024, 1, 3)),
+        ("2023", Period(date(2024, 1, 2), date(2024, 1, 3)), date(2023, 1, 1), date(2024, 1, 3)),
+    ],
+    ids=str,
+)
+def test_a_period_is_a_range_or_one_end_of_it(start_date: Any, end_date: Any, start: date, end: date) -> None:
+    made = query(start_date=start_date, end_date=end_date)
+    assert (made.start_date, made.end_date) == (start, end)
+    assert made == query(start_date=start, end_date=end)
+
+
+@pytest.mark.parametrize("start_date", ["2024-01-01", date(2024, 1, 1)])
+def test_a_day_alone_is_not_a_range(start_date: Any) -> None:
+    assert message_for(start_date=start_date, end_date=None) == (
+        "end_date must be given with the day 2024-01-01: only a period such as '2024-Q1' has both ends"
+    )
+    assert message_for(start_date="Q1", end_date=None).startswith("start_date must be a date, a datetime, an ISO")
 
 
 def test_a_range_that_ends_before_it_starts_shows_both_days() -> None:
@@ -419,7 +464,7 @@ def test_type_hints_can_be_resolved() -> None:
     assert hints["start_date"] is date
     assert hints["filters"] == str | None
     assert get_type_hints(MetricQuery.__init__)["filters"] == str | cfl.Filter | None
-    assert get_type_hints(MetricQuery.__init__)["start_date"] == str | date
+    assert get_type_hints(MetricQuery.__init__)["start_date"] == str | date | Period
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import MetricQuery, Pause, Series, client
-from chartmogul_async.errors import RateLimitError
+from chartmogul_async import Account, MetricQuery, MRREntry, Pause, Series, analysis, client
+from chartmogul_async.errors import ArgumentError, RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
 
@@ -43,6 +43,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Sandbox(Company(today=date(2026, 1, 31)), api_key="sandbox", limits=Limits(per_second=None))
     monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(sandbox.transport()))
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
+    monkeypatch.setattr(Account, "today", lambda _: sandbox.company.today)
 
 
 def run(code: CodeType) -> dict[str, Any]:
@@ -224,6 +225,21 @@ def test_litestar_returns_results_as_the_page_says(monkeypatch: pytest.MonkeyPat
     assert [entry.date.month for entry in series] == list(range(1, 13))
 
 
+def test_rates_are_printed_as_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = blocks_of("analysis.md")
+    output, refusal = blocks_of("analysis.md", "text")
+    run(compile(first, "analysis.md", "exec"))
+    assert capsys.readouterr().out == output
+    with pytest.raises(ArgumentError) as raised:
+        analysis.total([MRREntry(date(2025, 1, 31), 7)], "mrr")
+    assert refusal == f"{raised.value}\n"
+    run(compile(second, "analysis.md", "exec"))
+    *months, whole = capsys.readouterr().out.splitlines()
+    assert len(months) == 12
+    assert all(re.fullmatch(r"\S+ \d+ customers -\d+ \+\d+", line) for line in months)
+    assert whole == "whole months only: True"
+
+
 def test_both_clients_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     """The program for the official client, and what it becomes."""
     (theirs,) = blocks_of("from-the-official-client.md", "python official")
@@ -253,6 +269,15 @@ def test_an_event_reaches_spans_and_a_function_of_the_user(capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("GET /v1/ping attempt 1: 200 after ")
 
 
+def test_a_program_writes_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(compile(blocks_of("report.md")[0], "report.md", "exec"))
+    assert capsys.readouterr().out.endswith(" 12\n")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
@@ -260,12 +285,14 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    programs |= {f"results_{number}": block for number, block in enumerate(blocks_of("results.md"))}
-    programs |= {f"breakdown_{number}": block for number, block in enumerate(blocks_of("breakdown.md"))}
-    programs |= {f"seeing_{number}": block for number, block in enumerate(blocks_of("seeing.md"))}
+    for page in ("analysis", "breakdown", "report", "results", "seeing"):
+        programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    if find_spec("taskiq_redis"):
+        names = ("pulls", "workers_sender", "workers_task")
+        programs |= dict(zip(names, blocks_of("workers.md")[:3], strict=True))
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         programs[path.stem] = path.read_text(encoding="utf-8")
     return programs

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import re
 import types
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -14,6 +15,7 @@ import pytest
 
 import chartmogul_async
 from chartmogul_async import MetricQuery
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.metrics.records import (
     ARPAEntry,
     ARREntry,
@@ -51,9 +53,9 @@ OTHERS: list[type] = [Account, Customer, Address, CustomerAttributes, BetaSubscr
 UNITS = {
     "mrr": ("cents", "stock"),
     "arr": ("cents", "stock"),
-    "arpa": ("cents", "stock"),
-    "ltv": ("cents", "stock"),
-    "asp": ("cents", "flow"),
+    "arpa": ("cents", "average"),
+    "ltv": ("cents", "average"),
+    "asp": ("cents", "average"),
     "mrr_new_business": ("cents", "flow"),
     "mrr_expansion": ("cents", "flow"),
     "mrr_contraction": ("cents", "flow"),
@@ -253,7 +255,35 @@ def test_an_index_beyond_the_end_is_an_index_error(index: int) -> None:
         SERIES[index]
 
 
-@pytest.mark.parametrize("index", ["0", None, 0.0])
+@pytest.mark.parametrize("day", ["2023-06-28", date(2023, 6, 28), datetime(2023, 6, 28, 12)])
+def test_a_date_is_an_index(day: Any) -> None:
+    assert SERIES[day] is SECOND
+
+
+def test_a_date_without_an_entry_is_a_key_error() -> None:
+    message = (
+        "no entry is dated 2023-06-29, but there are some from 2023-05-28 to 2023-07-28; an entry is dated by the last "
+        "day of its interval"
+    )
+    with pytest.raises(KeyError, match=re.escape(message)):
+        SERIES["2023-06-29"]
+    with pytest.raises(KeyError, match="no entry is dated 2023-06-30; an"):
+        Series((), SUMMARY, QUERY)["2023-06-30"]
+    with pytest.raises(ArgumentError, match=r"the date must be a date, .*, not '0'"):
+        SERIES["0"]
+
+
+def test_a_column_has_one_value_for_each_entry() -> None:
+    assert SERIES.column("date") == tuple(entry.date for entry in SERIES)
+    assert SERIES.column("arr") == tuple(entry.arr for entry in SERIES)
+    assert Series((), SUMMARY, QUERY).column("arr") == ()
+    assert Series((), None, MetricQuery("all", "2023")).column("ltv") == ()
+    for empty in ((), SERIES.entries):
+        with pytest.raises(ArgumentError, match="name must be one of date, arr, percentage_change, not 'mrr'"):
+            Series(empty, SUMMARY, QUERY).column("mrr")
+
+
+@pytest.mark.parametrize("index", [None, 0.0])
 def test_an_index_that_is_not_an_integer_is_a_type_error(index: Any) -> None:
     with pytest.raises(TypeError):
         SERIES[index]

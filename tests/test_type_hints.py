@@ -23,8 +23,11 @@ from chartmogul_async import (
     Series,
     Success,
     Summary,
+    analysis,
     cfl,
     errors,
+    money,
+    periods,
     sandbox,
 )
 
@@ -63,7 +66,7 @@ def functions_of(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def public() -> Iterator[Any]:
-    for module in (chartmogul_async, errors, cfl, sandbox):
+    for module in (chartmogul_async, errors, cfl, sandbox, analysis, money, periods):
         for name in names_of(module):
             value = getattr(module, name)
             if inspect.isclass(value):

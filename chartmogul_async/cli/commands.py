@@ -20,14 +20,18 @@ from chartmogul_async import (
     __version__,
     errors,
 )
-from chartmogul_async.cli import formats, tables, terminal
+from chartmogul_async.cli import formats, ranges, tables, terminal
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
 from chartmogul_async.cli.output import Program
-from chartmogul_async.cli.parameters import Metric, day, slices_of
+from chartmogul_async.cli.parameters import Metric, slices_of
+from chartmogul_async.cli.ranges import Recent
+from chartmogul_async.cli.report import report
 from chartmogul_async.cli.sandbox import demo, sandbox
 from chartmogul_async.cli.session import call
 from chartmogul_async.cli.throttle import throttle
+from chartmogul_async.intervals import INTERVALS
+from chartmogul_async.periods import Period
 from chartmogul_async.resources.account import SETTINGS
 
 _EPILOG = """\b
@@ -44,6 +48,8 @@ Completion of commands, metrics and options, for this shell:
 \b
 Exit codes:
 """ + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+
+_ANY_TODAY = date(2020, 1, 1)
 
 _format_option = click.option(
     "--format",
@@ -81,11 +87,28 @@ def program(context: click.Context) -> None:
 
 @program.command()
 @click.argument("name", type=Metric())
-@click.option("--start", required=True, callback=day, metavar="YYYY-MM-DD", help="The first day.")
-@click.option("--end", required=True, callback=day, metavar="YYYY-MM-DD", help="The last day, included.")
 @click.option(
-    "--interval", type=click.Choice(["day", "week", "month", "quarter", "year"]), default="month", show_default=True
+    "--start",
+    callback=ranges.day_or_period,
+    metavar="YYYY-MM-DD",
+    help="The first day, or a period such as 2026-01, 2026-Q1 or 2026, which needs no --end.",
 )
+@click.option("--end", callback=ranges.day_or_period, metavar="YYYY-MM-DD", help="The last day, or period, included.")
+@click.option(
+    "--last",
+    callback=ranges.last_intervals,
+    metavar="12m",
+    help="Instead of --start and --end: so many days (d), weeks (w), months (m), quarters (q) or years (y), all of "
+    "which are over.",
+)
+@click.option(
+    "--this",
+    callback=ranges.this_interval,
+    type=click.Choice(INTERVALS),
+    help="Instead of --start and --end: the current month, say, up to today. Both require a second request, for the "
+    "account's time zone, which decides what day it is.",
+)
+@click.option("--interval", type=click.Choice(INTERVALS), default="month", show_default=True)
 @click.option("--geo", multiple=True, metavar="COUNTRY", help="An ISO 3166-1 code such as US. May be repeated.")
 @click.option("--plan", multiple=True, help="A plan's name, UUID or external id. May be repeated.")
 @click.option("--filter", "filters", metavar="CFL", help="A filter such as \"region~ANY~'US','DE'~AND~mrr~GT~150\".")
@@ -99,8 +122,10 @@ def program(context: click.Context) -> None:
 @_format_option
 def metrics(
     name: str,
-    start: date,
-    end: date,
+    start: date | Period | None,
+    end: date | Period | None,
+    last: Recent | None,
+    this: Recent | None,
     interval: str,
     geo: tuple[str, ...],
     plan: tuple[str, ...],
@@ -125,45 +150,56 @@ def metrics(
 
     json contains the entries and the summary, which compares now with 30 days ago (churn rates and LTV: the
     last two whole months). csv and jsonl have one line per entry. A table requires a second request, for the
-    account's currency, and omits the changes of `all`.
+    account's currency and time zone, and omits the changes of `all`.
     """  # noqa: D301 - \b makes click keep the lines of a paragraph
-    query = MetricQuery(
-        cast("MetricName", name),
-        start,
-        end,
-        interval=cast("Interval", interval),
-        geo=",".join(geo) if geo else None,
-        plans=plan or None,
-        filters=filters,
-    )
+    span = ranges.chosen(start, end, last, this)
+
+    def query_over(days: Period) -> MetricQuery:
+        return MetricQuery(
+            cast("MetricName", name),
+            days,
+            interval=cast("Interval", interval),
+            geo=",".join(geo) if geo else None,
+            plans=plan or None,
+            filters=filters,
+        )
+
+    # Nothing is sent if any option is wrong, so the others are checked with the days of any today.
+    query = query_over(span.before(_ANY_TODAY) if isinstance(span, Recent) else span)
     if query.interval != interval:
         print_note(f"note: {name} is always by {query.interval}; --interval {interval} is ignored")
     chosen = formats.chosen(format_)
 
-    async def operation(client: AsyncClient) -> tuple[Series[Any, Any], str]:
+    async def operation(client: AsyncClient) -> tuple[Series[Any, Any], Account | None]:
+        if isinstance(span, Recent):
+            account = await client.account()
+            return await client.metrics.fetch(query_over(span.of(account)), slices=slices), account
         series = await client.metrics.fetch(query, slices=slices)
-        return series, await _currency(client) if chosen == "table" else ""
+        return series, await _account(client) if chosen == "table" else None
 
-    series, currency = call(operation)
+    series, its_account = call(operation)
     if not series:
         raise CommandError("the response contains no entries", NOTHING_FOUND)
     if chosen == "table":
-        _show_series(series, currency)
+        _show_series(series, its_account.currency if its_account else "units", ranges.parts(series, its_account))
     else:
         _write(chosen, series, series.entries, type(series[0]))
 
 
-async def _currency(client: AsyncClient) -> str:
+async def _account(client: AsyncClient) -> Account | None:
     try:
-        return (await client.account()).currency
+        return await client.account()
     # A key without access to the account can still read its figures.
     except (errors.ForbiddenError, errors.NotFoundError):
-        return "units"
+        return None
 
 
-def _show_series(series: Series[Any, Any], currency: str) -> None:
+def _show_series(series: Series[Any, Any], currency: str, parts: Sequence[date] = ()) -> None:
     console = terminal.stdout()
     terminal.show(console, tables.series_table(series, currency, console))
+    if parts:
+        days = " and ".join(map(str, parts))
+        console.print(f"Only a part of the {series.query.interval}, so far or as asked for: {days}.", style="dim")
     if series.summary is not None:
         console.print()
         terminal.show(console, tables.summary_table(series, currency))
@@ -254,3 +290,4 @@ def search(email: str, associated: bool, format_: Format | None, escape_formulas
 program.add_command(sandbox)
 program.add_command(demo)
 program.add_command(throttle)
+program.add_command(report)

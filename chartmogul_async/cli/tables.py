@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -16,6 +15,8 @@ from chartmogul_async import KeyMetricsSummary, Series, Summary
 from chartmogul_async.cli.formats import as_jsonl
 from chartmogul_async.cli.terminal import needed_width
 from chartmogul_async.cli.text import one_line
+from chartmogul_async.money import decimals as decimals_of
+from chartmogul_async.money import units
 
 BEFORE = "Before is 30 days ago; churn rates and LTV compare the last two whole months."
 
@@ -58,7 +59,7 @@ def money(cents: int | float, decimals: int = 2) -> str:
         cents: The amount in cents.
         decimals: How many are written.
     """
-    return f"{Decimal(str(cents)).scaleb(-2):z,.{decimals}f}"
+    return f"{units(cents):z,.{decimals}f}"
 
 
 def series_table(series: Series[Any, Any], currency: str, console: Console, leave_out: Collection[str] = ()) -> Table:
@@ -77,7 +78,8 @@ def series_table(series: Series[Any, Any], currency: str, console: Console, leav
         for field in attrs.fields(type(series[0]))
         if field.name not in leave_out and not field.name.endswith("_percentage_change")
     ]
-    tables = [_entries_table(series, fields, currency, decimals, gap) for decimals, gap in _SHAPES]
+    most = _decimals(currency)
+    tables = [_entries_table(series, fields, currency, min(decimals, most), gap) for decimals, gap in _SHAPES]
     return next((table for table in tables if needed_width(console, table) <= console.width), tables[-1])
 
 
@@ -107,7 +109,7 @@ def summary_table(series: Series[Any, Any], currency: str) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for field, summary in _summaries(series):
         change = Text(_signed(summary.percentage_change), style=_colour(field.name, summary.percentage_change))
-        now, before = (_figure(value, field, 2) for value in (summary.current, summary.previous))
+        now, before = (_figure(value, field, _decimals(currency)) for value in (summary.current, summary.previous))
         table.add_row(_label(field.name), _unit(field, currency), now, before, change)
     return table
 
@@ -128,6 +130,11 @@ def card(record: attrs.AttrsInstance, currency: str | None) -> Table:
         if text:
             table.add_row(_label(field.name), text)
     return table
+
+
+def _decimals(currency: str) -> int:
+    """How many decimals an amount of hundredths needs: none in yen, and no third one in dinars."""
+    return min(2, decimals_of(currency))
 
 
 def _plain_table(gap: int) -> Table:
@@ -193,7 +200,7 @@ def _text(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
     if value is None or value == () or value == {}:
         return ""
     if field.metadata.get("unit") == "cents":
-        return f"{money(value)} {one_line(currency or '')}".rstrip()
+        return f"{money(value, _decimals(currency or ''))} {one_line(currency or '')}".rstrip()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, tuple):

@@ -30,6 +30,7 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
+from chartmogul_async.periods import Period, named
 from chartmogul_async.structuring.documents import MARK, from_document
 from chartmogul_async.structuring.record import Record
 
@@ -47,10 +48,11 @@ MetricName = Literal[
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 DashedName = Literal["customer-count", "customer-churn-rate", "mrr-churn-rate"]
 
-Day = str | date
+Day = str | date | Period
 Texts = str | Iterable[str] | None
 Filters = str | Filter | None
 
+_OR_A_PERIOD = " or a period such as '2023-Q3'"
 _ASP_INTERVALS: tuple[Interval, ...] = ("month", "quarter", "year")
 _ENCODED = re.compile("%(27|2C|7E)", re.IGNORECASE)
 
@@ -62,11 +64,26 @@ def _metric(value: str) -> MetricName:
 
 
 def _start_date(value: Day) -> date:
-    return checks.calendar_day("start_date", value)
+    found = _period(value)
+    return found.start if found else checks.calendar_day("start_date", value, _OR_A_PERIOD)
 
 
 def _end_date(value: Day) -> date:
-    return checks.calendar_day("end_date", value)
+    found = _period(value)
+    return found.end if found else checks.calendar_day("end_date", value, _OR_A_PERIOD)
+
+
+def _period(value: Day) -> Period | None:
+    return value if isinstance(value, Period) else named(value)
+
+
+def _with_an_end(start_date: Day) -> Day:
+    if _period(start_date) is None:
+        raise ArgumentError(
+            f"end_date must be given with the day {_start_date(start_date)}: only a period such as '2024-Q1' "
+            "has both ends"
+        )
+    return start_date
 
 
 def _interval(value: Interval) -> Interval:
@@ -141,9 +158,11 @@ class MetricQuery(Record, Generic[E, S]):
 
     Args:
         metric: The name of a method of ``client.metrics``; dashes may stand for underscores.
-        start_date: The first day: a ``date``, a ``datetime`` (its own day is taken, without converting time zones) or
-            an ISO string.
-        end_date: The last day, included. It may lie in the future.
+        start_date: The first day: a ``date``, a ``datetime`` (its own day is taken, without converting time zones), an
+            ISO string, or a period, of which it is the first day: ``"2024-03"``, ``"2024-Q1"``, ``"2024"`` or what
+            ``periods`` makes, such as ``last(12, "month", today=...)``.
+        end_date: The last day, included. It may lie in the future. A period stands for its last day. None is the end of
+            the period that ``start_date`` is.
         interval: ``"day"``, ``"week"``, ``"month"``, ``"quarter"`` or ``"year"``. ``asp`` takes months and longer.
             ``ltv`` is always monthly: its interval is ignored and becomes ``"month"``. The two churn rates are sent
             with any interval, as ChartMogul's own tools do, though older documents give them none.
@@ -180,7 +199,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[MRREntry, Summary]",
         metric: Literal["mrr"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -192,7 +211,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[ARREntry, Summary]",
         metric: Literal["arr"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -204,7 +223,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[ARPAEntry, Summary]",
         metric: Literal["arpa"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -216,7 +235,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[ASPEntry, Summary]",
         metric: Literal["asp"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -228,7 +247,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[CustomerCountEntry, Summary]",
         metric: Literal["customer_count", "customer-count"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -240,7 +259,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[CustomerChurnRateEntry, Summary]",
         metric: Literal["customer_churn_rate", "customer-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -252,7 +271,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[MRRChurnRateEntry, Summary]",
         metric: Literal["mrr_churn_rate", "mrr-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -264,7 +283,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[LTVEntry, Summary]",
         metric: Literal["ltv"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -276,7 +295,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[KeyMetricsEntry, KeyMetricsSummary | None]",
         metric: Literal["all"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -288,7 +307,7 @@ class MetricQuery(Record, Generic[E, S]):
         self: "MetricQuery[MetricEntry, Summary | KeyMetricsSummary | None]",
         metric: MetricName | DashedName,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -299,13 +318,15 @@ class MetricQuery(Record, Generic[E, S]):
         self,
         metric: MetricName | DashedName,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
         plans: Texts = None,
         filters: Filters = None,
     ) -> None:
+        if end_date is None:
+            end_date = _with_an_end(start_date)
         self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue] - made by attrs
             metric, start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters
         )

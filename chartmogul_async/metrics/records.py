@@ -6,8 +6,8 @@ Rates and changes are in percent. ``percentage_change`` compares with the previo
 is 0.0 in the first one, and None in responses of the closed beta, which did not have it.
 
 The metadata of each field contains its unit (``cents``, ``percent``, ``count``) and its kind: a ``stock`` (as at the
-end of the interval), a ``flow`` (summed over it) or a ``rate``. A metric that the API once called differently also
-has its ``old_key``.
+end of the interval), a ``flow`` (summed over it), an ``average`` (over customers or sales) or a ``rate``. Only flows
+can be summed over intervals. A metric that the API once called differently also has its ``old_key``.
 
 Source: https://dev.chartmogul.com/reference/metrics/all and the pages of the other metrics.
 """
@@ -27,6 +27,7 @@ Money = int | float
 
 _STOCK_CENTS = {"unit": "cents", "kind": "stock"}
 _FLOW_CENTS = {"unit": "cents", "kind": "flow"}
+_AVERAGE_CENTS = {"unit": "cents", "kind": "average"}
 _PERCENT = {"unit": "percent", "kind": "rate"}
 _COUNT = {"unit": "count", "kind": "stock"}
 
@@ -78,7 +79,7 @@ class ARPAEntry(MetricEntry):
 
     __module__ = "chartmogul_async"
 
-    arpa: Money = field(metadata=_STOCK_CENTS)
+    arpa: Money = field(metadata=_AVERAGE_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
@@ -88,7 +89,7 @@ class ASPEntry(MetricEntry):
 
     __module__ = "chartmogul_async"
 
-    asp: Money = field(metadata=_FLOW_CENTS)
+    asp: Money = field(metadata=_AVERAGE_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
@@ -128,7 +129,7 @@ class LTVEntry(MetricEntry):
 
     __module__ = "chartmogul_async"
 
-    ltv: Money = field(metadata=_STOCK_CENTS)
+    ltv: Money = field(metadata=_AVERAGE_CENTS)
     percentage_change: float | None = field(default=None, metadata=_PERCENT)
 
 
@@ -145,10 +146,10 @@ class KeyMetricsEntry(MetricEntry):
     arr: Money = field(metadata=_STOCK_CENTS)
     customer_churn_rate: float = field(metadata=_PERCENT)
     mrr_churn_rate: float = field(metadata=_PERCENT)
-    ltv: Money = field(metadata=_STOCK_CENTS)
+    ltv: Money = field(metadata=_AVERAGE_CENTS)
     customers: int = field(metadata=_COUNT)
-    asp: Money = field(metadata=_FLOW_CENTS)
-    arpa: Money = field(metadata=_STOCK_CENTS)
+    asp: Money = field(metadata=_AVERAGE_CENTS)
+    arpa: Money = field(metadata=_AVERAGE_CENTS)
     mrr_percentage_change: float | None = field(default=None, metadata=_PERCENT)
     arr_percentage_change: float | None = field(default=None, metadata=_PERCENT)
     customer_churn_rate_percentage_change: float | None = field(default=None, metadata=_PERCENT)
@@ -192,17 +193,17 @@ class KeyMetricsSummary(Record):
     current_mrr_churn_rate: float = field(metadata=_PERCENT)
     previous_mrr_churn_rate: float = field(metadata=_PERCENT)
     mrr_churn_rate_percentage_change: float = field(metadata=_PERCENT)
-    current_ltv: Money = field(metadata=_STOCK_CENTS)
-    previous_ltv: Money = field(metadata=_STOCK_CENTS)
+    current_ltv: Money = field(metadata=_AVERAGE_CENTS)
+    previous_ltv: Money = field(metadata=_AVERAGE_CENTS)
     ltv_percentage_change: float = field(metadata=_PERCENT)
     current_customers: int = field(metadata=_COUNT)
     previous_customers: int = field(metadata=_COUNT)
     customers_percentage_change: float = field(metadata=_PERCENT)
-    current_asp: Money = field(metadata=_FLOW_CENTS)
-    previous_asp: Money = field(metadata=_FLOW_CENTS)
+    current_asp: Money = field(metadata=_AVERAGE_CENTS)
+    previous_asp: Money = field(metadata=_AVERAGE_CENTS)
     asp_percentage_change: float = field(metadata=_PERCENT)
-    current_arpa: Money = field(metadata=_STOCK_CENTS)
-    previous_arpa: Money = field(metadata=_STOCK_CENTS)
+    current_arpa: Money = field(metadata=_AVERAGE_CENTS)
+    previous_arpa: Money = field(metadata=_AVERAGE_CENTS)
     arpa_percentage_change: float = field(metadata=_PERCENT)
 
 

@@ -55,7 +55,7 @@ class Metrics(BreakdownCalls):
     async def all(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -66,8 +66,8 @@ class Metrics(BreakdownCalls):
         """All eight key metrics: MRR, ARR, ARPA, ASP, customers, both churn rates, LTV.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -91,7 +91,7 @@ class Metrics(BreakdownCalls):
     async def mrr(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -102,8 +102,8 @@ class Metrics(BreakdownCalls):
         """Monthly recurring revenue and its movements (cents).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -126,7 +126,7 @@ class Metrics(BreakdownCalls):
     async def arr(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -137,8 +137,8 @@ class Metrics(BreakdownCalls):
         """Annual run rate (cents).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -161,7 +161,7 @@ class Metrics(BreakdownCalls):
     async def arpa(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -172,8 +172,8 @@ class Metrics(BreakdownCalls):
         """Average revenue per account (cents a month).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -196,7 +196,7 @@ class Metrics(BreakdownCalls):
     async def asp(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -207,8 +207,8 @@ class Metrics(BreakdownCalls):
         """Average sale price (cents); months, quarters and years only.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -231,7 +231,7 @@ class Metrics(BreakdownCalls):
     async def customer_count(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -242,8 +242,8 @@ class Metrics(BreakdownCalls):
         """Number of active customers.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -268,7 +268,7 @@ class Metrics(BreakdownCalls):
     async def customer_churn_rate(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -279,8 +279,8 @@ class Metrics(BreakdownCalls):
         """Share of the customers lost (percent).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -305,7 +305,7 @@ class Metrics(BreakdownCalls):
     async def mrr_churn_rate(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -316,8 +316,8 @@ class Metrics(BreakdownCalls):
         """Net share of the MRR lost (percent; negative when it grew).
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.
@@ -342,7 +342,7 @@ class Metrics(BreakdownCalls):
     async def ltv(
         self,
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         interval: Interval = "month",
         geo: Texts = None,
@@ -353,8 +353,8 @@ class Metrics(BreakdownCalls):
         """Customer lifetime value (cents); always monthly, whatever ``interval`` says.
 
         Args:
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             interval: The length of an entry: ignored, since LTV is always monthly.
             geo: ISO 3166-1 country codes, None for all countries.
             plans: Plan names, UUIDs or external ids, None for all plans.

@@ -1,11 +1,15 @@
 """The result of a query, and the response that each metric has."""
 
 from collections.abc import Iterator
-from typing import Any, Generic, Literal, overload
+from datetime import date
+from operator import attrgetter
+from typing import Any, Generic, Literal, get_args, overload
 
 import attrs
 from attrs import asdict, field, frozen
 
+from chartmogul_async.checks import calendar_day, instance_of, one_of
+from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.html import as_html
 from chartmogul_async.metrics.query import MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
@@ -15,8 +19,10 @@ from chartmogul_async.metrics.records import (
     CustomerChurnRateEntry,
     CustomerCountEntry,
     E,
+    KeyMetricsEntry,
     KeyMetricsResponse,
     LTVEntry,
+    MetricEntry,
     MetricResponse,
     MRRChurnRateEntry,
     MRREntry,
@@ -35,7 +41,8 @@ class Series(Record, Generic[E, S]):
     """The entries of one query, oldest first, with the summary.
 
     It has a length, is iterated over, indexed and sliced as the tuple of its entries is, but it is not a
-    ``collections.abc.Sequence``; where one is wanted, ``series.entries`` is one.
+    ``collections.abc.Sequence``; where one is wanted, ``series.entries`` is one. ``series["2025-01-31"]`` is the entry
+    of that date, which is the last day of its interval.
 
     ``to_dict`` and ``from_dict`` write and read it. FastAPI, pydantic, msgspec and Litestar write the same document by
     themselves, so that a handler can return a series.
@@ -75,8 +82,17 @@ class Series(Record, Generic[E, S]):
     def __getitem__(self, index: int) -> E: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[E, ...]: ...
-    def __getitem__(self, index: int | slice) -> E | tuple[E, ...]:
-        return self.entries[index]
+    @overload
+    def __getitem__(self, index: str | date) -> E: ...
+    def __getitem__(self, index: int | slice | str | date) -> E | tuple[E, ...]:
+        return self._dated(calendar_day("the date", index)) if isinstance(index, (str, date)) else self.entries[index]
+
+    def _dated(self, day: date) -> E:
+        for entry in self.entries:
+            if entry.date == day:
+                return entry
+        ends = f", but there are some from {self[0].date} to {self[-1].date}" if self.entries else ""
+        raise KeyError(f"no entry is dated {day}{ends}; an entry is dated by the last day of its interval")
 
     def __repr__(self) -> str:
         if len(self) <= _SHOWN:
@@ -111,6 +127,22 @@ class Series(Record, Generic[E, S]):
 
     _read = from_dict
 
+    def column(self, name: str) -> tuple[Any, ...]:
+        """Take one field of all entries.
+
+        Args:
+            name: The name of a field, such as ``"date"`` or ``"mrr"``.
+
+        Returns:
+            Its values, oldest first.
+
+        Raises:
+            ArgumentError: The entries have no such field:
+                ``name must be one of date, arr, percentage_change, not 'mrr'``.
+        """
+        names = tuple(column.name for column in attrs.fields(entry_class(self.query.metric)))
+        return tuple(map(attrgetter(one_of("name", name, names)), self.entries))
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Make rows of the entries, for data frames and tables.
 
@@ -119,6 +151,29 @@ class Series(Record, Generic[E, S]):
             ``pandas.DataFrame(rows)`` or ``polars.DataFrame(rows)``.
         """
         return [asdict(entry, recurse=False) for entry in self.entries]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give a capsule with the columns of the entries; see ``to_arrow``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self, *, currency: str | None = None) -> ArrowTable:
+        """Make a table of the entries, with a column for each of their fields. Needs the extra ``arrow``.
+
+        Whatever reads Arrow takes the series itself, too: ``polars.DataFrame(series)``, ``pyarrow.table(series)``,
+        ``pandas.DataFrame.from_arrow(series)``, and DuckDB in ``FROM series``.
+
+        Args:
+            currency: What the schema's metadata says about the amounts, which are in cents: ``account.currency``.
+
+        Returns:
+            A table of arro3. Dates are dates, counts and amounts integers, rates floats, and what is missing is null.
+            The schema's metadata has the metric, the parameters of the query and the currency; that of each column its
+            unit and kind.
+
+        Raises:
+            ArgumentError: The currency is not a string.
+        """
+        return table_of(entry_class(self.query.metric), self.entries, schema_of(self.query, currency))
 
 
 @frozen
@@ -142,3 +197,36 @@ RESPONSES: dict[MetricName, type[MetricResponse[Any, Any]]] = {
     "ltv": MetricResponse[LTVEntry, Summary],
 }
 """The class of each endpoint's response."""
+
+
+def entry_class(metric: MetricName) -> type[MetricEntry]:
+    """Find the class of a metric's entries.
+
+    Args:
+        metric: The name of the metric.
+
+    Returns:
+        The class.
+    """
+    (entry, *_) = get_args(RESPONSES[metric]) or (KeyMetricsEntry,)
+    found: type[MetricEntry] = entry
+    return found
+
+
+def schema_of(query: MetricQuery[Any, Any], currency: str | None) -> dict[str, str]:
+    """What the schema of a table says about the whole.
+
+    Args:
+        query: The query.
+        currency: The currency of the amounts, if it is known.
+
+    Returns:
+        The metric, the parameters of the query, and the currency.
+
+    Raises:
+        ArgumentError: The currency is not a string.
+    """
+    metadata = {"metric": query.metric, **query.params}
+    if currency is not None:
+        metadata["currency"] = instance_of("currency", currency, str, "'USD'")
+    return metadata

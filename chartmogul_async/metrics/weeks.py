@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import anyio
 
 from chartmogul_async.errors import ChartMogulError
-from chartmogul_async.intervals import WeekStart
+from chartmogul_async.intervals import WEEK_STARTS, WeekStart
 from chartmogul_async.resources.account import Account
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.session import Session
-
-_WEEK_STARTS: tuple[WeekStart, ...] = get_args(WeekStart)
 
 # Slices are faster by a second or two, so a lookup that takes longer is of no use.
 _ONE_ATTEMPT = RetryPolicy(attempts=1, total=5.0)
@@ -71,7 +68,7 @@ class WeekLookup:
     async def _look_up(self, session: Session) -> WeekStart:
         # Concurrent lookups are one request.
         account = await session.fetch("/account", {}, Account)
-        for known in _WEEK_STARTS:
+        for known in WEEK_STARTS:
             if account.week_start_on == known:
                 self._found = known
                 return known

@@ -1,11 +1,13 @@
 """The account that a key belongs to, and the response to a ping."""
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any, Literal, get_args
 
 from attrs import field, frozen
 
 from chartmogul_async.checks import one_of, strings
+from chartmogul_async.periods import today_in
 from chartmogul_async.structuring.record import Record
 
 AccountSetting = Literal[
@@ -59,6 +61,17 @@ class Account(Record):
     proximate_movement_reclassification: Setting = field(
         default=None, hash=False, metadata={"key": "proximate_movement_reclassification"}
     )
+
+    def today(self) -> date:
+        """Look at the clock of this machine for the current day in the account's time zone.
+
+        Returns:
+            The day, for ``periods.last``, ``periods.this`` and ``analysis.is_partial``.
+
+        Raises:
+            ArgumentError: This machine does not know the time zone; the package tzdata has them all.
+        """
+        return today_in(self.time_zone)
 
 
 def account_params(include: str | Iterable[str] | None) -> dict[str, str]:

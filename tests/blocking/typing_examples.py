@@ -42,7 +42,7 @@ def the_blocking_client_has_the_same_types(client: blocking.Client) -> None:
     assert_type(client.ping(), str)
     assert_type(client.throttle.statistics(), ThrottleStatistics)
     client.throttle.resize(parallel=10)
-    client.metrics.mrr(first)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.metrics.mrr()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.metrics.mrr(first, last, "week")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.metrics.mrr(first, last, interval="weekly")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.throttle.resize(rate=10)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

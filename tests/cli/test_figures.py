@@ -99,3 +99,12 @@ def test_a_table_that_does_not_fit_is_not_cut_off() -> None:
     with console.capture() as captured:
         terminal.show(console, tables.series_table(series, "USD", console))
     assert "2015-01-31 1,234,567,890" in captured.get()
+
+
+@pytest.mark.parametrize(("currency", "text"), [("USD", "5,233.87"), ("JPY", "5,234"), ("KWD", "5,233.87")])
+def test_a_table_has_the_decimals_of_its_currency(currency: str, text: str) -> None:
+    series = Series((MRREntry(date(2015, 1, 31), 523387),), Summary(523387, 523387, 0.0), QUERY)
+    console = Console(width=200)
+    assert shown(tables.series_table(series, currency, console), console).splitlines()[-1].split()[1] == text
+    assert text in shown(tables.summary_table(series, currency)).split()
+    assert f"{text} {currency}" in shown(tables.card(Customer(id=1, uuid="cus_1", name="A", mrr=523387), currency))

@@ -121,17 +121,20 @@ def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: R
         (("nrr", *RANGE), "Invalid value for 'NAME': must be one of all, mrr, arr, arpa, asp, customer-count, "),
         (
             ("mrr", "--start", "2025-02-30", "--end", "2025-03-31"),
-            "must be a date such as 2026-01-31, not '2025-02-30'",
+            "2026-Q1 or 2026, not '2025-02-30'",
         ),
         (
             ("mrr", "--start", "1712102400", "--end", "2025-03-31"),
-            "must be a date such as 2026-01-31, not '1712102400'",
+            "2026-Q1 or 2026, not '1712102400'",
         ),
         (
             ("mrr", "--start", "2025-04-01", "--end", "2025-03-31"),
             "error: --start 2025-04-01 is after --end 2025-03-31\n",
         ),
-        (("mrr", "--end", "2025-03-31"), "Missing option '--start' (see 'chartmogul metrics --help')"),
+        (
+            ("mrr", "--end", "2025-03-31"),
+            "Missing option '--start', or --last or --this (see 'chartmogul metrics --help')",
+        ),
         (("mrr", *RANGE, "--slices", "0"), "must be a positive integer or 'interval', not '0'"),
         (("mrr", *RANGE, "--slices", "month"), "must be a positive integer or 'interval', not 'month'"),
         (("mrr", *RANGE, "--slices", "9" * 5000), "must be a positive integer or 'interval', not '999"),

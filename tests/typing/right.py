@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, assert_never, assert_type
 
 from chartmogul_async import (
@@ -59,8 +60,11 @@ from chartmogul_async import (
     Summary,
     Throttle,
     ThrottleStatistics,
+    analysis,
     cfl,
     errors,
+    money,
+    periods,
 )
 
 
@@ -408,3 +412,29 @@ async def errors_have_typed_fields(client: AsyncClient) -> None:
         assert_type(error.url, str | None)
         assert_type(error.path, str | None)
         assert_type(error.is_transient, bool)
+
+
+async def periods_are_ranges(client: AsyncClient, account: Account) -> None:
+    year = periods.last(12, "month", today=account.today())
+    assert_type(year, periods.Period)
+    assert_type(await client.metrics.mrr(year), Series[MRREntry, Summary])
+    assert_type(await client.metrics.all("2024-Q1"), Series[KeyMetricsEntry, KeyMetricsSummary | None])
+    assert_type(await client.metrics.arr("2024", periods.this("week", today="2024-03-15")), Series[ARREntry, Summary])
+    assert_type(MetricQuery("mrr", year), MetricQuery[MRREntry, Summary])
+
+
+async def rates_have_a_value_for_each_entry(client: AsyncClient) -> None:
+    mrr, key_metrics = await client.metrics.mrr("2024"), await client.metrics.all("2024")
+    assert_type(mrr["2024-01-31"], MRREntry)
+    assert_type(mrr[date(2024, 1, 31)].mrr, int | float)
+    assert_type(analysis.net_new_mrr(mrr), tuple[int | float, ...])
+    assert_type(analysis.net_mrr_retention(mrr[1:]), tuple[float | None, ...])
+    assert_type(analysis.quick_ratio(mrr, reactivation=True), tuple[float | None, ...])
+    assert_type(analysis.growth_rate(key_metrics, "customers"), tuple[float | None, ...])
+    counts, rates = await client.metrics.customer_count("2024"), await client.metrics.customer_churn_rate("2024")
+    assert_type(analysis.customers_lost(counts, rates), tuple[int | None, ...])
+    assert_type(analysis.customers_gained(key_metrics, key_metrics), tuple[int | None, ...])
+    assert_type(analysis.is_partial(mrr, today=date(2024, 3, 15)), tuple[bool, ...])
+    assert_type(analysis.restated(mrr[1:], before=mrr[0]), tuple[MRREntry, ...])
+    assert_type(analysis.total(mrr, "mrr_churn"), int | float)
+    assert_type(money.amount(mrr[0], "mrr", "USD"), Decimal | None)

@@ -16,8 +16,11 @@ from chartmogul_async import (
     Outcome,
     Series,
     Summary,
+    analysis,
     cfl,
     errors,
+    money,
+    periods,
 )
 
 
@@ -122,10 +125,10 @@ async def an_error_has_the_fields_of_its_class(client: AsyncClient) -> None:
 
 async def calls_have_their_arguments(client: AsyncClient) -> None:
     metrics = client.metrics
-    await metrics.mrr("2023-07-01")  # wrong
+    await metrics.mrr()  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", "month")  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", intervall="day")  # wrong
-    await metrics.mrr("2023-07-01", None)  # wrong
+    await metrics.mrr("2023-07-01", 7)  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", geo=7)  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", plans=[7])  # wrong
     await metrics.mrr("2023-07-01", "2023-08-31", filters=["mrr~GT~0"])  # wrong
@@ -149,3 +152,16 @@ async def records_are_frozen(client: AsyncClient, outcome: Outcome[MRREntry, Sum
     mrr.summary = mrr.summary  # wrong
     mrr[0] = mrr[1]  # wrong
     outcome.error = None  # wrong
+
+
+async def rates_are_of_the_right_entries(client: AsyncClient) -> None:
+    arr, key_metrics = await client.metrics.arr("2024"), await client.metrics.all("2024")
+    analysis.quick_ratio(arr)  # wrong
+    analysis.net_mrr_retention(key_metrics)  # wrong
+    analysis.customers_lost(arr, key_metrics)  # wrong
+    analysis.is_partial(arr.entries, today="2024-03-15")  # wrong
+    analysis.is_partial(arr)  # wrong
+    periods.last(12, "months", today="2024-03-15")  # wrong
+    periods.last(12, "month")  # wrong
+    money.amount(arr[0], "arr")  # wrong
+    print(arr[0.0])  # wrong
