@@ -220,6 +220,14 @@ def test_calls_of_a_blocking_client_belong_to_their_caller(seen: Seen) -> None:
         ("/v1/import/customers/ds_1", "/v1/import/customers/{id}"),
         ("/v1/customer-count", "/v1/customer-count"),
         ("/v1/plans/", "/v1/plans/"),
+        # Ids that somebody chose.
+        ("/v1/customers/acme-corp/attributes", "/v1/customers/{id}/attributes"),
+        ("/v1/customers/anna/attributes/custom", "/v1/customers/{id}/attributes/custom"),
+        ("/v1/customers/v2", "/v1/customers/{id}"),
+        ("/customers/v2/activities", "/customers/{id}/activities"),
+        # A base URL, with a version and without.
+        ("/chartmogul/v1/metrics/mrr", "/chartmogul/v1/metrics/mrr"),
+        ("/chartmogul", "/{id}"),
     ],
 )
 def test_what_identifies_somebody_is_not_in_a_span(seen: Seen, path: str, template: str) -> None:

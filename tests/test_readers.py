@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -273,6 +274,7 @@ class Played:
         self.values: dict[bytes, bytes | Exception] = {}
         self.opened: list[Address] = []
         self.calls: list[object] = []
+        self._sent: list[tuple[Any, ...]] = []
         self.open_now = 0
         self.latency = 0.0
         self.problem: Exception | None = None
@@ -280,14 +282,23 @@ class Played:
     async def open(self, address: Address) -> Played:
         self.opened.append(address)
         self.open_now += 1
+        self._sent.clear()
         return self
 
     def close(self) -> None:
         self.open_now -= 1
 
-    async def call(self, name: str, *arguments: object) -> object:
-        self.calls.append(name)
-        await anyio.sleep(self.latency)
+    async def call(self, *command: object) -> object:
+        await self.send(command)
+        return await self.receive()
+
+    async def send(self, *commands: tuple[object, ...]) -> None:
+        self.calls += [command[0] for command in commands]
+        self._sent += [(anyio.current_time() + self.latency, *command) for command in commands]
+
+    async def receive(self) -> object:
+        arrives, name, *arguments = self._sent.pop(0)
+        await anyio.sleep_until(arrives)
         if self.problem is not None:
             raise self.problem
         if name == "TIME":
@@ -295,18 +306,19 @@ class Played:
         if name == "SCAN":
             return self._page(arguments)
         assert name == "GETRANGE"
-        assert arguments[1:] == (0, 999_999)
-        value = self.values.get(arguments[0], b"")  # type: ignore[call-overload]
+        key, *rest = arguments
+        assert rest == [0, 999_999]
+        value = self.values.get(key, b"")
         if isinstance(value, Exception):
             raise value
         return value
 
-    def _page(self, arguments: tuple[object, ...]) -> list[object]:
+    def _page(self, arguments: list[Any]) -> list[object]:
         """One key at a time, the first of them twice, as a server may return it."""
         cursor, *rest = arguments
         assert rest == ["MATCH", f"chartmogul_async:{{*}}:{VERSION}", "COUNT", 1000]
         keys = sorted(self.values)
-        place = int(cursor)  # type: ignore[call-overload]
+        place = int(cursor)
         return [b"%d" % (place + 1 if place < len(keys) else 0), [keys[place % len(keys)]] if keys else []]
 
 
@@ -334,6 +346,29 @@ async def test_every_account_of_a_server(played: Played) -> None:
     assert one.processes == (Process(7, waiting=2, in_flight=1, admitted=1, idle=0.25),)
     assert str(reader) == "redis://host:6379/0"
     assert set(played.calls) == {"SCAN", "TIME", "GETRANGE"}
+
+
+async def test_many_accounts_of_a_server_that_is_far_away(played: Played) -> None:
+    played.values = {KEY.replace("account", f"{number:03}").encode(): written(fresh()) for number in range(250)}
+    played.latency = 0.03
+    reader = RedisReader("redis://host")
+    # The search alone takes longer than one reply may.
+    look = await reader.look()
+    assert [each.account for each in look] == [f"{number:03}" for number in range(250)]
+    played.calls.clear()
+    begun = anyio.current_time()
+    assert await reader.look() == look
+    # One round trip for the time, and one for each hundred accounts.
+    assert anyio.current_time() - begun == pytest.approx(4 * 0.03)
+    assert played.calls == ["TIME"] + ["GETRANGE"] * 250
+
+
+async def test_one_key_of_many_that_cannot_be_read(played: Played) -> None:
+    keys = [KEY.replace("account", name).encode() for name in ("one", "other", "third")]
+    played.values = dict.fromkeys(keys, written(fresh())) | {keys[1]: RedisError("WRONGTYPE Operation against a key")}
+    one, other, third = await RedisReader("redis://host").look()
+    assert (one.account, other.account, third.account) == ("one", "other", "third")
+    assert [isinstance(each, Unreadable) for each in (one, other, third)] == [False, True, False]
 
 
 async def test_keys_are_searched_for_now_and_then(played: Played) -> None:

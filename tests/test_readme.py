@@ -291,8 +291,9 @@ def checked_programs() -> dict[str, str]:
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     if find_spec("taskiq_redis"):
-        names = ("pulls", "workers_sender", "workers_task")
-        programs |= dict(zip(names, blocks_of("workers.md")[:3], strict=True))
+        pulls, sender, task, many = blocks_of("workers.md")[:4]
+        programs |= {"pulls": pulls, "workers_sender": sender, "workers_task": task}
+        programs["workers_many"] = re.sub(r"def new_client.*?\n\n\n", lambda _: f"{many}\n\n", pulls, flags=re.DOTALL)
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         programs[path.stem] = path.read_text(encoding="utf-8")
     return programs

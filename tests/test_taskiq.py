@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -176,7 +179,26 @@ async def test_fetch_raises_what_the_worker_met(metrics: TaskiqMetrics, sandbox:
     assert caught.value.url == "https://api.chartmogul.com/v1/metrics/mrr"
 
 
-@pytest.mark.parametrize("error", [KeyError("acme"), errors.StateError("this client is closed")], ids=repr)
+async def test_the_clients_of_the_page_are_closed(
+    broker: Broker, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "workers.md").read_text(encoding="utf-8")
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "AsyncClients(" in block]
+    monkeypatch.setattr("chartmogul_async.AsyncClients", partial(AsyncClients, transport=sandbox.transport()))
+    pulls: dict[str, Any] = {"AsyncClient": AsyncClient, "KEYS": {"acme": "sandbox"}, "broker": broker, "store": None}
+    exec(compile(block, "pulls.py", "exec"), pulls)
+    metrics = TaskiqMetrics(broker, pulls["new_client"])
+    assert (await metrics.fetch(MRR, account="acme")).query == MRR
+    await broker.shutdown()
+    with pytest.raises(errors.StateError, match="closed"):
+        await pulls["new_client"]("acme").ping()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("acme"), errors.StateError("this client is closed"), errors.ArgumentError("api_key must be one")],
+    ids=repr,
+)
 async def test_what_is_not_about_a_query_is_raised(broker: Broker, error: Exception) -> None:
     def new_client(account: str) -> AsyncClient:
         raise error
@@ -186,11 +208,16 @@ async def test_what_is_not_about_a_query_is_raised(broker: Broker, error: Except
     assert caught.value.args == error.args
 
 
-async def test_a_wrong_argument_is_an_outcome(broker: Broker) -> None:
-    metrics = TaskiqMetrics(broker, lambda account: AsyncClient(account))
-    (outcome,) = await metrics.fetch_all([MRR], account="not a key")
-    assert isinstance(outcome.error, errors.ArgumentError)
-    assert "api_key" in str(outcome.error)
+async def test_a_query_that_makes_no_request_is_an_outcome(metrics: TaskiqMetrics) -> None:
+    # As one may that another release made.
+    unknown = MetricQuery("mrr", *RANGE, filters="region~ANY~'US'")
+    object.__setattr__(unknown, "filters", "~" * 100_000)
+    failed, other = await metrics.fetch_all([unknown, MRR])
+    assert type(failed.error) is errors.ArgumentError
+    assert str(failed.error).startswith("query must be a MetricQuery")
+    assert other.error is None
+    with pytest.raises(errors.ArgumentError, match="query must be a MetricQuery"):
+        await metrics.fetch(unknown)
 
 
 async def test_what_was_lost_is_sent_again(sandbox: Sandbox) -> None:

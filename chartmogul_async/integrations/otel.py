@@ -30,8 +30,24 @@ _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 
 # Requests may wait for minutes behind a batch.
 _LONG_BOUNDARIES = (*_BOUNDARIES, 30.0, 60.0, 120.0, 300.0)
 _PORTS = {"http": 80, "https": 443}
-# The words that the API's paths consist of. Whatever else is in a path may be the id of a customer.
-_WORD = re.compile(r"[a-z]+([_-][a-z]+)*|v\d+|")
+# The words that the API's paths consist of, and what follows a slash at the end. Whatever else is in a path may be the
+# id of a customer, which may be any word.
+_WORDS = frozenset(
+    (
+        "",
+        # What a path begins with.
+        *("account", "activities", "activities_export", "contacts", "customer_notes", "customers", "data_sources"),
+        *("import", "invoices", "line_items", "metrics", "notes", "opportunities", "ping", "plan_groups", "plans"),
+        *("subscription_events", "subscriptions", "tasks", "transactions"),
+        # Metrics.
+        *("all", "arpa", "arr", "asp", "customer-churn-rate", "customer-count", "ltv", "mrr", "mrr-churn-rate"),
+        # What stands behind an id, or in its place.
+        *("attributes", "connect_subscriptions", "custom", "disabled_state", "disconnect_subscriptions", "email"),
+        *("json_imports", "merge", "merges", "search", "status", "tags", "unmerges", "uploads"),
+    )
+)
+# What the path of a base URL ends with.
+_VERSION = re.compile(r"v\d+")
 _NANOSECONDS = 10**9
 _ERRORS = 400
 # What the conventions call an error of which nothing is known.
@@ -43,8 +59,9 @@ class Telemetry:
 
     Each attempt is a span of its own, a child of the span that is current where the call is made, from the moment when
     it leaves the throttle's queue to the end of its response. What concerns all requests, such as a pause, is an event
-    of the current span, and is counted. Neither the API key nor queries are in any of them, and of a path only what the
-    API's own paths consist of: the rest is ``{id}``. One ``Telemetry`` may serve any number of clients.
+    of the current span, and is counted. Neither the API key nor queries are in any of them, and of a path only the
+    base URL's, to its version, and the words of the API's own paths: the rest is ``{id}``. One ``Telemetry`` may serve
+    any number of clients.
 
     Args:
         tracer_provider: Where spans go, by default the global provider.
@@ -137,7 +154,19 @@ def _details(attempt: Attempt) -> dict[str, Any]:
 
 
 def _masked(path: str, mask: str) -> str:
-    return "/".join(part if _WORD.fullmatch(part) else mask for part in path.split("/"))
+    parts = path.split("/")
+    begin = _length_of_base(parts)
+    return "/".join([*parts[:begin], *(part if part in _WORDS else mask for part in parts[begin:])])
+
+
+def _length_of_base(parts: list[str]) -> int:
+    """How many parts are the base URL's; none if it has no version, as an id may look like one."""
+    for place, part in enumerate(parts):
+        if _VERSION.fullmatch(part):
+            return place + 1
+        if part and part in _WORDS:
+            break
+    return 0
 
 
 def _name_of(event: Event) -> str:

@@ -44,6 +44,10 @@ NewClient = Callable[[str], AsyncClient]
 _POLL = 0.1
 
 
+class _QueryArgumentError(ArgumentError):
+    """No request can be made of a query; any other ``ArgumentError`` of a worker is about something else."""
+
+
 class TaskiqMetrics:
     """Has metrics fetched by the worker processes of a broker.
 
@@ -55,7 +59,8 @@ class TaskiqMetrics:
         broker: The broker. It needs a result backend, for whoever waits for results.
         new_client: A function that makes the client of an account, given the name of the account, ``""`` where none is
             named. It is called in a worker process, at the account's first query, so no key travels; the client is
-            closed when the worker ends.
+            closed when the worker ends. An ``AsyncClients`` whose clients it gives is to be closed by a handler of
+            ``WORKER_SHUTDOWN``.
         resend_after: Seconds without a result after which ``fetch`` and ``fetch_all`` send a query again, since the
             worker that had taken it may have died. What is fetched twice by that has one result.
 
@@ -77,12 +82,15 @@ class TaskiqMetrics:
         self._clients: dict[str, AsyncClient] = {}
 
         async def fetch(query: MetricQuery, account: str = "") -> Series:
+            client = self.client(account)
             try:
-                return await self.client(account).metrics.fetch(query)
+                return await client.metrics.fetch(query)
             except ChartMogulError as error:
                 # All that taskiq writes of an error.
                 error.args = astuple(error)
                 raise
+            except ArgumentError as error:
+                raise _QueryArgumentError(*error.args) from None
 
         task: Any = broker.register_task(fetch, "chartmogul_async.fetch")
         self.task: AsyncTaskiqDecoratedTask[[MetricQuery, str], Coroutine[Any, Any, Series]] = task
@@ -130,6 +138,7 @@ class TaskiqMetrics:
             ArgumentError: ``query`` cannot be right.
             StateError: The broker has no result backend.
             ChartMogulError: What the request met.
+            Exception: What a worker raised that is not an error of the query, as ``new_client`` may.
         """
         (outcome,) = await self.fetch_all([query], account=account)
         return outcome.result()
@@ -179,8 +188,8 @@ class TaskiqMetrics:
             return Success(query, _series(result.return_value))
         if isinstance(error, ChartMogulError):
             return Failure(query, _restored(error))
-        if isinstance(error, ArgumentError):
-            return Failure(query, error)
+        if isinstance(error, _QueryArgumentError):
+            return Failure(query, ArgumentError(*error.args))
         raise error
 
     async def _result(

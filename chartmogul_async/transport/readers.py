@@ -9,7 +9,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -38,11 +38,13 @@ _RECENT = 86_400
 # How often a file is read that somebody may be writing at the moment, and the seconds in between.
 _TRIES = 5
 _RETRY = 0.002
-# Seconds for a connection, and for all the replies of one look.
+# Seconds for a connection, and for each reply.
 _PATIENCE = 3.0
 # Keys that the server looks at in one step, and seconds after which it is searched again.
 _STEP = 1000
 _SEARCH_EVERY = 10.0
+# Keys that are asked for at once. Their replies, some kilobytes each, wait in the server's memory.
+_TOGETHER = 100
 
 Look = tuple[Budget | Unreadable, ...]
 
@@ -197,10 +199,10 @@ class RedisReader:
     async def look(self) -> Look:
         """Look at each account that the server keeps."""
         try:
-            with anyio.fail_after(_PATIENCE):
-                if self._connection is None:
+            if self._connection is None:
+                with anyio.fail_after(_PATIENCE):
                     self._connection = await RedisConnection.open(self._address)
-                return await self._look(self._connection)
+            return await self._look(self._connection)
         except TimeoutError as error:
             self.close()
             raise StoreOutageError(f"{self}: {error.strerror or f'no reply within {_PATIENCE:g} s'}") from None
@@ -217,7 +219,14 @@ class RedisReader:
         if time.monotonic() >= self._search_at:
             self._keys = await _keys_of(connection)
             self._search_at = time.monotonic() + _SEARCH_EVERY
-        looks = [await _look_up(connection, key) for key in self._keys]
+        seconds, microseconds = await _call(connection, "TIME")
+        now = int(seconds) + int(microseconds) / 1e6
+        looks: list[Budget | Unreadable | None] = []
+        for begin in range(0, len(self._keys), _TOGETHER):
+            keys = self._keys[begin : begin + _TOGETHER]
+            with anyio.fail_after(_PATIENCE):
+                await connection.send(*(("GETRANGE", key, 0, LARGEST - 1) for key in keys))
+            looks += [await _receive(connection, key, now) for key in keys]
         return tuple(look for look in looks if look is not None)
 
     def close(self) -> None:
@@ -228,27 +237,33 @@ class RedisReader:
             self._search_at = 0.0
 
 
+async def _call(connection: RedisConnection, *command: str | bytes | int) -> Any:
+    with anyio.fail_after(_PATIENCE):
+        return await connection.call(*command)
+
+
 async def _keys_of(connection: RedisConnection) -> list[bytes]:
     found: set[bytes] = set()
     cursor = b"0"
     while True:
-        cursor, keys = await connection.call("SCAN", cursor, "MATCH", key_of("*"), "COUNT", _STEP)
+        cursor, keys = await _call(connection, "SCAN", cursor, "MATCH", key_of("*"), "COUNT", _STEP)
         found.update(keys)
         if cursor == b"0":
             return sorted(found)
 
 
-async def _look_up(connection: RedisConnection, key: bytes) -> Budget | Unreadable | None:
+async def _receive(connection: RedisConnection, key: bytes, now: float) -> Budget | Unreadable | None:
+    """One account, None if its key is gone."""
     name = _KEY.fullmatch(key)
     # Others were not asked for.
     assert name is not None
     account = name[1].decode(errors="backslashreplace")
-    seconds, microseconds = await connection.call("TIME")
     try:
-        content = await connection.call("GETRANGE", key, 0, LARGEST - 1)
+        with anyio.fail_after(_PATIENCE):
+            content = await connection.receive()
         limits = loads(content[HEAD:]) if content else None
     except (ValueError, RedisError) as error:
         return Unreadable(account, str(error))
     if limits is None:
         return None
-    return budget_of(account, limits, int(seconds) + int(microseconds) / 1e6, RedisStore.lease)
+    return budget_of(account, limits, now, RedisStore.lease)

@@ -147,9 +147,26 @@ class RedisConnection:
             OSError: The connection is lost.
             RedisError: The server refused the command.
         """
-        rest = memoryview(self._pack(command))
+        await self.send(command)
+        return await self.receive()
+
+    async def send(self, *commands: tuple[str | bytes | int, ...]) -> None:
+        """Send commands, the reply to each of which is to be received, in their order.
+
+        Raises:
+            OSError: The connection is lost.
+        """
+        rest = memoryview(b"".join(map(self._pack, commands)))
         while rest:
             rest = rest[await _when_ready(partial(self._socket.send, rest), self._socket, anyio.wait_writable) :]
+
+    async def receive(self) -> Any:
+        """Read the next reply.
+
+        Raises:
+            OSError: The connection is lost.
+            RedisError: The server refused the command.
+        """
         # It is False while the reply is not complete; no reply is False itself.
         while (reply := self._reader.gets()) is False:
             received = await _when_ready(partial(self._socket.recv, _RECEIVED), self._socket, anyio.wait_readable)
