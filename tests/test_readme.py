@@ -281,6 +281,8 @@ def checked_programs() -> dict[str, str]:
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    if find_spec("dlt") and find_spec("duckdb"):
+        programs["warehouse"] = "\n".join(blocks_of("warehouse.md"))
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         programs[path.stem] = path.read_text(encoding="utf-8")
     return programs

@@ -30,6 +30,8 @@ from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.exceptions import MissingDependencyException
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
+from dlt.extract.exceptions import CurrentSourceNotAvailable
+from dlt.pipeline.exceptions import PipelineConfigMissing
 
 from chartmogul_async import Account, MetricName, MetricQuery
 from chartmogul_async.blocking import Client
@@ -161,7 +163,7 @@ def _resource(reader: "_Reader") -> DltResource:
 
 @define
 class _Run:
-    """What all resources of a source share while at least one of them is read.
+    """What all resources of a source share, from the first one that is read to the last.
 
     Attributes:
         make: Makes the client.
@@ -171,26 +173,40 @@ class _Run:
     make: Callable[[], Client]
     closes: bool
     _client: Client | None = field(default=None, init=False)
-    _users: int = field(default=0, init=False)
     _began: float = field(default=0.0, init=False)
+    _read: set[str] = field(factory=set, init=False)
 
     @contextmanager
-    def client(self) -> Iterator[Callable[[], Client]]:
-        """Lend the client, as a function that gives a view of it for one call."""
+    def client(self, name: str) -> Iterator[Callable[[], Client]]:
+        """Lend the client to a resource, as a function that gives a view of it for one call."""
         client = self._client
         if client is None:
             client, self._began = self.make(), time.monotonic()
-        self._client = client
-        self._users += 1
+            self._client = client
         try:
             # What this run has read, such as the customers whose countries it needs, is not read twice.
             yield lambda: client.with_options(max_age=time.monotonic() - self._began)
-        finally:
-            self._users -= 1
-            if not self._users:
-                self._client = None
-                if self.closes:
-                    client.close()
+        except BaseException:
+            # Also where dlt closes a resource because another one failed.
+            self._end()
+            raise
+        self._read.add(name)
+        if self._read >= _selected(name):
+            self._end()
+
+    def _end(self) -> None:
+        client, self._client = self._client, None
+        self._read.clear()
+        if client is not None and self.closes:
+            client.close()
+
+
+def _selected(name: str) -> set[str]:
+    """The resources of the source that are read, among them the one of a name."""
+    try:
+        return set(dlt.current.source().selected_resources)
+    except CurrentSourceNotAvailable:
+        return {name}
 
 
 @define
@@ -216,7 +232,7 @@ class _Reader:
     def read(self) -> Iterator[Any]:
         """Give the rows, and what of them was restated."""
         _check_destination(self.table)
-        with self.run.client() as client:
+        with self.run.client(self.table.name) as client:
             page = self._page(client().account())
             if page.since > page.until:
                 return
@@ -331,7 +347,7 @@ def _stored(page: Page) -> dict[Key, Figures] | None:
                 found = cursor.fetchall()
     except DestinationUndefinedEntity:
         return None
-    except (SqlClientNotAvailable, MissingDependencyException):
+    except (SqlClientNotAvailable, MissingDependencyException, PipelineConfigMissing):
         return {}
     rows = [dict(zip(names, values, strict=True)) for values in found]
     page.seen = max((calendar_day("date", row["date"]) for row in rows), default=None)

@@ -239,11 +239,12 @@ class Page:
             stored: The figures in the warehouse, by the first day of their period and the id of their segment.
 
         Returns:
-            A row of the table of restatements for each figure that was final and is another one now. A segment that
-            was not there counts as one of zeros, since plans and countries without customers have those.
+            A row of the table of restatements for each figure of a period in both that was final and is another one
+            now. A segment that was not there counts as one of zeros, since plans and countries without customers have
+            those.
         """
         found = {(row["period_start"], row.get("segment_id", _WHOLE)): row for row in rows}
-        periods = {period_start for period_start, _ in found}
+        periods = {period_start for period_start, _ in found} & {period_start for period_start, _ in stored}
         for key in sorted({*found, *stored}):
             before, after = stored.get(key, {}), found.get(key, {})
             for figure in self.table.compared if key[0] in periods else ():
