@@ -30,7 +30,6 @@ from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.exceptions import MissingDependencyException
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
-from dlt.extract.exceptions import CurrentSourceNotAvailable
 from dlt.pipeline.exceptions import PipelineConfigMissing
 
 from chartmogul_async import Account, MetricName, MetricQuery
@@ -173,40 +172,35 @@ class _Run:
     make: Callable[[], Client]
     closes: bool
     _client: Client | None = field(default=None, init=False)
+    _account: Account | None = field(default=None, init=False)
     _began: float = field(default=0.0, init=False)
     _read: set[str] = field(factory=set, init=False)
 
     @contextmanager
-    def client(self, name: str) -> Iterator[Callable[[], Client]]:
-        """Lend the client to a resource, as a function that gives a view of it for one call."""
-        client = self._client
-        if client is None:
-            client, self._began = self.make(), time.monotonic()
-            self._client = client
+    def client(self, name: str) -> Iterator[tuple[Client, Account]]:
+        """Lend the client to a resource, with the account that it reads."""
         try:
-            # What this run has read, such as the customers whose countries it needs, is not read twice.
-            yield lambda: client.with_options(max_age=time.monotonic() - self._began)
+            if self._client is None:
+                self._began = time.monotonic()
+                self._client = self.make()
+            if self._account is None:
+                self._account = self._client.account()
+            # What this run has read, such as the customers whose countries it needs, is not read twice. The request for
+            # the account comes first, so the age of all others is less than that of the run by its time.
+            yield self._client.with_options(max_age=time.monotonic() - self._began), self._account
         except BaseException:
             # Also where dlt closes a resource because another one failed.
             self._end()
             raise
         self._read.add(name)
-        if self._read >= _selected(name):
+        if self._read >= set(dlt.current.source().selected_resources):
             self._end()
 
     def _end(self) -> None:
-        client, self._client = self._client, None
+        client, self._client, self._account = self._client, None, None
         self._read.clear()
         if client is not None and self.closes:
             client.close()
-
-
-def _selected(name: str) -> set[str]:
-    """The resources of the source that are read, among them the one of a name."""
-    try:
-        return set(dlt.current.source().selected_resources)
-    except CurrentSourceNotAvailable:
-        return {name}
 
 
 @define
@@ -232,12 +226,12 @@ class _Reader:
     def read(self) -> Iterator[Any]:
         """Give the rows, and what of them was restated."""
         _check_destination(self.table)
-        with self.run.client(self.table.name) as client:
-            page = self._page(client().account())
+        with self.run.client(self.table.name) as (client, account):
+            page = self._page(account)
             if page.since > page.until:
                 return
             stored = self._compared_with(page)
-            rows = list(page.rows(self._fetch(client(), page)))
+            rows = list(page.rows(self._fetch(client, page)))
             # With the columns of the resource itself, the table of restatements would have them, too.
             yield _rows_of(self.table.name, rows, self.table.columns)
         yield from self._restatements(page, rows, stored)

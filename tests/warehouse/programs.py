@@ -52,13 +52,13 @@ class Warehouse:
         Returns:
             How many rows each table was given.
         """
-        self.pipeline.run(source, **({"loader_file_format": "parquet"} if self.files else {}), **options)
-        return self.counts
-
-    @property
-    def counts(self) -> dict[str, int]:
-        trace: Any = self.pipeline.last_trace.last_normalize_info
-        return {name: count for name, count in trace.row_counts.items() if not name.startswith("_dlt")}
+        if self.files:
+            options["loader_file_format"] = "parquet"
+        self.pipeline.run(source, **options)
+        trace: Any = self.pipeline.last_trace
+        # There is nothing to normalize where only what was left over is loaded.
+        counts = trace.last_normalize_info.row_counts if trace.last_normalize_info else {}
+        return {name: count for name, count in counts.items() if not name.startswith("_dlt")}
 
     def rows(self, table: str) -> list[Row]:
         """What a table contains, without dlt's own columns, in the order of its key; none if there is no table."""

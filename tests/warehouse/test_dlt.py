@@ -346,8 +346,13 @@ def test_the_key_is_found_and_not_written(
 ) -> None:
     key = "very-secret-key"
     sandbox.api_key = key
-    closed: list[bool] = []
-    monkeypatch.setattr(Client, "close", lambda self: closed.append(True) or close(self))
+    closed: list[Client] = []
+
+    def close_and_count(client: Client) -> None:
+        closed.append(client)
+        close(client)
+
+    monkeypatch.setattr(Client, "close", close_and_count)
     with sandbox.serve() as url:
         monkeypatch.setenv("CHARTMOGUL_BASE_URL", url)
         for place in ("CHARTMOGUL_API_KEY", "SOURCES__CHARTMOGUL__API_KEY"):
