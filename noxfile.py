@@ -15,7 +15,18 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "frames", "warehouse", "missing"]
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "docs",
+    "tests",
+    "lowest",
+    "httpx2",
+    "frames",
+    "engines",
+    "warehouse",
+    "missing",
+]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -134,7 +145,8 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    session.install("-e", ".[arrow,cli,dlt,fast,otel,redis]", *group("typing"), *group("bench"), *group("warehouse"))
+    extras = "[arrow,cli,dlt,fast,otel,redis,taskiq]"
+    session.install("-e", f".{extras}", *group("typing"), *group("bench"), *group("warehouse"))
     session.run("mypy")
     session.run("pyright")
     session.run("python", "-m", "tests.typing")
@@ -144,10 +156,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %."""
-    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis]", *group("test"))
+    """The suite, against the built wheel, on every Python; on the oldest with branch coverage: 100 %.
+
+    Engines have a session of their own, since their processes take long to start.
+    """
+    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
-    run_tests(session, *(["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []))
+    coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
+    run_tests(session, "--ignore=tests/engines", *coverage)
 
 
 @nox.session(python=PYTHONS[0])
@@ -196,6 +212,15 @@ def httpx2(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
+def engines(session: nox.Session) -> None:
+    """The recipes of docs/workers.md, with worker processes of the real task queues, in two rounds of packages."""
+    session.install(f"{built(session)[1]}[cli,fast,redis,taskiq]", *group("engines"))
+    run_tests(session, "tests/engines", "-k", "taskiq or dask")
+    session.install(*group("queues"))
+    run_tests(session, "tests/engines", "-k", "arq or saq")
+
+
+@nox.session(python=PYTHONS[0])
 def frames(session: nox.Session) -> None:
     """The tests with polars, pyarrow, pandas and DuckDB, which are too large for every session: 400 MB."""
     session.install(f"{built(session)[1]}[arrow]", *group("frames"))
@@ -206,7 +231,7 @@ def frames(session: nox.Session) -> None:
 def warehouse(session: nox.Session) -> None:
     """The dlt source into DuckDB and Parquet files, with 100 % of its own branches covered."""
     session.install(f"{built(session)[1]}[arrow,cli,dlt]", *group("warehouse"))
-    session.env |= {"COVERED": "chartmogul_async.integrations.dlt", "NOT_COVERED": "nothing"}
+    session.env.update(COVERED="chartmogul_async.integrations.dlt", NOT_COVERED="nothing")
     run_tests(session, "tests/warehouse", *([] if session.posargs else ["--cov", "--cov-report=term-missing"]))
 
 
@@ -224,8 +249,8 @@ def missing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
-    session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,redis]", *group("test"))
-    run_tests(session)
+    session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
+    run_tests(session, "--ignore=tests/engines")
 
 
 @nox.session(python=PYTHONS[0])
@@ -238,7 +263,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
-    session.install("-e", ".[cli,fast,redis,otel]", *group("docs"))
+    session.install("-e", ".[cli,dlt,fast,otel,redis,taskiq]", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 
@@ -261,7 +286,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
-    session.install("-e", ".[arrow,cli,fast,otel,redis]", *group("mutation"))
+    session.install("-e", ".[arrow,cli,fast,otel,redis,taskiq]", *group("mutation"))
     session.run("python", "-m", "tests.mutation", *session.posargs)
 
 

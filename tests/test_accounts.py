@@ -517,6 +517,9 @@ async def test_an_idle_account_costs_less_than_two_kilobytes(calls: int) -> None
             gc.collect()
             before = tracemalloc.get_traced_memory()[0]
             held = [await use(clients, 1000 + number) for number in range(accounts)]
+            for client in held:
+                client.throttle.resize(per_second=20)
+                assert client.throttle.statistics().admitted == calls
             gc.collect()
             cost = (tracemalloc.get_traced_memory()[0] - before) / accounts
         finally:

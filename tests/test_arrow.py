@@ -14,11 +14,15 @@ import pytest
 from hypothesis import given, settings
 
 from chartmogul_async import (
+    Breakdown,
+    ChartMogulError,
+    Failure,
     KeyMetricsEntry,
     KeyMetricsSummary,
     MetricQuery,
     MRREntry,
     Series,
+    Success,
     Summary,
 )
 from chartmogul_async.errors import ArgumentError
@@ -41,7 +45,7 @@ SERIES = Series(
 EMPTY: Series[KeyMetricsEntry, KeyMetricsSummary | None] = Series((), None, MetricQuery("all", "2025"))
 
 
-def table_of(series: Series[Any, Any], **options: Any) -> Any:
+def table_of(series: Series[Any, Any] | Breakdown[Any, Any], **options: Any) -> Any:
     return core.Table.from_arrow(series.to_arrow(**options))
 
 
@@ -114,6 +118,27 @@ def test_without_the_extra_an_import_error_says_what_to_install(monkeypatch: pyt
         SERIES.__arrow_c_stream__()
 
 
+@pytest.fixture
+def breakdown() -> Breakdown[MRREntry, Summary]:
+    """Two countries, one of which failed, so that there is no remainder."""
+    us, de = (MetricQuery("mrr", "2025-01", "2025-02", geo=[country]) for country in ("US", "DE"))
+    outcomes = (
+        ("US", Success(us, attrs.evolve(SERIES, query=us))),
+        ("DE", Failure(de, ChartMogulError("away"))),
+    )
+    query = MetricQuery("mrr", "2025-01", "2025-02")
+    return Breakdown("country", query, "customers", outcomes, Success(query, attrs.evolve(SERIES, query=query)))
+
+
+def test_a_breakdown_has_its_rows_and_their_segment(breakdown: Breakdown[MRREntry, Summary]) -> None:
+    table = table_of(breakdown, currency="EUR")
+    assert rows_of(table) == breakdown.to_dicts()
+    assert table.column("segment").to_pylist() == ["US", "US", "total", "total"]
+    assert table.schema.metadata_str["by"] == "country"
+    assert table.schema.metadata_str["currency"] == "EUR"
+    assert core.Table.from_arrow(breakdown).num_rows == 4
+
+
 # --- the four readers ----------------------------------------------------------------------------------------
 
 
@@ -129,6 +154,10 @@ def test_polars_reads_a_series() -> None:
     assert frame.schema["mrr"] == polars.Int64
     assert polars.DataFrame(EMPTY).columns == EMPTY_NAMES
     assert polars.LazyFrame(SERIES).select("mrr").sum().collect().item() == 2**53 - 6
+
+
+def test_polars_reads_a_breakdown(breakdown: Breakdown[MRREntry, Summary]) -> None:
+    assert reader("polars").DataFrame(breakdown).to_dicts() == breakdown.to_dicts()
 
 
 def test_pyarrow_reads_a_series_with_its_metadata() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import anyio
@@ -555,6 +555,7 @@ WRONG: Iterable[tuple[dict[str, Any], str]] = [
     ({"on_error": "ignore"}, "on_error must be one of raise, collect, not 'ignore'"),
     ({"on_progress": 5}, "on_progress must be a plain function of two numbers"),
     ({"on_progress": _coroutine}, "on_progress must be a plain function of two numbers"),
+    ({"on_progress": partial(_coroutine, 1)}, "on_progress must be a plain function of two numbers"),
     ({"metric": 5}, "metric must be the name of a metric such as 'mrr' or a list of names, not 5"),
     ({"metric": b"mrr"}, "metric must be the name of a metric such as 'mrr' or a list of names, not b'mrr'"),
     ({"metric": []}, "metric must not be an empty list: pass the name of a metric, or several"),
@@ -603,7 +604,10 @@ async def test_messages_say_what_would_be_right(arguments: dict[str, Any], messa
     ("retry", "problem"),
     [
         (lambda its, _: its.metrics.retry_failed("mrr"), "breakdown must be a Breakdown, not 'mrr'"),
-        (lambda its, done: its.metrics.retry_failed(done, on_progress=5), "on_progress must be a plain function"),
+        (
+            lambda its, done: its.metrics.retry_failed(done, on_progress=5),
+            "on_progress must be a plain function of two numbers, neither",
+        ),
     ],
 )
 async def test_arguments_of_another_try(retry: Callable[..., Any], problem: str) -> None:

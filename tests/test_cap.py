@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -46,7 +47,7 @@ class Account:
 def test_an_account_alone_has_half_of_the_slots() -> None:
     cap = cap_of(40)
     assert Account(cap).ask(30) == 20
-    assert cap.free == 20
+    assert (cap.max_in_flight, cap.free) == (40, 20)
 
 
 @pytest.mark.parametrize(("slots", "has"), [(1, 1), (2, 1), (3, 2), (200, 20)])
@@ -137,6 +138,8 @@ def test_an_account_that_waits_becomes_interactive() -> None:
     assert cap.waiting == 2
     holder.end()
     assert (batch.has, other.has) == (0, 1)
+    other.end()
+    assert (batch.has, other.calls, cap.waiting) == (1, 3, 0)
 
 
 def test_one_that_wants_nothing_any_more_is_passed_over() -> None:
@@ -214,7 +217,37 @@ async def test_slots_of_one_account() -> None:
     assert slots.take(is_batch=False)
     assert not slots.take(is_batch=False)
     assert slots.wait(is_batch=True)
-    assert cap.waiting == 1
+    assert cap._ranks == {account: (True, 1)}
     slots.give_back()
     assert account.calls == 1
     assert other.ask() == 1
+
+
+async def test_slots_are_those_of_the_account() -> None:
+    cap = cap_of(2)
+    batch = Account(cap, is_batch=True)
+    assert batch.ask(2) == 1
+    # One is free, and there is none for whoever has one.
+    assert not Slots(cap, batch).take(is_batch=True)
+    assert Slots(cap, batch).wait(is_batch=True)
+    cap._passed_over = 5
+    assert Slots(cap, Account(cap)).take(is_batch=True)
+    assert cap._passed_over == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_waits_has_no_room(seed: int) -> None:
+    chance = random.Random(seed)
+    cap = cap_of(chance.randrange(1, 30))
+    accounts = [Account(cap, is_batch=chance.random() < 0.5) for _ in range(6)]
+    for _ in range(300):
+        account = chance.choice(accounts)
+        before = {each: each.has for each in accounts}
+        if account.has and chance.random() < 0.6:
+            account.end()
+            # A turn is one request.
+            assert all(each.has <= before[each] + 1 for each in accounts)
+        else:
+            account.ask(chance.randrange(1, 8))
+        assert sum(each.has for each in accounts) == cap.max_in_flight - cap.free <= cap.max_in_flight
+        assert not any(cap.has_room(each) for each in accounts if each.wants)

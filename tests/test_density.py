@@ -59,6 +59,8 @@ def test_digits_in_a_text_are_accepted() -> None:
 def test_the_fastest_function_parses_integers_of_usual_length() -> None:
     assert parse_int_for(b"[1, 12345678901234567890]" * 1000) is int
     assert parse_int_for(b"[" + b"7" * 449 + b"]") is int
+    # Each byte that is looked at is a digit.
+    assert parse_int_for((b"7" + b" " * 49) * 100) is int
 
 
 @pytest.mark.parametrize("lists", [0, 1, 99, 100, 101, 9_999])

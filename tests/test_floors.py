@@ -103,6 +103,7 @@ FLOORS = {
     f"{PACKAGE}.blocking.*": 7,
     f"{PACKAGE}.integrations.*": 7,
     f"{PACKAGE}.sandbox.*": 7,
+    f"{PACKAGE}.report.*": 8,
     f"{PACKAGE}.cli.*": 8,
     f"{PACKAGE}.__main__": 8,
 }
@@ -139,6 +140,7 @@ OUTSIDE = {
     "starlette": USERS,
     "uvicorn": USERS,
     "h11": USERS,
+    "taskiq": {f"{PACKAGE}.integrations.taskiq"},
     "click": {f"{PACKAGE}.cli.*"},
     "rich": {f"{PACKAGE}.cli.*"},
 }

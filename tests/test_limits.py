@@ -1396,3 +1396,15 @@ def test_no_second_holds_more_than_a_server_allows(
     arrivals.sort()
     for earlier, later in zip(arrivals, arrivals[per_second:], strict=False):
         assert later - earlier >= 1.0
+
+
+def test_requests_are_counted_for_the_process_that_sends_them() -> None:
+    limits = AccountLimits(40, 20)
+    one, other = (limits.turns.see(owner, 0, 10.0, waiting=0) for owner in (1, 2))
+    number = limits.admit(10.0, owner=1)
+    assert number
+    assert limits.admit(10.0, owner=1)
+    assert limits.admit(10.0)
+    assert (one.admitted, other.admitted) == (2, 0)
+    limits.withdraw(number)
+    assert (one.admitted, other.admitted) == (1, 0)

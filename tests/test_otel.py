@@ -5,19 +5,20 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, Metric, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, StatusCode
 
-from chartmogul_async import AsyncClient, Attempt, MetricQuery, RetryPolicy, SlicesDisagreed, errors
+from chartmogul_async import AsyncClient, Attempt, MetricQuery, RetryPolicy, SlicesDisagreed, __version__, errors
 from chartmogul_async.integrations import otel
 from chartmogul_async.integrations.otel import Telemetry
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
@@ -49,17 +50,14 @@ class Seen:
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.spans if span.name == name]
 
-    def points(self, name: str) -> list[Any]:
+    def metrics(self) -> list[tuple[InstrumentationScope, Sequence[Metric]]]:
         data = self._reader.get_metrics_data()
         assert data is not None
-        return [
-            point
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-        ]
+        return [(each.scope, each.metrics) for resource in data.resource_metrics for each in resource.scope_metrics]
+
+    def points(self, name: str) -> list[Any]:
+        found = [metric for _, metrics in self.metrics() for metric in metrics if metric.name == name]
+        return [point for metric in found for point in metric.data.data_points]
 
     def everything(self) -> str:
         return "".join(span.to_json() for span in self.spans) + str(self._reader.get_metrics_data())
@@ -135,6 +133,7 @@ async def test_durations_are_counted_by_what_few_values_tell(seen: Seen) -> None
     }
     (queued,) = seen.points("chartmogul.client.queue.duration")
     assert (queued.count, queued.sum) == (2, 0.0)
+    assert set(queued.attributes) == {"http.request.method", "server.address", "server.port", "url.template"}
     lasted = [(span.end_time or 0) - (span.start_time or 0) for span in seen.spans]
     assert lasted == [pytest.approx(0.3e9)] * 2
 
@@ -150,6 +149,34 @@ async def test_what_concerns_all_requests_is_an_event_and_counted(seen: Seen) ->
     assert all(isinstance(point, NumberDataPoint) for point in points)
     counts = {(point.attributes or {})["chartmogul.event"]: point.value for point in points}
     assert counts == {"pacing": 1, "pause": 1}
+
+
+def test_the_metrics_are_described(seen: Seen) -> None:
+    seen.telemetry(Attempt("GET", "/v1/ping", 1, 200, None, 0.0, 0.1, None, None, gave_up=False))
+    seen.telemetry(SlicesDisagreed("mrr", 4))
+    ((scope, found),) = seen.metrics()
+    assert (scope.name, scope.version) == ("chartmogul_async", __version__)
+    assert scope.schema_url == "https://opentelemetry.io/schemas/1.37.0"
+    assert {metric.name: (metric.unit, metric.description) for metric in found} == {
+        "http.client.request.duration": ("s", "Duration of HTTP client requests."),
+        "chartmogul.client.queue.duration": ("s", "Time of a request in the throttle's queue."),
+        "chartmogul.client.events": ("{event}", "Pauses, and what else the server caused for all requests."),
+    }
+    (duration,), (queued,) = (
+        seen.points(f"{name}.duration") for name in ("http.client.request", "chartmogul.client.queue")
+    )
+    assert (duration.explicit_bounds[-1], queued.explicit_bounds[-1]) == (10.0, 300.0)
+    (span,) = seen.spans
+    assert span.instrumentation_scope == scope
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [(None, "ReadTimeout", "ReadTimeout"), (None, None, "_OTHER"), (400, None, "400"), (399, None, None)],
+)
+def test_what_an_error_is(seen: Seen, status: int | None, error: str | None, kind: str | None) -> None:
+    seen.telemetry(Attempt("GET", "/v1/ping", 1, status, error, 0.0, 0.1, None, None, gave_up=False))
+    assert dict(seen.spans[0].attributes or {}).get("error.type") == kind
 
 
 def test_names_of_several_words(seen: Seen) -> None:

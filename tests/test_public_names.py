@@ -198,7 +198,7 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=30.0, write=30.0, pool=None)
         (Metrics.stream, "(self, queries)"),
         (
             Metrics.breakdown,
-            "(self, metric, start_date, end_date, *, by, interval='month', geo=None, plans=None, filters=None, "
+            "(self, metric, start_date, end_date=None, *, by, interval='month', geo=None, plans=None, filters=None, "
             "on_error='raise', on_progress=None)",
         ),
         (Metrics.retry_failed, "(self, breakdown, *, on_progress=None)"),

@@ -269,6 +269,15 @@ def test_an_event_reaches_spans_and_a_function_of_the_user(capsys: pytest.Captur
     assert capsys.readouterr().out.startswith("GET /v1/ping attempt 1: 200 after ")
 
 
+def test_a_program_writes_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(compile(blocks_of("report.md")[0], "report.md", "exec"))
+    assert capsys.readouterr().out.endswith(" 12\n")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def checked_programs() -> dict[str, str]:
     """Every block of the README and the code of each other page, each as a module of its own."""
     programs = {}
@@ -276,13 +285,16 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    for page in ("analysis", "breakdown", "results", "seeing"):
+    for page in ("analysis", "breakdown", "report", "results", "seeing"):
         programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     if find_spec("dlt") and find_spec("duckdb"):
         programs["warehouse"] = "\n".join(blocks_of("warehouse.md"))
+    if find_spec("taskiq_redis"):
+        names = ("pulls", "workers_sender", "workers_task")
+        programs |= dict(zip(names, blocks_of("workers.md")[:3], strict=True))
     for path in (ROOT / "docs" / "examples").glob("*.py"):
         programs[path.stem] = path.read_text(encoding="utf-8")
     return programs

@@ -433,6 +433,31 @@ async def test_clients_of_one_throttle_share_its_queue() -> None:
 # --- processes that die ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualTimeLoop})], ids=["asyncio"])
+async def test_an_exchange_does_not_write_down_its_task() -> None:
+    """As a cancellation does; in a worker of taskiq that takes 20 ms, since each task knows all others."""
+
+    class Waiting:
+        written = 0
+
+        def __call__(self, task: object) -> None:
+            pass
+
+        def __repr__(self) -> str:
+            type(self).written += 1
+            return "one that waits for the task"
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert "one that waits" not in repr(task)
+    task.add_done_callback(Waiting())
+    assert "one that waits" in repr(task)
+    server = Server(COUNTERS["sliding"](40), there=between(0, 0.02), work=constant(12.0))
+    async with client_of(server, LoopStore(lease=5.0)) as client:
+        assert await client.ping() == "pong!"
+    assert Waiting.written == 1
+
+
 async def test_the_slots_of_a_dead_process_come_back_after_its_lease() -> None:
     store = LoopStore(lease=5.0)
     dead, alive = queue_of(store, parallel=2), queue_of(store, parallel=2)

@@ -118,3 +118,18 @@ def test_another_clock_moves_all_its_moments() -> None:
     turns.shift(100.0)
     assert [member.seen for member in turns.members.values()] == [103.0, 104.0]
     assert [turn.until for turn in turns.order] == [110.25, 110.25]
+
+
+def test_admissions_are_counted_for_those_who_are_known() -> None:
+    turns = Turns()
+    turns.count(1, 1)
+    member = turns.see(1, 0, 10.0, waiting=0)
+    turns.count(1, 1)
+    turns.count(1, 1)
+    assert member.admitted == 2
+    turns.count(1, -1)
+    assert member.admitted == 1
+    turns.count(1, -1)
+    # One that was admitted before the process was taken to be gone, and given back since.
+    turns.count(1, -1)
+    assert member.admitted == 0

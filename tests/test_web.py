@@ -144,6 +144,14 @@ def test_pydantic_says_what_is_wrong(kind: Any, document: Any, problem: str) -> 
         adapter(kind).validate_python(document)
 
 
+def test_pydantic_writes_records_whose_type_it_was_not_told() -> None:
+    """As taskiq has it write arguments and results."""
+    written = adapter(Any).dump_python({"queries": [QUERY], "series": SERIES, "outcome": FAILURES[0]}, mode="json")
+    assert written == {"queries": [QUERY_DOCUMENT], "series": DOCUMENT, "outcome": FAILURES[0].to_dict()}
+    assert json.loads(adapter(Any).dump_json([SERIES])) == [DOCUMENT]
+    assert adapter(list[Any]).dump_python([SERIES]) == [SERIES]
+
+
 def test_pydantic_writes_outcomes() -> None:
     assert adapter(list[Outcome]).dump_python(OUTCOMES, mode="json") == [outcome.to_dict() for outcome in OUTCOMES]
     assert adapter(Outcome).validate_python(OUTCOMES[1]) is OUTCOMES[1]

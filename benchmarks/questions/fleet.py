@@ -102,7 +102,8 @@ def _row(result: Result, side: str) -> Sequence[str]:
         f"{figure('most_in_flight'):,.0f}",
         ", ".join(f"{figure(f'account_{name}'):.1f} s" for name in ("p50", "p99", "max")),
         ", ".join(f"{figure(f'page_{name}') * 1000:.0f} ms" for name in ("p99", "max")),
-        f"{seconds(figure('cpu'))}, {megabytes(figure('memory'))}",
+        # Several processes are simulated one after the other, in one.
+        seconds(figure("cpu")) + (f", {megabytes(figure('memory'))}" if facts["processes"] == 1 else ""),
         _next_limit(result, side),
     ]
 

@@ -117,6 +117,8 @@ def nightly(accounts: int, processes: int, max_in_flight: int | None, seed: int 
     """
     # Some accounts are refused, which would be logged.
     logging.getLogger("chartmogul_async").setLevel(logging.ERROR)
+    # The waits between attempts are drawn from it.
+    random.seed(seed)
     everybody, nights, apis = population(seed, accounts), [], []
     with Stopwatch() as watch:
         for process in range(processes):

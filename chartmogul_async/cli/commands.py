@@ -26,6 +26,7 @@ from chartmogul_async.cli.formats import FORMATS, Format
 from chartmogul_async.cli.output import Program
 from chartmogul_async.cli.parameters import Metric, slices_of
 from chartmogul_async.cli.ranges import Recent
+from chartmogul_async.cli.report import report
 from chartmogul_async.cli.sandbox import demo, sandbox
 from chartmogul_async.cli.session import call
 from chartmogul_async.cli.throttle import throttle
@@ -289,3 +290,4 @@ def search(email: str, associated: bool, format_: Format | None, escape_formulas
 program.add_command(sandbox)
 program.add_command(demo)
 program.add_command(throttle)
+program.add_command(report)

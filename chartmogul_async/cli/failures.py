@@ -27,7 +27,7 @@ MEANINGS = {
     NOTHING_FOUND: "nothing found",
     RATE_LIMIT: "rate limited, even after several attempts",
     SERVER: "server or network error, or shared limits that cannot be read",
-    OUTPUT: "stdout was closed early (| head), or its disk is full",
+    OUTPUT: "stdout was closed early (| head), or a disk is full",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import anyio
 import click
 
+from chartmogul_async import AsyncClient
 from chartmogul_async.checks import shown
-from chartmogul_async.cli import terminal
+from chartmogul_async.cli import files, terminal
 from chartmogul_async.cli.failures import SERVER, CommandError, print_note
 from chartmogul_async.cli.output import reported
 from chartmogul_async.cli.parameters import day, limit
 
 if TYPE_CHECKING:
-    from chartmogul_async.sandbox import Company, Fault, Faults
+    from chartmogul_async.sandbox import Company, Fault, Faults, Sandbox
     from chartmogul_async.sandbox.limits import Counting
 
 _FOUNDED = date(2020, 1, 1)
@@ -186,7 +189,13 @@ def _number(text: str, whole: str) -> float:
 
 
 @click.command()
-def demo() -> None:
+@click.option(
+    "--report",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a page on the company to this file, as `chartmogul report` does for an account.",
+)
+def demo(path: Path | None) -> None:
     """Demonstrate the client with a local, fictional company.
 
     Fetches nine metrics for 24 months, one request for each month, and two years of days over HTTP, within
@@ -195,4 +204,19 @@ def demo() -> None:
     from chartmogul_async.cli.demo import demonstrate
     from chartmogul_async.sandbox import Sandbox
 
-    demonstrate(Sandbox(latency=0.08, latency_per_entry=0.001))
+    if path is not None:
+        files.check_folder(path, "--report")
+    served = Sandbox(latency=0.08, latency_per_entry=0.001)
+    demonstrate(served)
+    if path is None:
+        print_note("a page on the company: chartmogul demo --report demo.html")
+        return
+    files.replace(path, anyio.run(_page_of, served))
+    print_note(f"wrote {path}")
+
+
+async def _page_of(served: Sandbox) -> str:
+    from chartmogul_async.report import fetch_report, render
+
+    async with AsyncClient(served.api_key, transport=served.transport()) as client:
+        return render(await fetch_report(client, today=served.company.today))

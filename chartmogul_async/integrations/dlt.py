@@ -112,9 +112,10 @@ def chartmogul_source(
     if last is not None and last < first:
         raise ArgumentError(f"start {first} is after end {last}")
     queries = _queries(strings("metrics", metrics, "all and mrr"), first, interval)
-    dimensions = [one_of("by", name, _DIMENSIONS) for name in _names("by", by)]
+    dimensions: list[By] = [one_of("by", name, _DIMENSIONS) for name in _names("by", by)]
     run = _Run(_maker(api_key, client), client is None)
-    tables = [Table(query, dimension) for dimension in (None, *dimensions) for query in queries]
+    divisions: list[By | None] = [None, *dimensions]
+    tables = [Table(query, division) for division in divisions for query in queries]
     return [_resource(_Reader(table, run, first, last, restate, on_progress)) for table in tables]
 
 

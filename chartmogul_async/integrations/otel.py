@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/http/
 
 import re
 import time
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -34,6 +34,8 @@ _PORTS = {"http": 80, "https": 443}
 _WORD = re.compile(r"[a-z]+([_-][a-z]+)*|v\d+|")
 _NANOSECONDS = 10**9
 _ERRORS = 400
+# What the conventions call an error of which nothing is known.
+_UNKNOWN = "_OTHER"
 
 
 class Telemetry:
@@ -117,7 +119,7 @@ def _request(attempt: Attempt) -> dict[str, Any]:
 
 def _response(attempt: Attempt) -> dict[str, Any]:
     if attempt.status is None:
-        return {"error.type": cast("str", attempt.error)}
+        return {"error.type": attempt.error or _UNKNOWN}
     failed = {"error.type": str(attempt.status)} if attempt.status >= _ERRORS else {}
     return {"http.response.status_code": attempt.status, **failed}
 

@@ -214,7 +214,7 @@ class Page:
             return
         ids = {name: _id_of(name, outcome.query, self.table.by) for name, outcome in found.outcomes}
         for row in found.to_dicts():
-            name = row.pop("segment")
+            name: str = row.pop("segment")
             if row["date"] >= self.since:
                 yield self._row(row, {"segment_id": ids.get(name, name), "segment": name})
 

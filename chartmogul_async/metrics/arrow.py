@@ -31,13 +31,16 @@ class ArrowTable(Protocol):
         ...
 
 
-def table_of(cls: Any, records: Sequence[Any], metadata: Mapping[str, str]) -> "Table":
+def table_of(
+    cls: Any, records: Sequence[Any], metadata: Mapping[str, str], segments: Sequence[str] | None = None
+) -> "Table":
     """Make a table with one column for each field.
 
     Args:
         cls: The class of the records, whose fields are dates and numbers.
         records: The records.
         metadata: What the schema says about the whole.
+        segments: A name for each record, which becomes the first column.
 
     Returns:
         A table of arro3.
@@ -50,6 +53,9 @@ def table_of(cls: Any, records: Sequence[Any], metadata: Mapping[str, str]) -> "
     columns = _taken_apart(cls)(records)
     arrays = [_array(core, field.type, column) for field, column in zip(fields, columns, strict=True)]
     described = [_described(core, field, array) for field, array in zip(fields, arrays, strict=True)]
+    if segments is not None:
+        arrays.insert(0, core.Array(list(segments), type=core.DataType.string()))
+        described.insert(0, core.Field("segment", core.DataType.string(), nullable=False))
     table: Table = core.Table.from_arrays(arrays, schema=core.Schema(described, metadata=dict(metadata)))
     return table
 

@@ -5,10 +5,11 @@ from typing import Any, Generic, Literal
 from attrs import evolve, frozen
 
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
+from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.outcome import Failure, Outcome
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
-from chartmogul_async.metrics.series import Series
+from chartmogul_async.metrics.series import Series, entry_class, schema_of
 
 TOTAL, REMAINDER = "total", "remainder"
 """Names that no segment has."""
@@ -106,13 +107,43 @@ class Breakdown(Generic[E, S]):
             of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
             What failed has no rows.
         """
+        return [{"segment": name, **row} for name, series in self._named().items() for row in series.to_dicts()]
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Give a capsule with the columns of the rows; see ``to_arrow``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self, *, currency: str | None = None) -> ArrowTable:
+        """Make a table of the rows of ``to_dicts``. Needs the extra ``arrow``.
+
+        Whatever reads Arrow takes the breakdown itself, too, as it takes a series: ``polars.DataFrame(breakdown)``.
+
+        Args:
+            currency: What the schema's metadata says about the amounts, which are in cents: ``account.currency``.
+
+        Returns:
+            A table of arro3, as that of a series with a column ``segment`` before the others.
+
+        Raises:
+            ArgumentError: The currency is not a string.
+        """
+        rows = [(name, entry) for name, series in self._named().items() for entry in series]
+        return table_of(
+            entry_class(self.query.metric),
+            [entry for _, entry in rows],
+            {**schema_of(self.query, currency), "by": self.by},
+            [name for name, _ in rows],
+        )
+
+    def _named(self) -> dict[str, Series[E, S]]:
+        """Every series there is: the segments, the remainder, the total."""
         named = self.segments
         remainder = self.remainder
         if remainder is not None:
             named[REMAINDER] = remainder
         if self.whole.error is None:
             named[TOTAL] = self.whole.series
-        return [{"segment": name, **row} for name, series in named.items() for row in series.to_dicts()]
+        return named
 
     def with_outcomes(self, outcomes: dict[str, Outcome[E, S]]) -> "Breakdown[E, S]":
         """Make another breakdown, in which some outcomes are others.

@@ -62,26 +62,26 @@ class BreakdownCalls(ABC):
 
     @overload
     def breakdown(
-        self, metric: Literal["mrr"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["mrr"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[MRREntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["arr"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["arr"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[ARREntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["arpa"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["arpa"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[ARPAEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["asp"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["asp"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[ASPEntry, Summary]: ...
     @overload
     def breakdown(
         self,
         metric: Literal["customer_count", "customer-count"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> PendingBreakdown[CustomerCountEntry, Summary]: ...
     @overload
@@ -89,7 +89,7 @@ class BreakdownCalls(ABC):
         self,
         metric: Literal["customer_churn_rate", "customer-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> PendingBreakdown[CustomerChurnRateEntry, Summary]: ...
     @overload
@@ -97,30 +97,34 @@ class BreakdownCalls(ABC):
         self,
         metric: Literal["mrr_churn_rate", "mrr-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> PendingBreakdown[MRRChurnRateEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["ltv"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["ltv"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[LTVEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["all"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["all"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown[KeyMetricsEntry, KeyMetricsSummary | None]: ...
     @overload
     def breakdown(
-        self, metric: MetricName | DashedName, start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: MetricName | DashedName, start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> PendingBreakdown: ...
     @overload
     def breakdown(
-        self, metric: Iterable[MetricName | DashedName], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self,
+        metric: Iterable[MetricName | DashedName],
+        start_date: Day,
+        end_date: Day | None = None,
+        **options: Unpack[Options],
     ) -> PendingBreakdowns: ...
     def breakdown(
         self,
         metric: MetricName | DashedName | Iterable[MetricName | DashedName],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         *,
         by: ByArgument,
         interval: Interval = "month",
@@ -137,8 +141,8 @@ class BreakdownCalls(ABC):
 
         Args:
             metric: The name of a method of ``client.metrics``, or several names.
-            start_date: The first day: a ``date``, a ``datetime`` or an ISO string.
-            end_date: The last day, included; it may lie in the future.
+            start_date: The first day: a ``date``, a ``datetime`` or an ISO string; or a period such as ``"2024-Q1"``.
+            end_date: The last day, included; it may lie in the future. None is the end of the period.
             by: ``"plan"``, ``"plan_group"``, ``"country"`` (those of the account's customers), or a mapping of names to
                 filters, each built with ``cfl`` or a string in ChartMogul Filter Language.
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".

@@ -171,12 +171,9 @@ class Series(Record, Generic[E, S]):
             unit and kind.
 
         Raises:
-            ImportError: The extra is not installed.
+            ArgumentError: The currency is not a string.
         """
-        metadata = {"metric": self.query.metric, **self.query.params}
-        if currency is not None:
-            metadata["currency"] = instance_of("currency", currency, str, "'USD'")
-        return table_of(entry_class(self.query.metric), self.entries, metadata)
+        return table_of(entry_class(self.query.metric), self.entries, schema_of(self.query, currency))
 
 
 @frozen
@@ -214,3 +211,22 @@ def entry_class(metric: MetricName) -> type[MetricEntry]:
     (entry, *_) = get_args(RESPONSES[metric]) or (KeyMetricsEntry,)
     found: type[MetricEntry] = entry
     return found
+
+
+def schema_of(query: MetricQuery[Any, Any], currency: str | None) -> dict[str, str]:
+    """What the schema of a table says about the whole.
+
+    Args:
+        query: The query.
+        currency: The currency of the amounts, if it is known.
+
+    Returns:
+        The metric, the parameters of the query, and the currency.
+
+    Raises:
+        ArgumentError: The currency is not a string.
+    """
+    metadata = {"metric": query.metric, **query.params}
+    if currency is not None:
+        metadata["currency"] = instance_of("currency", currency, str, "'USD'")
+    return metadata

@@ -8,7 +8,7 @@ from datetime import date
 from attrs import field, frozen
 
 from chartmogul_async.sandbox.ledger import Flows, Ledger
-from chartmogul_async.sandbox.periods import Interval, Period, month_before, month_of
+from chartmogul_async.sandbox.periods import DayRange, Interval, month_before, month_of
 
 Number = int | float
 
@@ -48,7 +48,7 @@ class Figures:
     ledger: Ledger
     _months: dict[tuple[str, int], Number] = field(factory=dict, init=False, repr=False)
 
-    def of(self, key: str, periods: Sequence[Period], interval: Interval) -> list[Number]:
+    def of(self, key: str, periods: Sequence[DayRange], interval: Interval) -> list[Number]:
         """One figure for each period.
 
         Args:
@@ -64,13 +64,13 @@ class Figures:
             return [self._of_month(key, month_of(period.last)) for period in periods]
         return [figure(ledger, period) for period in periods]
 
-    def _of_month(self, key: str, month: Period) -> Number:
+    def _of_month(self, key: str, month: DayRange) -> Number:
         known = self._months.get((key, month.first))
         if known is None:
             known = self._months[key, month.first] = _FIGURES[key](self.ledger, month)
         return known
 
-    def flows(self, period: Period) -> Flows:
+    def flows(self, period: DayRange) -> Flows:
         """The movements within a period."""
         return self.ledger.flows(period.first, period.last)
 
@@ -84,28 +84,28 @@ class Figures:
         if key in _MONTHLY and key != "asp":
             month = month_before(month_of(day))
             return figure(self.ledger, month), figure(self.ledger, month_before(month))
-        current, previous = Period(day - 29, day), Period(day - 59, day - 30)
+        current, previous = DayRange(day - 29, day), DayRange(day - 59, day - 30)
         return figure(self.ledger, current), figure(self.ledger, previous)
 
 
-def _customer_churn_rate(ledger: Ledger, period: Period) -> float:
+def _customer_churn_rate(ledger: Ledger, period: DayRange) -> float:
     churned = ledger.flows(period.first, period.last).customers_churned
     return _percent(churned, ledger.customers(period.first - 1))
 
 
-def _mrr_churn_rate(ledger: Ledger, period: Period) -> float:
+def _mrr_churn_rate(ledger: Ledger, period: DayRange) -> float:
     """Net: losses less gains from customers who already paid before the period, so without new business."""
     flows = ledger.flows(period.first, period.last)
     return _percent(flows.new_business - flows.mrr, ledger.mrr(period.first - 1))
 
 
-def _ltv(ledger: Ledger, period: Period) -> int:
+def _ltv(ledger: Ledger, period: DayRange) -> int:
     """Average revenue per account at the end, divided by the churn rate as written (rounded); 0 without churn."""
     hundredths = round(_customer_churn_rate(ledger, period) * 100)
     return _arpa(ledger, period.last) * 10_000 // hundredths if hundredths else 0
 
 
-_FIGURES: Mapping[str, Callable[[Ledger, Period], Number]] = {
+_FIGURES: Mapping[str, Callable[[Ledger, DayRange], Number]] = {
     "mrr": lambda ledger, period: ledger.mrr(period.last),
     "arr": lambda ledger, period: 12 * ledger.mrr(period.last),
     "customer-churn-rate": _customer_churn_rate,

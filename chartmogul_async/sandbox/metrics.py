@@ -10,7 +10,7 @@ from itertools import islice
 from chartmogul_async.sandbox.company import Company, WeekStart
 from chartmogul_async.sandbox.figures import KEYS, Figures, Number, percentage_change
 from chartmogul_async.sandbox.ledger import Ledger, Timeline
-from chartmogul_async.sandbox.periods import INTERVALS, Interval, Period, periods
+from chartmogul_async.sandbox.periods import INTERVALS, DayRange, Interval, periods
 from chartmogul_async.sandbox.response import Response, error_response, json_response
 from chartmogul_async.sandbox.selection import FilterError, Selection, select
 
@@ -99,7 +99,7 @@ class MetricsEndpoints:
         return self._figures[selection]
 
 
-def _compute(endpoint: str, figures: Figures, divided: Sequence[Period], interval: Interval, today: date) -> Response:
+def _compute(endpoint: str, figures: Figures, divided: Sequence[DayRange], interval: Interval, today: date) -> Response:
     key = "customers" if endpoint == "customer-count" else endpoint
     if endpoint == "all":
         entries = _all_entries(figures, divided, interval)
@@ -115,7 +115,7 @@ def _compute(endpoint: str, figures: Figures, divided: Sequence[Period], interva
     return json_response({"entries": entries, "summary": summary}, entries=len(entries))
 
 
-def _entries(key: str, figures: Figures, divided: Sequence[Period], interval: Interval) -> list[Entry]:
+def _entries(key: str, figures: Figures, divided: Sequence[DayRange], interval: Interval) -> list[Entry]:
     columns = {"date": _dates(divided), **_columns(key, "percentage-change", figures, divided, interval)}
     if key == "mrr":
         flows = [figures.flows(period) for period in divided]
@@ -127,7 +127,7 @@ def _entries(key: str, figures: Figures, divided: Sequence[Period], interval: In
     return _rows(columns)
 
 
-def _all_entries(figures: Figures, divided: Sequence[Period], interval: Interval) -> list[Entry]:
+def _all_entries(figures: Figures, divided: Sequence[DayRange], interval: Interval) -> list[Entry]:
     columns = {"date": _dates(divided)}
     for key in KEYS:
         columns |= _columns(key, f"{key}-percentage-change", figures, divided, interval)
@@ -135,12 +135,12 @@ def _all_entries(figures: Figures, divided: Sequence[Period], interval: Interval
 
 
 # Entries are computed by columns, because ten years of days have 60,000 figures.
-def _columns(key: str, change_key: str, figures: Figures, divided: Sequence[Period], interval: Interval) -> Columns:
+def _columns(key: str, change_key: str, figures: Figures, divided: Sequence[DayRange], interval: Interval) -> Columns:
     values = figures.of(key, divided, interval)
     return {key: values, change_key: [0.0, *map(percentage_change, values, values[1:])]}
 
 
-def _dates(divided: Sequence[Period]) -> Sequence[str | Number]:
+def _dates(divided: Sequence[DayRange]) -> Sequence[str | Number]:
     return [date.fromordinal(period.last).isoformat() for period in divided]
 
 
@@ -186,7 +186,7 @@ def _interval(endpoint: str, query: Mapping[str, str]) -> Interval:
     raise _ParameterError("interval", f'Parameter "interval" is not one of {", ".join(INTERVALS)}: "{requested}"')
 
 
-def _divided(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Sequence[Period]:
+def _divided(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Sequence[DayRange]:
     divided = list(islice(periods(start, end, interval, week_start_on), _MAX_ENTRIES + 1))
     if len(divided) > _MAX_ENTRIES:
         message = f'Parameter "end-date" is too late: there are at most {_MAX_ENTRIES} entries'

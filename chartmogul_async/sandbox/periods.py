@@ -24,7 +24,7 @@ _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 @frozen
-class Period:
+class DayRange:
     """The days of one entry, both ends included.
 
     Days are ordinals (``date.toordinal``), because they index tables.
@@ -34,7 +34,7 @@ class Period:
     last: int
 
 
-def periods(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Iterator[Period]:
+def periods(start: date, end: date, interval: Interval, week_start_on: WeekStart) -> Iterator[DayRange]:
     """Divide the days from ``start`` to ``end`` along the calendar.
 
     The first period begins at ``start`` even in mid-interval, the last one ends at ``end`` even before its interval
@@ -52,19 +52,19 @@ def periods(start: date, end: date, interval: Interval, week_start_on: WeekStart
     first, end_ordinal = start.toordinal(), end.toordinal()
     while first <= end_ordinal:
         last = min(_interval_end(first, interval, week_start_on), end_ordinal)
-        yield Period(first, last)
+        yield DayRange(first, last)
         first = last + 1
 
 
 # Four figures look up the month of each day, so a long daily range asks for each month thousands of times.
 @lru_cache(maxsize=8192)
-def month_of(day: int) -> Period:
+def month_of(day: int) -> DayRange:
     """The whole calendar month that contains the day."""
     when = date.fromordinal(day)
-    return Period(day - when.day + 1, _interval_end(day, "month", "monday"))
+    return DayRange(day - when.day + 1, _interval_end(day, "month", "monday"))
 
 
-def month_before(month: Period) -> Period:
+def month_before(month: DayRange) -> DayRange:
     """The whole calendar month before this one."""
     return month_of(month.first - 1)
 

@@ -36,7 +36,8 @@ _RESOURCES: Mapping[str, Callable[[Company, Mapping[str, str]], Response]] = {
     "/v1/plan_groups": plan_groups,
 }
 _PLANS_OF_GROUP = re.compile("/v1/plan_groups/([^/]+)/plans")
-_NOT_BELOW_V1 = "Not found: the sandbox serves the API below /v1, so base_url must end with /v1"
+# Its own key is masked in errors, and is "sandbox".
+_NOT_BELOW_V1 = "Not found: the API is below /v1 here, so base_url must end with /v1"
 
 
 @frozen

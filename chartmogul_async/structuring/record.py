@@ -1,9 +1,10 @@
 """What every record can do: become a document, and be returned from a handler of a web framework.
 
-FastAPI asks pydantic where the result of a handler is annotated, and otherwise for ``vars()``. msgspec, and with it
-Litestar, asks for nothing: it knows attrs.
+FastAPI asks pydantic where the result of a handler is annotated, and otherwise for ``vars()``. Taskiq asks pydantic,
+too, and does not tell it a type. msgspec, and with it Litestar, asks for nothing: it knows attrs.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import attrs
@@ -35,6 +36,11 @@ class Record:
             # An object with slots has none. This one is made for ``vars()``, and nothing can be stored in it.
             return self._fields()
 
+        @property
+        def __pydantic_serializer__(self) -> Any:
+            # What pydantic asks a value for whose type it was not told: one annotated with ``Any``, or in a plain list.
+            return _serializer()
+
     @classmethod
     def _read(cls, document: Any) -> Any:
         return from_document(document, cls)
@@ -51,7 +57,7 @@ class Record:
             # Of a union the next class is tried.
             if not isinstance(value, cls):
                 raise PydanticSerializationUnexpectedValue(f"expected {cls.__name__}")
-            return value.to_dict() if info.mode == "json" else value
+            return _written(value, info)
 
         fields = {
             name: core_schema.typed_dict_field(handler.generate_schema(kind))
@@ -63,6 +69,19 @@ class Record:
             core_schema.typed_dict_schema(fields),
             serialization=core_schema.plain_serializer_function_ser_schema(written, info_arg=True),
         )
+
+
+def _written(record: Record, info: Any) -> Any:
+    return record.to_dict() if info.mode == "json" else record
+
+
+@cache
+def _serializer() -> Any:
+    """Writes any record as its document."""
+    from pydantic_core import SchemaSerializer, core_schema
+
+    function = core_schema.plain_serializer_function_ser_schema(_written, info_arg=True)
+    return SchemaSerializer(core_schema.any_schema(serialization=function))
 
 
 def _types(cls: type[Any], source: Any) -> dict[str, Any]:

@@ -63,9 +63,6 @@ class Cap:
         self._waiting: dict[_Rank, OrderedDict[Capped, None]] = {}
         # Interactive requests admitted since one of a batch had to wait.
         self._passed_over = 0
-        # While slots are passed on, whose turn it is.
-        self._is_passing_on = False
-        self._turn: Capped | None = None
         # When each ended its last request; the one that did longest ago is the first.
         self._awake: OrderedDict[Capped, float] = OrderedDict()
 
@@ -75,17 +72,14 @@ class Cap:
         return len(self._ranks)
 
     def has_room(self, account: Capped) -> bool:
-        """Whether a request of an account may start. Those that wait may not, or they would have been admitted."""
-        if self._is_passing_on:
-            return self._turn is account
-        return self._may_take(self._in_flight.get(account, 0))
+        """Whether a request of an account may start. None of those that wait may, or it would have been admitted."""
+        return self._in_flight.get(account, 0) < self.free
 
     def take(self, account: Capped, is_batch: bool) -> None:
         """A request of an account, which has room, starts."""
         self.free -= 1
         self._in_flight[account] = self._in_flight.get(account, 0) + 1
         self._awake.pop(account, None)
-        self._turn = None
         batch_waits = any(rank[0] for rank in self._waiting)
         self._passed_over = self._passed_over + 1 if batch_waits and not is_batch else 0
 
@@ -125,21 +119,15 @@ class Cap:
                 del self._awake[account]
                 account._rest()
 
-    def _may_take(self, in_flight: int) -> bool:
-        return in_flight < self.free
-
     def _pass_on(self) -> None:
-        """Give what is free to those that wait, one request for each turn."""
-        self._is_passing_on = True
+        """Let those that wait have what is free. After one request there is no room for a second one of the account."""
         while (account := self._next()) is not None:
             self.leave(account)
-            self._turn = account
             account._admit_waiting()
-        self._is_passing_on, self._turn = False, None
 
     def _next(self) -> Capped | None:
         batch_is_due = self._passed_over >= _BATCH_SHARE - 1
-        ranks = [rank for rank in self._waiting if self._may_take(rank[1])]
+        ranks = [rank for rank in self._waiting if rank[1] < self.free]
         if not ranks:
             return None
         is_batch, in_flight = min(ranks, key=lambda rank: (rank[0] != batch_is_due, rank[1]))

@@ -142,10 +142,10 @@ class DirectConnection(httpx.AsyncBaseTransport):
 
 async def _connect(host: str, port: int, limit: float | None) -> httpcore.AsyncNetworkStream:
     """Connect as httpx does where it is given a backend that closes its sockets."""
-    if is_asyncio():
-        stream: httpcore.AsyncNetworkStream = await connect_on_asyncio(host, port, limit)
-        return stream
-    return await httpcore.TrioBackend().connect_tcp(host, port, limit)
+    # Where trio is not installed, httpcore has another class of this name.
+    connect: Any = connect_on_asyncio if is_asyncio() else httpcore.TrioBackend().connect_tcp  # pyright: ignore[reportAttributeAccessIssue]
+    stream: httpcore.AsyncNetworkStream = await connect(host, port, limit)
+    return stream
 
 
 def _is_readable(wire: Any) -> bool:

@@ -226,22 +226,26 @@ class SharedQueue:
             yield
             return
         failed: Exception | None = None
+        # To cancel the renewal would cost more: anyio then writes down the current task, and with it what waits for it.
+        # In a worker of taskiq those are all of its tasks, which takes 20 ms.
+        done = anyio.Event()
         async with anyio.create_task_group() as group:
-            group.start_soon(self._renew)
+            group.start_soon(self._renew, done)
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - it is raised below, where no group wraps it
                 failed = error
-            group.cancel_scope.cancel()
+            done.set()
         if failed is not None:
             raise failed
 
-    async def _renew(self) -> None:
+    async def _renew(self, done: anyio.Event) -> None:
         every = self._store.lease / _RENEWALS
-        while True:
+        while not done.is_set():
             now = anyio.current_time()
             if now < self._updated_at + every:
-                await anyio.sleep(self._updated_at + every - now)
+                with anyio.move_on_after(self._updated_at + every - now):
+                    await done.wait()
             else:
                 # Another exchange need not do the same.
                 self._updated_at = now

@@ -130,6 +130,9 @@ class Throttle:
             return AccountLimits(*self._size)
         return loads(known) if isinstance(known, bytes) else known
 
+    def _number_waiting(self) -> int:
+        return 0 if self._waiters is None else len(self._waiters.waiters)
+
     def _share_slots(self, cap: Cap) -> Throttle:
         """Be the throttle of one account among many that share slots."""
         self._cap = cap
@@ -137,7 +140,7 @@ class Throttle:
 
     def _rest(self) -> None:
         """Take little memory until the next request, unless calls wait."""
-        if (self._waiters is not None and self._waiters.waiters) or self._shares_now():
+        if self._number_waiting() or self._shares_now():
             return
         if self._shared is not None and self._store is not None:
             self._limits.admitted += self._shared.admitted
@@ -161,7 +164,7 @@ class Throttle:
         return ThrottleStatistics(
             admitted=own.admitted + (0 if shared is None else shared.admitted),
             delayed=self._delayed + (0 if shared is None else shared.delayed),
-            waiting=len((self._queue if shared is None else shared.queue).waiters),
+            waiting=self._number_waiting() if shared is None else len(shared.queue.waiters),
             in_flight=len(limits.in_flight),
             max_in_flight=limits.max_in_flight,
             per_second=limits.per_second if limits.pace is None else limits.pace.rate,
@@ -187,10 +190,12 @@ class Throttle:
         per_second = None if per_second is None else positive_integer("per_second", per_second)
         parallel = None if parallel is None else positive_integer("parallel", parallel)
         self._size = per_second or self._size[0], parallel or self._size[1]
-        self._limits.resize(per_second, parallel)
+        is_awake, limits = isinstance(self._known, AccountLimits), self._look()
+        limits.resize(per_second, parallel)
+        self._known = limits if is_awake else dumps(limits)
         if self._shared is not None:
             self._shared.resize(per_second, parallel)
-        if self._queue.waiters:
+        if self._number_waiting():
             self._admit_waiting()
 
     def _free_slots(self, taken: int = 0) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -86,6 +87,16 @@ def test_the_command_takes_the_real_limits(run: Run, monkeypatch: pytest.MonkeyP
     assert run("demo").code == 0
     assert given[0].limits == Limits()
     assert given[0].latency > 0
+
+
+def test_the_command_also_writes_a_page(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "demonstrate", lambda served: None)
+    monkeypatch.setattr("chartmogul_async.sandbox.Sandbox", lambda **_: small())
+    path = tmp_path / "demo.html"
+    ran = run("demo", "--report", str(path))
+    assert (ran.code, ran.out, ran.err) == (0, "", f"wrote {path}\n")
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert run("demo", "--report", str(tmp_path / "none" / "demo.html")).code == 2
 
 
 @pytest.mark.parametrize(("columns", "least"), [(60, 70), (80, 70), (120, 100)])

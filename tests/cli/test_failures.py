@@ -50,7 +50,7 @@ def test_the_wrong_address_is_not_a_search_without_result(
     monkeypatch.setenv("CHARTMOGUL_BASE_URL", url.replace("/v1", "/v2"))
     ran = run(*args)
     assert (ran.code, ran.out) == (2, "")
-    assert "404: Not found" in ran.err
+    assert "404: Not found: the API is below /v1 here, so base_url must end with /v1" in ran.err
 
 
 def test_a_server_that_is_not_running(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 from rich.console import Console
 
@@ -105,13 +106,10 @@ def test_the_place_may_be_in_the_environment(run: Run, folder: Path, monkeypatch
 
 def test_once_on_a_terminal_it_is_a_table(in_terminal: Run, folder: Path) -> None:
     ran = in_terminal("throttle", str(folder), "--once")
-    assert plain(ran.out).splitlines() == [
-        "account 01234567: 1 admitted, 3 waiting",
-        "  in flight: 1 of 20",
-        plain(ran.out).splitlines()[2],
-        "  Process  Waiting  In flight  Admitted  Idle",
-        f"  {os.getpid():>7}        3          1         1",
-    ]
+    lines = plain(ran.out).splitlines()
+    assert lines[:2] == ["account 01234567: 1 admitted, 3 waiting", "  in flight: 1 of 20"]
+    assert lines[-2] == "  Process  Waiting  In flight  Admitted  Idle"
+    assert lines[-1].split()[:4] == [str(os.getpid()), "3", "1", "1"]
     assert "\x1b[?25l" not in ran.out
 
 
@@ -201,6 +199,17 @@ def test_a_table_shows_the_busiest_account_first() -> None:
         "     4712        7          2         4  13 s\n"
         "account 01234567: 12,345 admitted, not in use\n"
         "account abcdefab: these bytes are not the limits of an account\n"
+    )
+
+
+def test_a_pause_outlasts_the_processes() -> None:
+    paused = attrs.evolve(QUIET, paused_for=31.04, paced_for=60.0)
+    assert drawn((paused,)) == (
+        "account 01234567: 12,345 admitted, 0 waiting\n"
+        "  in flight: 0 of 20\n"
+        "  started in the last second: 0 of 40\n"
+        "  evenly spaced for 60 s at least\n"
+        "  paused for 31.0 s after a 429\n"
     )
 
 

@@ -46,7 +46,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "structuring/secrets": ("error_bodies",),
     "structuring/error_bodies": ("error_bodies",),
     "metrics/adding": ("adding", "breakdown"),
-    "metrics/breakdown": ("breakdown", "adding"),
+    "metrics/breakdown": ("breakdown", "adding", "arrow"),
     "metrics/breakdown_calls": ("breakdown",),
     "metrics/arrow": ("arrow",),
     "metrics/html": ("display",),
@@ -69,4 +69,5 @@ TESTS: Mapping[str, Sequence[str]] = {
     "analysis/totals": ("analysis",),
     "integrations/otel": ("otel",),
     "integrations/tables": ("tables",),
+    "integrations/taskiq": ("taskiq",),
 }

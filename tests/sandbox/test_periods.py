@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chartmogul_async.sandbox.company import WeekStart
-from chartmogul_async.sandbox.periods import INTERVALS, Interval, Period, month_before, month_of, periods
+from chartmogul_async.sandbox.periods import INTERVALS, DayRange, Interval, month_before, month_of, periods
 
 DAYS = st.dates(date(1999, 1, 1), date(2031, 12, 31))
 
@@ -91,4 +91,4 @@ def test_months(day: date) -> None:
     assert month.last - month.first + 1 == calendar.monthrange(day.year, day.month)[1]
     assert month_before(month).last == month.first - 1
     assert date.fromordinal(month_before(month).first).day == 1
-    assert month == Period(month.first, month.last)
+    assert month == DayRange(month.first, month.last)

@@ -18,11 +18,13 @@ from chartmogul_async import (
     ARREntry,
     ASPEntry,
     AsyncClient,
+    AsyncClients,
     Attempt,
     BetaActivity,
     BetaSubscription,
     Breakdown,
     ChartMogulError,
+    ClientsStatistics,
     ConcurrencyLowered,
     Customer,
     CustomerAttributes,
@@ -311,6 +313,14 @@ def what_holds_one_metric_is_also_that_of_any(
     a_query: MetricQuery = query
     several: list[Series] = [series, entries_of_any, summary_of_any]
     print(a_series, a_query, several)
+
+
+async def each_of_many_accounts_has_a_client(clients: AsyncClients) -> None:
+    client = clients.for_account("key").with_options(on_event=print)
+    assert_type(client, AsyncClient)
+    assert_type(await client.metrics.mrr("2023-07-01", "2023-08-31"), Series[MRREntry, Summary])
+    statistics: ClientsStatistics = clients.statistics()
+    print(statistics.in_flight)
 
 
 class Report:

@@ -1,4 +1,4 @@
-"""The dashboard of docs/examples in a real browser: headless Chromium, by playwright. ``nox -s browser`` runs it."""
+"""A dashboard and a report in a real browser: headless Chromium, by playwright. ``nox -s browser`` runs it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
+from chartmogul_async import AsyncClient
 from chartmogul_async.blocking import Client
-from chartmogul_async.sandbox import Sandbox
+from chartmogul_async.report import Report, fetch_report, numbers, render
+from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
 from .servers import example, on_unix, settings
@@ -140,3 +144,39 @@ def test_the_page_says_when_the_api_is_away(chromium: Any, tmp_path: Path) -> No
         assert visit.text("#notice").startswith("The server does not respond")
     # The browser itself reports each response that is an error, and nothing else is reported.
     assert all(error.startswith("Failed to load resource") for error in visit.errors)
+
+
+def test_a_report_renders_at_three_widths_without_a_network(chromium: Any, tmp_path: Path) -> None:
+    sandbox = Sandbox(Company(customers=200, today=date(2025, 6, 15)), limits=Limits(per_second=None))
+
+    async def page() -> tuple[str, Report]:
+        async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+            report = await fetch_report(client, today=sandbox.company.today)
+        return render(report), report
+
+    # Playwright's own event loop runs in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        text, report = pool.submit(anyio.run, page).result()
+    path = tmp_path / "report.html"
+    path.write_text(text, encoding="utf-8")
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            size = {"width": width, "height": 800}
+            context = chromium.new_context(viewport=size, color_scheme=scheme, offline=True)
+            shown, errors = context.new_page(), list[str]()
+            shown.on("console", lambda said, errors=errors: errors.append(said.text))
+            shown.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+            shown.goto(path.as_uri())
+            assert errors == []
+            assert shown.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+            assert shown.locator("svg[role=img]").count() == 8
+            assert shown.inner_text(".figures dd >> nth=0").splitlines()[0] == numbers.amount(
+                report.months[-1].mrr, "USD"
+            )
+            paper, ink = (
+                shown.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color")
+            )
+            assert (paper == "rgb(255, 255, 255)") == (scheme == "light"), (paper, ink)
+            if folder := os.environ.get("SCREENSHOTS"):
+                shown.screenshot(path=f"{folder}/report-{scheme}-{width}.png", full_page=True)
+            context.close()

@@ -1,0 +1,109 @@
+"""The programs of docs/workers.md, run as printed by the engines' own commands, against a sandbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
+BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+# What every program prints for the countries of its queries, with the figure of the sandbox.
+FOUR_COUNTRIES = re.compile(r"\('US',\) \d+\n\('GB',\) \d+\n\('DE',\) \d+\n\('FR',\) \d+\n")
+
+
+def block_with(text: str) -> str:
+    (block,) = [block for block in BLOCKS if text in block]
+    return block
+
+
+class Place:
+    """A folder with programs, and what they find in their environment."""
+
+    def __init__(self, folder: Path, url: str, redis: str = "") -> None:
+        self.folder = folder
+        self._log = folder / "log.txt"
+        self._settings = {
+            "CHARTMOGUL_BASE_URL": url,
+            "CHARTMOGUL_API_KEY": "sandbox",
+            "REDIS_URL": redis,
+            # Of a FileStore.
+            "TMPDIR": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
+        }
+
+    def write(self, name: str, program: str) -> None:
+        (self.folder / name).write_text(program, encoding="utf-8")
+
+    def run(self, *arguments: str) -> str:
+        """What a program of Python prints; if it fails, its errors are shown."""
+        process = self._start(*arguments)
+        try:
+            output, errors = process.communicate(timeout=100)
+        finally:
+            process.kill()
+        assert process.returncode == 0, errors
+        return output
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a program that waits for work until it is ended, with its child processes."""
+        # What it logs goes to a file, so that it never waits for a reader.
+        with self._log.open("w", encoding="utf-8") as file:
+            process = self._start(*arguments, output=file.fileno())
+        try:
+            yield process
+        except BaseException as error:
+            error.add_note(self.log())
+            raise
+        finally:
+            # As a service manager does; some engines leave it to the shell to tell their children.
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(60)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def log(self) -> str:
+        """What it logged so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a program beside the test."""
+        process = self._start(*arguments)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def _start(self, *arguments: str, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=os.environ | self._settings,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def until(condition: Callable[[], object], *processes: subprocess.Popen[str]) -> None:
+    """Wait for something that happens elsewhere, as long as these processes live."""
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        assert all(process.poll() is None for process in processes), "a program ended"
+        # They run in real time.
+        time.sleep(0.01)

@@ -1,0 +1,250 @@
+"""Metrics that workers of taskiq fetch: here in memory, but with messages and results written as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from typing import Any
+
+import httpx
+import pytest
+
+from chartmogul_async import AsyncClient, AsyncClients, MetricQuery, MRREntry, RetryPolicy, Series, errors
+from chartmogul_async.sandbox import Company, Fault, Faults, Sandbox
+from tests.conftest import virtual_backend
+
+pytest.importorskip("taskiq", reason="the extra `taskiq` is not installed")
+
+import taskiq
+from taskiq.result_backends.dummy import DummyResultBackend
+
+from chartmogul_async.integrations.taskiq import TaskiqMetrics
+
+RANGE = "2025-01-01", "2025-12-31"
+MRR, ARR = MetricQuery("mrr", *RANGE), MetricQuery("arr", *RANGE)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The only one that taskiq knows."""
+    return virtual_backend("asyncio")
+
+
+class Results(taskiq.AsyncResultBackend[Any]):
+    """Keeps results as the text that a server would be given."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        # What the workers have another version of.
+        self.mark = "Series/1"
+
+    async def set_result(self, task_id: str, result: Any) -> None:
+        self.texts[task_id] = json.dumps(result.model_dump(mode="json"))
+
+    async def is_result_ready(self, task_id: str) -> bool:
+        return task_id in self.texts
+
+    async def get_result(self, task_id: str, with_logs: bool = False) -> Any:
+        return taskiq.TaskiqResult[Any].model_validate(json.loads(self.texts[task_id].replace("Series/1", self.mark)))
+
+
+class Broker(taskiq.InMemoryBroker):
+    """Its first messages can be lost, as with a worker that dies."""
+
+    def __init__(self, lost: int = 0) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+        self.lost = lost
+        self.results = Results()
+        self.with_result_backend(self.results)
+
+    async def kick(self, message: Any) -> None:
+        self.sent.append(message.task_id)
+        if len(self.sent) > self.lost:
+            await super().kick(message)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(Company(customers=10))
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Broker]:
+    broker = Broker()
+    yield broker
+    await broker.shutdown()
+
+
+def clients_of(sandbox: Sandbox, made: list[str] | None = None) -> Callable[[str], AsyncClient]:
+    def new_client(account: str) -> AsyncClient:
+        if made is not None:
+            made.append(account)
+        return AsyncClient("sandbox", transport=sandbox.transport(), retry=RetryPolicy(attempts=1))
+
+    return new_client
+
+
+@pytest.fixture
+def metrics(broker: Broker, sandbox: Sandbox) -> TaskiqMetrics:
+    return TaskiqMetrics(broker, clients_of(sandbox))
+
+
+async def test_a_query_becomes_its_series(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        assert await metrics.fetch(MRR) == await client.metrics.fetch(MRR)
+
+
+async def test_outcomes_are_in_order_and_equal_queries_sent_once(metrics: TaskiqMetrics, broker: Broker) -> None:
+    outcomes = await metrics.fetch_all(iter([MRR, ARR, MRR]))
+    assert [outcome.result().query for outcome in outcomes] == [MRR, ARR, MRR]
+    assert [task_id.partition(":")[2] for task_id in broker.sent] == [MRR.key(), ARR.key()]
+    assert await metrics.fetch_all([]) == ()
+
+
+async def test_another_call_fetches_again(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
+    for expected in (1, 2):
+        await metrics.fetch(MRR)
+        assert sandbox.counters.requests == expected
+
+
+async def test_a_task_that_is_sent_gives_a_series(metrics: TaskiqMetrics) -> None:
+    task = await metrics.kiq(MRR, account="acme")
+    result = await task.wait_result()
+    entry: MRREntry = result.return_value[0]
+    assert entry.date.year == 2025
+
+
+async def test_each_account_has_one_client_until_the_end(broker: Broker, sandbox: Sandbox) -> None:
+    made: list[str] = []
+    metrics = TaskiqMetrics(broker, clients_of(sandbox, made))
+    for account in ("acme", "acme", "umbrella"):
+        await metrics.fetch_all([MRR, ARR], account=account)
+    await metrics.fetch(MRR)
+    assert made == ["acme", "umbrella", ""]
+    client = metrics.client("acme")
+    assert client is metrics.client("acme")
+    await broker.shutdown()
+    with pytest.raises(errors.StateError):
+        await client.ping()
+
+
+async def test_accounts_share_connections(broker: Broker, sandbox: Sandbox) -> None:
+    async with AsyncClients(transport=sandbox.transport()) as clients:
+        metrics = TaskiqMetrics(broker, lambda account: clients.for_account("sandbox"))
+        assert await metrics.fetch(MRR, account="acme") == await metrics.fetch(MRR, account="umbrella")
+        await broker.shutdown()
+        assert await clients.for_account("sandbox").ping() == "pong!"
+
+
+async def test_a_failure_is_an_outcome(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
+    sandbox.faults = Faults.sequence(Fault.status(422), Fault.status(429), Fault.garbage())
+    outcomes = [*await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR])]
+    refused, limited, unreadable = [outcome.error for outcome in outcomes]
+    assert isinstance(refused, errors.ValidationError)
+    assert (refused.status, refused.path, refused.attempts) == (422, "/v1/metrics/mrr", 1)
+    assert all(isinstance(detail, errors.ErrorDetail) for detail in refused.details)
+    assert isinstance(limited, errors.RateLimitError)
+    assert limited.is_transient
+    assert isinstance(unreadable, errors.DecodeError)
+    assert isinstance(unreadable.problems, tuple)
+
+
+async def test_every_complaint_of_an_error_arrives(broker: Broker) -> None:
+    body = {"errors": [{"message": "is not a plan", "param": "plans", "code": "wrong"}, "and that"]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(422, json=body))
+
+    def new_client(account: str) -> AsyncClient:
+        return AsyncClient("sandbox", transport=transport)
+
+    (outcome,) = await TaskiqMetrics(broker, new_client).fetch_all([MRR])
+    async with new_client("") as client:
+        (local,) = await client.metrics.fetch_all([MRR])
+    assert isinstance(outcome.error, errors.ValidationError)
+    assert isinstance(local.error, errors.ValidationError)
+    assert vars(outcome.error) == vars(local.error)
+    assert len(outcome.error.details) == 2
+
+
+async def test_fetch_raises_what_the_worker_met(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
+    sandbox.faults = Faults.sequence(Fault.status(401))
+    with pytest.raises(errors.AuthenticationError) as caught:
+        await metrics.fetch(MRR)
+    assert caught.value.request_id
+    assert caught.value.url == "https://api.chartmogul.com/v1/metrics/mrr"
+
+
+@pytest.mark.parametrize("error", [KeyError("acme"), errors.StateError("this client is closed")], ids=repr)
+async def test_what_is_not_about_a_query_is_raised(broker: Broker, error: Exception) -> None:
+    def new_client(account: str) -> AsyncClient:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await TaskiqMetrics(broker, new_client).fetch_all([MRR, ARR])
+    assert caught.value.args == error.args
+
+
+async def test_a_wrong_argument_is_an_outcome(broker: Broker) -> None:
+    metrics = TaskiqMetrics(broker, lambda account: AsyncClient(account))
+    (outcome,) = await metrics.fetch_all([MRR], account="not a key")
+    assert isinstance(outcome.error, errors.ArgumentError)
+    assert "api_key" in str(outcome.error)
+
+
+async def test_what_was_lost_is_sent_again(sandbox: Sandbox) -> None:
+    broker = Broker(lost=2)
+    metrics = TaskiqMetrics(broker, clients_of(sandbox), resend_after=0.01)
+    assert len(await metrics.fetch_all([MRR, ARR])) == 2
+    # Those of one call have one id each, so each of them has one result.
+    assert len(set(broker.sent)) == len(broker.results.texts) == 2
+    assert len(broker.sent) >= 4
+    await broker.shutdown()
+
+
+async def test_own_tasks_take_queries_and_return_series(broker: Broker, metrics: TaskiqMetrics) -> None:
+    @broker.task("report")
+    async def report(queries: list[MetricQuery]) -> list[Series]:
+        return [await metrics.client().metrics.fetch(query) for query in queries]
+
+    task = await report.kiq([MRR, ARR])
+    result = await task.wait_result()
+    assert [series.query for series in result.return_value] == [MRR, ARR]
+
+
+async def test_a_result_of_another_version_is_an_error(metrics: TaskiqMetrics, broker: Broker) -> None:
+    broker.results.mark = "Series/9"
+    with pytest.raises(errors.ArgumentError, match="document must be what to_dict"):
+        await metrics.fetch(MRR)
+
+
+async def test_a_broker_without_results_is_refused(sandbox: Sandbox) -> None:
+    broker = Broker().with_result_backend(DummyResultBackend())
+    with pytest.raises(errors.StateError, match="with_result_backend"):
+        await TaskiqMetrics(broker, clients_of(sandbox)).fetch(MRR)
+
+
+async def test_arguments(broker: Broker, sandbox: Sandbox) -> None:
+    anything: Any = "redis://localhost"
+    with pytest.raises(errors.ArgumentError, match=r"broker must be a taskiq\.AsyncBroker, not 'redis"):
+        TaskiqMetrics(anything, clients_of(sandbox))
+    with pytest.raises(errors.ArgumentError, match="new_client must be a function"):
+        TaskiqMetrics(broker, anything)
+    with pytest.raises(errors.ArgumentError, match="resend_after must be a positive number of seconds"):
+        TaskiqMetrics(broker, clients_of(sandbox), resend_after=0)
+
+
+async def test_what_is_not_a_query_is_refused(metrics: TaskiqMetrics, broker: Broker) -> None:
+    wrong: Any = "mrr"
+    for call in (metrics.kiq, metrics.fetch, metrics.fetch_all):
+        with pytest.raises(errors.ArgumentError, match="quer"):
+            await call(wrong)
+    assert broker.sent == []
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "chartmogul_async.integrations.taskiq")
+    monkeypatch.setitem(sys.modules, "taskiq", None)
+    with pytest.raises(ImportError, match=r"pip install 'chartmogul-async\[taskiq\]'"):
+        import_module("chartmogul_async.integrations.taskiq")
