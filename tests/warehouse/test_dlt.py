@@ -9,6 +9,7 @@ import sys
 from datetime import date
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -191,6 +192,12 @@ def test_another_warehouse_is_loaded_whole(warehouse: Warehouse, sandbox: Sandbo
     other = Warehouse(tmp_path / "other")
     assert other.run(source_of(sandbox)) == {"mrr": 6}
     assert other.rows("mrr") == warehouse.rows("mrr")
+
+
+def test_another_machine_goes_on(warehouse: Warehouse, sandbox: Sandbox, tmp_path: Path) -> None:
+    warehouse.run(source_of(sandbox))
+    rmtree(tmp_path / "data")
+    assert Warehouse(tmp_path).run(source_of(sandbox)) == {"mrr": 3}
 
 
 def test_a_range_that_is_not_there_yet_has_no_rows(warehouse: Warehouse, sandbox: Sandbox) -> None:
