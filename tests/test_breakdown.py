@@ -32,6 +32,7 @@ from tests.clients import KEY, MRR, client_of
 
 YEAR = ("2023-01-01", "2023-08-17")
 TODAY = date(2023, 8, 17)
+UUIDS = [plan.uuid for plan in PLANS]
 ADDITIVE = ("mrr", "arr", "customers", "mrr_new_business", "mrr_expansion", "mrr_contraction", "mrr_churn")
 
 
@@ -246,8 +247,36 @@ async def test_plans_that_are_given_are_the_segments() -> None:
     api = Api()
     breakdown = await segments_of(api, "plan", plans=["Gold", "pl_1", "Gold"])
     assert list(breakdown.segments) == ["Gold", "pl_1"]
-    assert (breakdown.by, breakdown.parts) == ("plan", "subscriptions")
+    assert (breakdown.by, breakdown.parts) == ("plan", "overlapping")
     assert api.asked == [{"plans": "Gold"}, {"plans": "Gold,pl_1,Gold"}, {"plans": "pl_1"}]
+
+
+async def test_a_plan_by_name_and_by_uuid_is_not_added_up() -> None:
+    plan = company().plan("Priority Support")
+    async with client() as its:
+        breakdown = await its.metrics.breakdown("mrr", *YEAR, by="plan", plans=[plan.name, plan.uuid])
+    assert breakdown.segments[plan.name][-1].mrr == breakdown.segments[plan.uuid][-1].mrr == breakdown.total[-1].mrr
+    assert (breakdown.remainder, breakdown.parts) == (None, "overlapping")
+    assert {row["segment"] for row in breakdown.to_dicts()} == {plan.name, plan.uuid, "total"}
+
+
+@pytest.mark.parametrize(
+    ("plans", "parts"),
+    [
+        (UUIDS, "subscriptions"),
+        (UUIDS[:1], "subscriptions"),
+        ([UUIDS[0], UUIDS[1], UUIDS[0]], "subscriptions"),
+        ([UUIDS[0], UUIDS[0].upper()], "overlapping"),
+        ([UUIDS[0], f" {UUIDS[0]}"], "overlapping"),
+        ([UUIDS[0], "gold"], "overlapping"),
+        ([UUIDS[0], f"{UUIDS[1]}0"], "overlapping"),
+        ([UUIDS[0], "pl_" + "-" * 36], "overlapping"),
+    ],
+)
+async def test_given_plans_are_added_up_if_all_are_uuids(plans: list[str], parts: str) -> None:
+    breakdown = await segments_of(Api(), "plan", plans=plans)
+    assert list(breakdown.segments) == list(dict.fromkeys(plans))
+    assert breakdown.parts == parts
 
 
 async def test_groups_are_asked_for_by_the_uuids_of_their_plans() -> None:
@@ -311,9 +340,6 @@ async def test_filters_are_joined_with_those_of_all() -> None:
     assert (breakdown.by, breakdown.parts) == ("filter", "overlapping")
 
 
-UUIDS = [plan.uuid for plan in PLANS]
-
-
 @pytest.mark.parametrize(
     ("filters", "parts"),
     [
@@ -327,6 +353,20 @@ UUIDS = [plan.uuid for plan in PLANS]
         ([f"plan~ANY~{UUIDS[0]}", "region~ANY~'US'"], "overlapping"),
         (["region~ANY~'US'", "region~EQ~US"], "overlapping"),
         (["region~ANY~'MX'", "region~ANY~'XM'"], "customers"),
+        (["region~EQ~'FR'", "region~ANY~'DE', 'FR'"], "overlapping"),
+        (["region~EQ~'FR'", "region~ANY~ 'DE' , 'US', 'us'"], "customers"),
+        (["region~EQ~'FR'", "region~EQ~'fr'"], "overlapping"),
+        (["region~EQ~'FR'", "region~EQ~' FR '"], "overlapping"),
+        (["region~EQ~'FR'", "region~EQ~DE"], "overlapping"),
+        (["region~EQ~'US'", "region~EQ~'US-CA'"], "overlapping"),
+        (["region~EQ~'FR'", "region~EQ~'France'"], "overlapping"),
+        (["region~EQ~'FR'", "region~EQ~'DE"], "overlapping"),
+        ([f"plan~ANY~{UUIDS[0]}", f"plan~ANY~{UUIDS[1]}, {UUIDS[0]}"], "overlapping"),
+        ([f"plan~ANY~{UUIDS[0]}", f"plan~ANY~{UUIDS[1]}, {UUIDS[2]}"], "subscriptions"),
+        ([f"plan~EQ~{UUIDS[0]}", f"plan~EQ~{UUIDS[0].upper()}"], "overlapping"),
+        ([f"plan~EQ~{UUIDS[0]}", f"plan~EQ~'{UUIDS[0]}'"], "overlapping"),
+        ([f"plan~EQ~{UUIDS[0]}", f"plan~EQ~'{UUIDS[1]}'"], "subscriptions"),
+        ([f"plan~EQ~{UUIDS[0]}", "plan~EQ~pl_" + "-" * 36], "overlapping"),
         (["region~ANY~'US'", "mrr~GT~5"], "overlapping"),
         (["currency~ANY~'USD'", "currency~ANY~'EUR'"], "overlapping"),
     ],

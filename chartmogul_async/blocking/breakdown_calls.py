@@ -37,26 +37,26 @@ class BreakdownCalls(Blocking[AsyncMetrics]):
 
     @overload
     def breakdown(
-        self, metric: Literal["mrr"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["mrr"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[MRREntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["arr"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["arr"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[ARREntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["arpa"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["arpa"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[ARPAEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["asp"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["asp"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[ASPEntry, Summary]: ...
     @overload
     def breakdown(
         self,
         metric: Literal["customer_count", "customer-count"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> Breakdown[CustomerCountEntry, Summary]: ...
     @overload
@@ -64,7 +64,7 @@ class BreakdownCalls(Blocking[AsyncMetrics]):
         self,
         metric: Literal["customer_churn_rate", "customer-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> Breakdown[CustomerChurnRateEntry, Summary]: ...
     @overload
@@ -72,24 +72,28 @@ class BreakdownCalls(Blocking[AsyncMetrics]):
         self,
         metric: Literal["mrr_churn_rate", "mrr-churn-rate"],
         start_date: Day,
-        end_date: Day,
+        end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> Breakdown[MRRChurnRateEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["ltv"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["ltv"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[LTVEntry, Summary]: ...
     @overload
     def breakdown(
-        self, metric: Literal["all"], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: Literal["all"], start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown[KeyMetricsEntry, KeyMetricsSummary | None]: ...
     @overload
     def breakdown(
-        self, metric: MetricName | DashedName, start_date: Day, end_date: Day, **options: Unpack[Options]
+        self, metric: MetricName | DashedName, start_date: Day, end_date: Day | None = None, **options: Unpack[Options]
     ) -> Breakdown: ...
     @overload
     def breakdown(
-        self, metric: Iterable[MetricName | DashedName], start_date: Day, end_date: Day, **options: Unpack[Options]
+        self,
+        metric: Iterable[MetricName | DashedName],
+        start_date: Day,
+        end_date: Day | None = None,
+        **options: Unpack[Options],
     ) -> dict[MetricName, Breakdown]: ...
     @_blocking(AsyncBreakdownCalls.breakdown)
     def breakdown(self) -> None: ...

@@ -29,16 +29,20 @@ def replace(path: Path, text: str) -> None:
     """Write a file beside its place, and then put it there, so that nobody sees half of it.
 
     Args:
-        path: The file; one that exists is replaced.
+        path: The file; one that exists is replaced, and keeps its mode. A link stays one.
         text: Its content.
 
     Raises:
         CommandError: It cannot be written. What was there before is there still.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    place = path.resolve()
+    aside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        with aside.open("x", encoding="utf-8") as file:
+            if place.exists():
+                aside.chmod(place.stat().st_mode & 0o777)
+            file.write(text)
+        aside.replace(place)
     except OSError as error:
         with suppress(OSError):
             aside.unlink()

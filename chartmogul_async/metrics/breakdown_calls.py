@@ -148,7 +148,8 @@ class BreakdownCalls(ABC):
             interval: The length of an entry: "day", "week", "month", "quarter" or "year".
             geo: ISO 3166-1 country codes, None for all countries. With ``by="country"`` these are the segments, and
                 customers need not be listed.
-            plans: Plan names, UUIDs or external ids, None for all plans. With ``by="plan"`` these are the segments.
+            plans: Plan names, UUIDs or external ids, None for all plans. With ``by="plan"`` these are the segments,
+                which are added up only if all are UUIDs.
             filters: A filter built with ``cfl``, or a string in ChartMogul Filter Language, for all segments.
             on_error: ``"raise"`` ends all requests at the first failure, and raises it; ``"collect"`` keeps what came
                 and lists what failed, for ``retry_failed``.

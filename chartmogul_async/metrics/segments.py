@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -29,7 +29,11 @@ ByArgument = Literal["plan", "plan_group", "country"] | Mapping[str, str | Filte
 
 # A condition on one set of values, of filters of which each subscription has one value.
 _DISJOINT = re.compile(r"(region|plan)~(?:ANY|EQ)~([^~]+)")
-_PLAN_UUID = re.compile("pl_[0-9a-f-]{36}")
+# A value that names one country or plan. Other texts may be other names of it.
+_ONE = {
+    "region": re.compile("'([a-z]{2})'"),
+    "plan": re.compile("'?(pl_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})'?"),
+}
 _PLAN, _PLAN_GROUP = re.compile("(^|~AND~)plan~"), re.compile("(^|~AND~)plan_group~")
 
 
@@ -150,7 +154,8 @@ async def divided(session: Session, by: ByArgument, whole: MetricQuery) -> Divis
         segments = tuple(Segment(name, {"filters": _joined(whole, its)}) for name, its in filters.items())
         return Division("filter", _parts_of(list(filters.values())), segments)
     if by == "plan":
-        return Division(by, "subscriptions", await _plans(session, whole))
+        given = [[plan] for plan in dict.fromkeys(whole.plans or ())]
+        return Division(by, _parts_by("plan", given), await _plans(session, whole))
     if by == "plan_group":
         return await _plan_groups(session)
     return Division(by, "customers", await _countries(session, whole))
@@ -160,12 +165,22 @@ def _parts_of(filters: list[str]) -> Parts:
     """What filters divide: only of single conditions on countries, or on plans by UUID, it is known."""
     conditions = [_DISJOINT.fullmatch(text) for text in filters]
     names = {condition[1] for condition in conditions if condition}
-    values = [value.strip("'") for condition in conditions if condition for value in set(condition[2].split(","))]
-    if None in conditions or len(names) != 1 or len(set(values)) != len(values):
+    if None in conditions or len(names) != 1:
         return "overlapping"
-    if names == {"region"}:
-        return "customers"
-    return "subscriptions" if all(_PLAN_UUID.fullmatch(value) for value in values) else "overlapping"
+    return _parts_by(names.pop(), [condition[2].split(",") for condition in conditions if condition])
+
+
+def _parts_by(name: str, segments: Iterable[Iterable[str]]) -> Parts:
+    """What the values of segments divide: each must name one country or plan, and no other segment may have it."""
+    values = [value for segment in segments for value in {_one(name, text) for text in segment}]
+    if None in values or len(set(values)) != len(values):
+        return "overlapping"
+    return "customers" if name == "region" else "subscriptions"
+
+
+def _one(name: str, text: str) -> str | None:
+    match = _ONE[name].fullmatch(text.strip().lower())
+    return match[1] if match else None
 
 
 async def _plans(session: Session, whole: MetricQuery) -> tuple[Segment, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from chartmogul_async import (
     Account,
@@ -13,6 +13,7 @@ from chartmogul_async import (
     Breakdown,
     KeyMetricsEntry,
     KeyMetricsSummary,
+    MetricQuery,
     MRREntry,
     Series,
     Summary,
@@ -64,11 +65,20 @@ async def fetch_report(client: AsyncClient, *, months: int = 12, today: date | s
     account = await client.account()
     made_on = given or account.today()
     period = periods.last(months, "month", today=made_on)
-    key_metrics = await client.metrics.all(*period, interval="month")
+    key_metrics = await _key_metrics(client, period, periods.last(months + 1, "month", today=made_on))
     movements = await client.metrics.mrr(*period, interval="month")
     plans = await _breakdown(client, "plan", *period)
     countries = await _breakdown(client, "country", *period)
     return Report(account, made_on, key_metrics, movements, plans, countries)
+
+
+async def _key_metrics(
+    client: AsyncClient, period: periods.Period, longer: periods.Period
+) -> Series[KeyMetricsEntry, KeyMetricsSummary | None]:
+    """The months with their changes; the API gives that of the first entry of a response as 0."""
+    series = await client.metrics.all(longer, interval="month")
+    entries = tuple(entry for entry in series if entry.date >= period.start)
+    return evolve(series, entries=entries, query=MetricQuery("all", period))
 
 
 async def _breakdown(

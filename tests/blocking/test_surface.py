@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import pydoc
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_overloads
 
 import pytest
 
@@ -39,6 +40,12 @@ WRAPPED = [
     for name, method in vars(one).items()
     if not name.startswith("_") and inspect.isfunction(method) and hasattr(other, name)
 ]
+OVERLOADED = [
+    (one, other, name)
+    for one, other, _ in PAIRS
+    for name, method in vars(one).items()
+    if inspect.isfunction(method) and get_overloads(method)
+]
 every_method = pytest.mark.parametrize(("name", "one", "other"), WRAPPED, ids=[name for name, _, _ in WRAPPED])
 
 
@@ -64,6 +71,21 @@ def test_the_signatures_are_the_same(name: str, one: Callable[..., Any], other: 
     assert inspect.signature(other) == inspect.signature(one)
     assert inspect.getdoc(other) == inspect.getdoc(one)
     assert not inspect.iscoroutinefunction(other)
+
+
+def test_breakdown_has_overloads() -> None:
+    assert (AsyncBreakdownCalls, BreakdownCalls, "breakdown") in OVERLOADED
+
+
+@pytest.mark.parametrize(("one", "other", "name"), OVERLOADED, ids=lambda value: getattr(value, "__qualname__", value))
+def test_the_overloads_take_the_same_arguments(one: type, other: type, name: str) -> None:
+    def parameters(overloads: Any) -> list[list[inspect.Parameter]]:
+        signatures = [inspect.signature(overload, eval_str=True) for overload in overloads]
+        return [list(signature.parameters.values()) for signature in signatures]
+
+    # A blocking method has the module and the name of the async one, under which its own overloads are not found.
+    place: Any = SimpleNamespace(__module__=other.__module__, __qualname__=f"{other.__qualname__}.{name}")
+    assert parameters(get_overloads(place)) == parameters(get_overloads(getattr(one, name)))
 
 
 def test_the_arguments_of_the_client_are_the_same() -> None:

@@ -38,6 +38,8 @@ def the_blocking_client_has_the_same_types(client: blocking.Client) -> None:
     assert_type(client.plan_groups.list().first(), Page[PlanGroup])
     assert_type(client.metrics.breakdown("mrr", first, last, by="plan"), Breakdown[MRREntry, Summary])
     assert_type(client.metrics.breakdown(["mrr"], first, last, by="plan")["mrr"], Breakdown)
+    assert_type(client.metrics.breakdown("mrr", "2024-Q1", by="plan"), Breakdown[MRREntry, Summary])
+    assert_type(client.metrics.breakdown(["mrr"], "2024-Q1", by="plan")["mrr"], Breakdown)
     assert_type(client.account(), Account)
     assert_type(client.ping(), str)
     assert_type(client.throttle.statistics(), ThrottleStatistics)

@@ -106,6 +106,14 @@ def test_the_key_figures_are_those_of_the_last_month(report: Report) -> None:
     assert len(cards) == 8
 
 
+async def test_the_change_of_a_single_month_is_that_of_the_month_before() -> None:
+    """Although it is the first entry, of which the API gives a change of 0."""
+    (two, one) = [await report_of(sandbox(), months) for months in (2, 1)]
+    assert one.months[-1] == two.months[-1]
+    assert one.months[-1].mrr_percentage_change != 0
+    assert (len(one.months), one.months.query.start_date) == (1, date(2025, 5, 1))
+
+
 def test_names_are_texts_and_never_html(report: Report) -> None:
     named = evolve(report, account=evolve(report.account, name="<script>alert(1)</script>&"))
     page = render(named)
