@@ -15,7 +15,18 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|venv"
 nox.options.error_on_missing_interpreters = False  # a Python that is not installed is skipped
-nox.options.sessions = ["lint", "typing", "docs", "tests", "lowest", "httpx2", "frames", "engines", "missing"]
+nox.options.sessions = [
+    "lint",
+    "typing",
+    "docs",
+    "tests",
+    "lowest",
+    "httpx2",
+    "frames",
+    "engines",
+    "warehouse",
+    "missing",
+]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -134,7 +145,8 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    session.install("-e", ".[arrow,cli,fast,otel,redis,taskiq]", *group("typing"), *group("bench"))
+    extras = "[arrow,cli,dlt,fast,otel,redis,taskiq]"
+    session.install("-e", f".{extras}", *group("typing"), *group("bench"), *group("warehouse"))
     session.run("mypy")
     session.run("pyright")
     session.run("python", "-m", "tests.typing")
@@ -215,6 +227,14 @@ def frames(session: nox.Session) -> None:
     run_tests(session, "tests/test_arrow.py")
 
 
+@nox.session(python=PYTHONS[0])
+def warehouse(session: nox.Session) -> None:
+    """The dlt source into DuckDB and Parquet files, with 100 % of its own branches covered."""
+    session.install(f"{built(session)[1]}[arrow,cli,dlt]", *group("warehouse"))
+    session.env.update(COVERED="chartmogul_async.integrations.dlt", NOT_COVERED="nothing")
+    run_tests(session, "tests/warehouse", *([] if session.posargs else ["--cov", "--cov-report=term-missing"]))
+
+
 @nox.session(venv_backend="none")
 def missing(session: nox.Session) -> None:
     """Say once more, after all other sessions, which tests failed, and in the last line on which Python none ran."""
@@ -243,7 +263,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def docs(session: nox.Session) -> None:
     """The pages as a site, in site/: every warning is an error, and every name leads somewhere."""
-    session.install("-e", ".[cli,fast,otel,redis,taskiq]", *group("docs"))
+    session.install("-e", ".[cli,dlt,fast,otel,redis,taskiq]", *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
 
 

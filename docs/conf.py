@@ -16,7 +16,7 @@ exclude_patterns = ["examples/*.md", "_build"]
 nitpicky = True
 # Names of other libraries, which a build without a network cannot look up; and type variables.
 nitpick_ignore_regex = [
-    ("py:.*", r"(anyio|asyncio|attrs?|collections|contextlib|datetime|decimal|httpx|opentelemetry)\..*"),
+    ("py:.*", r"(anyio|asyncio|attrs?|collections|contextlib|datetime|decimal|dlt|httpx|opentelemetry)\..*"),
     ("py:.*", r"(os|pathlib|ssl|taskiq|types|typing)\..*"),
     ("py:.*", r"([a-z_]+\.)*([A-Z]|[A-Z]_co|Any|Self|Never)"),
     ("py:class", r"chartmogul_async\.metrics\.arrow\.ArrowTable"),

@@ -135,6 +135,7 @@ OUTSIDE = {
     "arro3": {f"{PACKAGE}.metrics.arrow"},
     "httptools": {f"{PACKAGE}.transport.http1"},
     "hiredis": {f"{PACKAGE}.transport.redis_connection"},
+    "dlt": {f"{PACKAGE}.integrations.dlt"},
     "opentelemetry": {f"{PACKAGE}.integrations.otel"},
     "starlette": USERS,
     "uvicorn": USERS,

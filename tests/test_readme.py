@@ -290,6 +290,8 @@ def checked_programs() -> dict[str, str]:
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    if find_spec("dlt") and find_spec("duckdb"):
+        programs["warehouse"] = "\n".join(blocks_of("warehouse.md"))
     if find_spec("taskiq_redis"):
         pulls, sender, task, many = blocks_of("workers.md")[:4]
         programs |= {"pulls": pulls, "workers_sender": sender, "workers_task": task}
