@@ -117,7 +117,8 @@ def restated(entries: Iterable[A], before: A) -> tuple[A, ...]:
     Args:
         entries: A series of any metric, or its entries from the first one on.
         before: The entry of the interval before, fetched by itself. One interval is what the query of the series says;
-            without a series, what the dates of the entries show.
+            without a series, what the dates of the entries show, which those of one quarter or year that its range cuts
+            do not.
 
     Returns:
         The entries; each ``percentage_change`` of the first one compares with ``before``, with two decimals and 0.0
