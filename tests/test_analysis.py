@@ -72,6 +72,11 @@ def arr(*values: float, dates: list[date] | None = None) -> list[ARREntry]:
     return [ARREntry(day, value, 0.0) for day, value in zip(dates or month_ends(len(values)), values, strict=True)]
 
 
+def in_series(entries: list[Any], interval: Interval, metric: MetricName = "mrr") -> Series[Any, Any]:
+    query = MetricQuery(metric, entries[0].date, entries[-1].date, interval=interval)
+    return Series(tuple(entries), None, query)
+
+
 def refusal(call: Callable[..., Any], *arguments: Any, **named: Any) -> str:
     with pytest.raises(ArgumentError) as raised:
         call(*arguments, **named)
@@ -152,8 +157,28 @@ def test_a_share_of_nothing_is_undefined_whatever_was_lost() -> None:
 def test_the_start_is_the_mrr_of_the_entry_before() -> None:
     """What exchange rates did to the MRR is not among the movements."""
     entries = mrr((100,), (100, 10, 0, 0, -20), (50, 0, 0, -10))
-    assert analysis.gross_mrr_churn_rate(entries) == (0.0, 20.0, 10.0)
+    assert analysis.gross_mrr_churn_rate(in_series(entries, "month")) == (0.0, 20.0, 10.0)
     assert analysis.net_new_mrr(entries) == (0, -10, -10)
+
+
+@pytest.mark.parametrize("chosen", [slice(2, None, 3), slice(2, 5, 2), slice(None, None, 2), slice(11, None, 12)])
+def test_chosen_months_have_the_rates_of_these_months(chosen: slice) -> None:
+    """Every third month has the dates of quarters, but an MRR of three months before is not its start."""
+    entries = mrr(*[(1000 + 100 * month, 150, 0, -20, -30) for month in range(24)])
+    assert len(entries[chosen]) >= 2
+    for rate in (analysis.gross_mrr_churn_rate, analysis.quick_ratio, analysis.net_new_mrr):
+        months: tuple[Any, ...] = rate(entries)
+        assert rate(entries[chosen]) == rate(in_series(entries[chosen], "month")) == months[chosen]
+    for retention in (analysis.gross_mrr_retention, analysis.net_mrr_retention):
+        assert retention(in_series(entries[chosen], "month")) == retention(entries)[chosen]
+
+
+def test_quarters_of_a_series_start_with_the_quarter_before() -> None:
+    quarters = mrr((100,), (200, 0, 0, 0, -10), (150, 0, 0, 0, -20), dates=month_ends(9)[2::3])
+    cut = [*quarters[:2], attrs.evolve(quarters[2], date=date(2024, 7, 1))]
+    for entries in (quarters, cut):
+        assert analysis.gross_mrr_churn_rate(in_series(entries, "quarter")) == (0.0, 10.0, 10.0)
+        assert analysis.gross_mrr_churn_rate(entries) == (0.0, 10 / 210 * 100, 20 / 170 * 100)
 
 
 def test_reactivation_counts_only_where_it_is_asked_for() -> None:
@@ -208,14 +233,25 @@ def test_what_is_not_entries_in_order_is_refused(entries: Any, message: str) -> 
     assert refusal(analysis.is_partial, entries, today=TODAY) == in_series
 
 
-@pytest.mark.parametrize("rate", [*MOVEMENTS, analysis.growth_rate])
-@pytest.mark.parametrize("chosen", [slice(None, None, 2), slice(None, None, 3)])
-def test_entries_that_skip_an_interval_are_refused(rate: Any, chosen: slice) -> None:
-    """The MRR at the start would be that of an earlier interval."""
+@pytest.mark.parametrize("chosen", [slice(0, None, 2), slice(0, None, 3), slice(2, None, 3), slice(2, 5, 2)])
+def test_entries_that_skip_an_interval_are_refused(chosen: slice) -> None:
+    """The change would be that from an earlier interval."""
     entries = mrr(*[(100,)] * 12)[chosen]
-    assert refusal(rate, entries) == (
-        f"entries must be all entries of a range: some between 2024-01-31 and {entries[-1].date} are missing"
+    message = (
+        f"entries must be all entries of a range: some between {entries[0].date} and {entries[-1].date} are missing"
     )
+    assert refusal(analysis.growth_rate, in_series(entries, "month")) == message
+    assert refusal(analysis.growth_rate, entries) == (
+        f"{message}; if they are by quarter or year, pass the series itself, whose query says so"
+    )
+
+
+@pytest.mark.parametrize(("interval", "every"), [("quarter", 3), ("year", 12)])
+def test_growth_by_quarter_and_year_is_that_of_a_series(interval: Interval, every: int) -> None:
+    entries = arr(*range(100, 136), dates=month_ends(36))[every - 1 :: every]
+    expected = (None, *(every / before.arr * 100 for before in entries[:-1]))
+    assert analysis.growth_rate(in_series(entries, interval, "arr")) == approx(expected)
+    assert "pass the series itself" in refusal(analysis.growth_rate, entries)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +262,11 @@ def test_entries_that_skip_an_interval_are_refused(rate: Any, chosen: slice) -> 
         ([date(2024, 1, 7), date(2024, 1, 14), date(2024, 1, 16)], True),
         (month_ends(14), True),
         ([*month_ends(3), date(2024, 4, 2)], True),
-        ([date(2023, 12, 31), date(2024, 3, 31), date(2024, 4, 1)], True),
+        ([date(2024, 1, 31), date(2024, 2, 1)], True),
+        ([date(2024, 1, 6), date(2024, 1, 13), date(2024, 1, 20)], True),
+        ([date(2024, 1, 6), date(2024, 1, 14), date(2024, 1, 20)], False),
+        ([date(2024, 3, 31), date(2024, 5, 1)], False),
+        ([date(2023, 12, 31), date(2024, 3, 31), date(2024, 4, 1)], False),
         ([date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 4)], False),
         ([*month_ends(3), date(2024, 5, 2)], False),
         ([date(2022, 12, 31), date(2024, 12, 31)], False),
@@ -238,9 +278,9 @@ def test_entries_that_skip_an_interval_are_refused(rate: Any, chosen: slice) -> 
 def test_the_last_entry_alone_may_be_short(dates: list[date], is_whole: bool) -> None:
     entries = mrr(*[(100,)] * len(dates), dates=dates)
     if is_whole:
-        assert analysis.net_new_mrr(entries) == (0,) * len(dates)
+        assert analysis.growth_rate(entries) == (None, *[0.0] * (len(dates) - 1))
     else:
-        assert "are missing" in refusal(analysis.net_new_mrr, entries)
+        assert "are missing" in refusal(analysis.growth_rate, entries)
 
 
 def test_retention_over_a_year_says_which_data_would_do() -> None:
@@ -380,6 +420,27 @@ def test_only_an_earlier_entry_of_the_metric_comes_before(before: Any) -> None:
     assert refusal(analysis.restated, MRR, before) == "before must be the MRREntry of the interval before 2022-04-30"
 
 
+@pytest.mark.parametrize("month", [0, 3, 6])
+def test_an_entry_of_months_ago_is_not_the_one_before(month: int) -> None:
+    entries = arr(*range(100, 120), dates=month_ends(20))
+    message = f"before must be the ARREntry of the interval before {entries[8].date}"
+    for rest in (in_series(entries[8:], "month", "arr"), in_series(entries[8:9], "month", "arr"), entries[8:]):
+        assert analysis.restated(rest, before=entries[7])[0].percentage_change == 0.93
+        assert refusal(analysis.restated, rest, before=entries[month]) == message
+
+
+def test_one_entry_alone_is_one_interval_later() -> None:
+    march, april, may, june = arr(100, 110, 120, 150, dates=month_ends(6)[2:])
+    # As a quarter; its query would say if it were a month.
+    assert analysis.restated([june], before=march)[0].percentage_change == 50.0
+    assert analysis.restated([april], before=march)[0].percentage_change == 10.0
+    assert "before must be" in refusal(analysis.restated, [may], before=march)
+    # A series says by its query that the range cuts the quarter.
+    assert analysis.restated(in_series([may], "quarter", "arr"), before=march)[0].percentage_change == 20.0
+    cut = attrs.evolve(april, date=date(2024, 4, 10))
+    assert analysis.restated([cut], before=march)[0].percentage_change == 10.0
+
+
 # --- customers -----------------------------------------------------------------------------------------------
 
 
@@ -433,6 +494,12 @@ def test_customers_need_both_series_over_one_range() -> None:
         "churn_rates must be entries of client.metrics.customer_churn_rate or all, not CustomerCount"
     )
     assert "some between" in refusal(of, counted(1, 2, 3, 4, 5)[::2], [])
+    quarters = month_ends(6)[2::3]
+    counts, rates = counted(100, 90, dates=quarters), rated(0.0, 20.0, dates=quarters)
+    by_quarter = in_series(counts, "quarter", "customer_count")
+    assert of(by_quarter, in_series(rates, "quarter", "customer_churn_rate")) == (None, 20)
+    assert refusal(of, counts, rates).startswith("counts must be all entries of a range: some between 2024-03-31 and ")
+    assert refusal(of, by_quarter, rates).startswith("churn_rates must be all entries of a range: some between 2024-03")
 
 
 # --- sums ----------------------------------------------------------------------------------------------------
@@ -500,7 +567,14 @@ def series_of(interval: Interval, start: str, end: str, *days: str) -> Series[An
         (series_of("week", "2025-11-30", "2025-12-13", "2025-12-06", "2025-12-13"), TODAY, (False, False)),
         (series_of("week", "2025-12-02", "2025-12-13", "2025-12-07", "2025-12-13"), TODAY, (True, True)),
         (series_of("week", "2025-12-08", "2025-12-20", "2025-12-13", "2025-12-20"), TODAY, (True, False)),
-        (series_of("week", "2025-12-07", "2025-12-13", "2025-12-13"), TODAY, (True,)),
+        # One week alone: from Sunday to Saturday, from Monday to Sunday, and parts of either.
+        (series_of("week", "2025-12-07", "2025-12-13", "2025-12-13"), TODAY, (False,)),
+        (series_of("week", "2025-12-08", "2025-12-14", "2025-12-14"), TODAY, (False,)),
+        (series_of("week", "2025-12-07", "2025-12-13", "2025-12-13"), "2025-12-13", (True,)),
+        (series_of("week", "2025-12-08", "2025-12-13", "2025-12-13"), TODAY, (True,)),
+        (series_of("week", "2025-12-07", "2025-12-12", "2025-12-12"), TODAY, (True,)),
+        (series_of("week", "2025-12-09", "2025-12-14", "2025-12-14"), TODAY, (True,)),
+        (series_of("week", "2025-12-07", "2025-12-13"), TODAY, ()),
         (series_of("month", "2025-11-01", "2025-12-31"), TODAY, ()),
     ],
 )
@@ -511,6 +585,7 @@ def test_parts_of_intervals_are_marked(series: Any, today: Any, expected: tuple[
 def test_the_first_day_of_the_week_can_be_given() -> None:
     week = series_of("week", "2025-12-07", "2025-12-13", "2025-12-13")
     assert analysis.is_partial(week, today=TODAY, week_start="sunday") == (False,)
+    assert analysis.is_partial(week, today=TODAY, week_start="monday") == (True,)
     assert refusal(analysis.is_partial, week, today=TODAY, week_start="friday").startswith("week_start must be one of ")
     assert refusal(analysis.is_partial, week, today="now").startswith("today must be a date, a datetime or an ISO")
     assert refusal(analysis.is_partial, week.entries, today=TODAY) == (

@@ -174,6 +174,8 @@ def test_a_value_that_is_not_a_day_names_its_argument(argument: str, day: Any) -
         (last(12, "month", today="2024-03-15"), None, date(2023, 3, 1), date(2024, 2, 29)),
         (Period(date(2024, 1, 2), date(2024, 1, 3)), None, date(2024, 1, 2), date(2024, 1, 3)),
         ("2023", Period(date(2024, 1, 2), date(2024, 1, 3)), date(2023, 1, 1), date(2024, 1, 3)),
+        (Period(datetime(2024, 1, 1, 5), datetime(2024, 2, 1, 5)), None, date(2024, 1, 1), date(2024, 2, 1)),
+        (Period("2024-01-01", "2024-02-01"), None, date(2024, 1, 1), date(2024, 2, 1)),  # type: ignore[arg-type]
     ],
     ids=str,
 )
@@ -181,6 +183,17 @@ def test_a_period_is_a_range_or_one_end_of_it(start_date: Any, end_date: Any, st
     made = query(start_date=start_date, end_date=end_date)
     assert (made.start_date, made.end_date) == (start, end)
     assert made == query(start_date=start, end_date=end)
+    assert (made.params["start-date"], made.params["end-date"]) == (start.isoformat(), end.isoformat())
+
+
+def test_the_days_of_a_period_are_checked() -> None:
+    no_day: Any = Period("2024-13-01", "zzz")  # type: ignore[arg-type]
+    assert message_for(start_date=no_day, end_date=None) == (
+        "start_date must be a date, a datetime or an ISO string such as '2023-07-01', not '2024-13-01'"
+    )
+    assert message_for(start_date="2024", end_date=no_day) == (
+        "end_date must be a date, a datetime or an ISO string such as '2023-07-01', not 'zzz'"
+    )
 
 
 @pytest.mark.parametrize("start_date", ["2024-01-01", date(2024, 1, 1)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from chartmogul_async.analysis.entries import CustomerChurn, Customers, are_whole_months, in_a_row, in_order
+from chartmogul_async.analysis.entries import CustomerChurn, Customers, are_whole_months, in_a_row
 from chartmogul_async.errors import ArgumentError
 
 # From here on two decimals of a rate do not determine a number of customers.
@@ -29,7 +29,8 @@ def customers_lost(counts: Iterable[Customers], churn_rates: Iterable[CustomerCh
 
     Raises:
         ArgumentError: The two series have different dates, or are by day or week, where the rate is that of a month;
-            or the rate does not give a whole number of customers. The account's activities do in any case.
+            or some entries are missing in between, which the dates of quarters and years without their series do not
+            tell; or the rate does not give a whole number of customers. The account's activities do in any case.
 
     Source: ChartMogul's definition of the customer churn rate; checked on recorded responses
     """
@@ -59,7 +60,7 @@ def customers_gained(counts: Iterable[Customers], churn_rates: Iterable[Customer
 def _intervals(counts: Iterable[Customers], churn_rates: Iterable[CustomerChurn]) -> list[tuple[int, int | None]]:
     """By how much the customers changed, and how many were lost."""
     counted = in_a_row("counts", counts, "customers")
-    rates = in_order("churn_rates", churn_rates, "customer_churn_rate")
+    rates = in_a_row("churn_rates", churn_rates, "customer_churn_rate")
     if [entry.date for entry in counted] != [entry.date for entry in rates]:
         raise ArgumentError("churn_rates must have the same dates as counts: fetch both over the same range")
     if not are_whole_months(counted):

@@ -5,15 +5,15 @@ The entries of every metric have what is asked for here, and so has whatever els
 
 import math
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from chartmogul_async import checks, intervals
+from chartmogul_async import checks
 from chartmogul_async.errors import ArgumentError
-from chartmogul_async.intervals import Interval
+from chartmogul_async.intervals import INTERVALS, WEEK_STARTS, Interval, WeekStart, interval_end, is_month_end
 
 Number = int | float
 
@@ -27,9 +27,11 @@ _SOURCES = {
     "customers": "entries of client.metrics.customer_count or all",
     "customer_churn_rate": "entries of client.metrics.customer_churn_rate or all",
 }
-# The days of each interval, at least and at most, and what divides the month that it ends with.
-_LENGTHS = ((1, 1, 1), (7, 7, 1), (28, 31, 1), (90, 92, 3), (365, 366, 12))
 _LONGEST_QUARTER = 92
+_DAY = timedelta(days=1)
+# Every third entry of months has the dates of quarters, and every twelfth one those of years.
+_LIKE_MONTHS: tuple[Interval, ...] = ("quarter", "year")
+_UP_TO_A_MONTH: tuple[Interval, ...] = ("day", "week", "month")
 
 
 class Entry(Protocol):
@@ -156,28 +158,65 @@ def in_a_row(name: str, entries: Iterable[E], *needed: str) -> tuple[E, ...]:
         The entries.
 
     Raises:
-        ArgumentError: One of them lacks a number, the dates do not strictly ascend, or some are missing in between.
+        ArgumentError: One of them lacks a number, the dates do not strictly ascend, or some are missing in between, as
+            they may be where entries by quarter or year are given without their series.
     """
     ordered = in_order(name, entries, *needed)
-    if len(ordered) > 1 and not _are_of_one_length(ordered):
+    interval = interval_of(entries)
+    if not follow_each_other(ordered, interval, _UP_TO_A_MONTH):
+        unless = "" if interval else "; if they are by quarter or year, pass the series itself, whose query says so"
         raise ArgumentError(
-            f"{name} must be all entries of a range: some between {ordered[0].date} and {ordered[-1].date} are missing"
+            f"{name} must be all entries of a range: some between {ordered[0].date} and {ordered[-1].date} are "
+            f"missing{unless}"
         )
     return ordered
 
 
+def interval_of(entries: object) -> Interval | None:
+    """The interval that the query of a series says.
+
+    Args:
+        entries: What was given.
+
+    Returns:
+        The interval; None if it is not a series.
+    """
+    interval: Interval | None = getattr(getattr(entries, "query", None), "interval", None)
+    return interval
+
+
+def follow_each_other(
+    ordered: tuple[Entry, ...], interval: Interval | None, guesses: tuple[Interval, ...] = INTERVALS
+) -> bool:
+    """Whether each entry is one interval later than the one before; the last one may be cut.
+
+    Args:
+        ordered: The entries in order.
+        interval: Their interval, None if it is not known.
+        guesses: Which ones it may be then.
+
+    Returns:
+        Whether they are; also if there are fewer than two of them.
+    """
+    return any(
+        all(_follows(after.date, before.date, each, starts) for before, after in pairwise(ordered))
+        # Of two dates alone, a quarter or year that is cut cannot be told from months of which some were left out.
+        and (len(ordered) != 2 or each == interval or each not in _LIKE_MONTHS or _is_end(ordered[-1].date, each))
+        for each in (guesses if interval is None else (interval,))
+        for starts in WEEK_STARTS
+    )
+
+
+def _follows(day: date, before: date, interval: Interval, week_start: WeekStart) -> bool:
+    return _is_end(before, interval, week_start) and day <= interval_end(before + _DAY, interval, week_start)
+
+
+def _is_end(day: date, interval: Interval, week_start: WeekStart = "monday") -> bool:
+    return day == interval_end(day, interval, week_start)
+
+
 def _days_between(ordered: tuple[Entry, ...]) -> list[int]:
     return [(after.date - before.date).days for before, after in pairwise(ordered)]
-
-
-def _are_of_one_length(ordered: tuple[Entry, ...]) -> bool:
-    """Whether all entries but the last, which may be cut, can be of one interval."""
-    *whole, last = _days_between(ordered)
-    months = [entry.date.month for entry in ordered[:-1]]
-    return any(
-        all(least <= days <= most for days in whole) and last <= most and not any(month % divisor for month in months)
-        for least, most, divisor in _LENGTHS
-    )
 
 
 def figure_of(entries: tuple[Entry, ...], figure: str | None) -> str:
@@ -240,7 +279,7 @@ def are_whole_months(entries: tuple[Entry, ...]) -> bool:
     Returns:
         Whether every one but the last is dated by the end of a month.
     """
-    return all(intervals.is_month_end(entry.date) for entry in entries[:-1])
+    return all(is_month_end(entry.date) for entry in entries[:-1])
 
 
 def are_by_week(entries: tuple[Entry, ...]) -> bool:
@@ -263,10 +302,10 @@ def are_by_year(entries: object, ordered: tuple[Entry, ...]) -> bool:
         ordered: The same in order.
 
     Returns:
-        Whether any of them is longer than a quarter.
+        Whether they are; without a series, whether any two of them are further apart than a quarter.
     """
-    interval = getattr(getattr(entries, "query", None), "interval", None)
-    return interval == "year" or any(days > _LONGEST_QUARTER for days in _days_between(ordered))
+    interval = interval_of(entries)
+    return interval == "year" if interval else any(days > _LONGEST_QUARTER for days in _days_between(ordered))
 
 
 def ratio(part: Number, whole: Number) -> float | None:

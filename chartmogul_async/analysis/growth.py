@@ -15,8 +15,10 @@ from chartmogul_async.analysis.entries import (
     are_whole_months,
     dated_values,
     fields_of,
+    follow_each_other,
     in_a_row,
     in_order,
+    interval_of,
     percent,
     ratio,
 )
@@ -35,7 +37,7 @@ def growth_rate(entries: Iterable[Entry], figure: str | None = None) -> tuple[fl
     value. It is not a growth over a year, and not a difference of percentage points where the figure is a rate.
 
     Args:
-        entries: A series of any metric, or some of its entries in order.
+        entries: A series of any metric; or its entries of a part of the range, if they are by month or shorter.
         figure: The name of a field; by default that of the metric, and ``mrr`` of ``all``.
 
     Returns:
@@ -43,7 +45,8 @@ def growth_rate(entries: Iterable[Entry], figure: str | None = None) -> tuple[fl
         (``math.inf``, or minus that) from 0 to anything else.
 
     Raises:
-        ArgumentError: The entries have no such figure, or are not in order.
+        ArgumentError: The entries have no such figure, are not in order, or some are missing in between, which the
+            dates of quarters and years without their series do not tell.
 
     Source: recorded responses, as the API works out ``percentage-change``
     """
@@ -113,14 +116,16 @@ def restated(entries: Iterable[A], before: A) -> tuple[A, ...]:
 
     Args:
         entries: A series of any metric, or its entries from the first one on.
-        before: The entry of the interval before, fetched by itself.
+        before: The entry of the interval before, fetched by itself. One interval is what the query of the series says;
+            without a series, what the dates of the entries show, which those of one quarter or year that its range cuts
+            do not.
 
     Returns:
         The entries; each ``percentage_change`` of the first one compares with ``before``, with two decimals and 0.0
         from 0, as the API does it. It stays None where it is None.
 
     Raises:
-        ArgumentError: ``before`` is not of the same metric, or not of an earlier date.
+        ArgumentError: ``before`` is not of the same metric, or not one interval earlier.
 
     Source: recorded responses, as the API works out ``percentage-change``
     """
@@ -128,7 +133,11 @@ def restated(entries: Iterable[A], before: A) -> tuple[A, ...]:
     if not given:
         return ()
     first, *rest = given
-    if type(before) is not type(first) or before.date >= first.date:
+    if (
+        type(before) is not type(first)
+        or before.date >= first.date
+        or not follow_each_other((before, *given), interval_of(entries))
+    ):
         raise ArgumentError(f"before must be the {type(first).__name__} of the interval before {first.date}")
     changes = {
         field.name: _rounded(before, first, field.name)

@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from chartmogul_async.analysis.entries import MOVEMENTS, Movements, Number, are_by_year, in_a_row, percent, ratio
+from chartmogul_async.analysis.entries import (
+    MOVEMENTS,
+    Movements,
+    Number,
+    are_by_year,
+    follow_each_other,
+    in_order,
+    interval_of,
+    percent,
+    ratio,
+)
 from chartmogul_async.errors import ArgumentError
 
 
@@ -45,7 +55,9 @@ def net_new_mrr(entries: Iterable[Movements]) -> tuple[Number, ...]:
 def gross_mrr_churn_rate(entries: Iterable[Movements]) -> tuple[float | None, ...]:
     """The share of the MRR that was lost in each interval: ``(|churn| + |contraction|) / start``.
 
-    The start is the MRR of the entry before; for the first entry, its own MRR less its movements.
+    The start is the MRR of the entry before in a series. For the first entry, and for entries without their series,
+    whose dates do not tell whether some were left out, it is the entry's own MRR less its movements, which are the same
+    unless exchange rates or edits of old data moved the MRR.
 
     It is not the *net* MRR churn rate of ``client.metrics.mrr_churn_rate``, from which expansion and reactivation are
     subtracted. ChartMogul has announced a change of its own calculation of the
@@ -140,17 +152,19 @@ def quick_ratio(entries: Iterable[Movements], *, reactivation: bool = False) -> 
 
 def _intervals(entries: Iterable[Movements], retention: str | None = None) -> list[_Interval]:
     """The movements of each entry; the name is that of a function which years have no answer for."""
-    given = in_a_row("entries", entries, "mrr", *MOVEMENTS)
+    given = in_order("entries", entries, "mrr", *MOVEMENTS)
     if retention and are_by_year(entries, given):
         raise ArgumentError(
             f"entries must be by quarter or shorter for {retention}, not by year: the movements of a year contain "
             "those of customers who joined within it. Exact over twelve months are the account's activities "
             "(client.get('/activities')) of those who were customers at its start"
         )
+    interval = interval_of(entries)
+    is_whole_series = interval is not None and follow_each_other(given, interval)
     found: list[_Interval] = []
     start: Number | None = None
     for entry in given:
         movements = [getattr(entry, name) for name in MOVEMENTS]
         found.append(_Interval(entry.mrr - sum(movements) if start is None else start, *movements))
-        start = entry.mrr
+        start = entry.mrr if is_whole_series else None
     return found

@@ -16,6 +16,7 @@ _WHY_NOT = {
     "rate": "is a rate, and rates do not add up; work it out again over the whole range, or show each value",
 }
 _SATURDAY = 5
+_SUNDAY_TO_SATURDAY = timedelta(days=6)
 
 
 class QueriedEntries(Protocol):
@@ -70,7 +71,7 @@ def is_partial(series: QueriedEntries, *, today: date | str, week_start: WeekSta
         series: A series of any metric.
         today: The current day where the account is: ``account.today()``. An interval is over when its last day is.
         week_start: The first day of the account's weeks, ``account.week_start_on``. By default it is read off the dates
-            of the entries.
+            of the entries, and of the range if there is one entry.
 
     Returns:
         One bool for each entry.
@@ -84,7 +85,7 @@ def is_partial(series: QueriedEntries, *, today: date | str, week_start: WeekSta
         raise ArgumentError("series must be a series, whose query says what was asked for, not a part of one")
     over = min(query.end_date, checks.calendar_day("today", today) - timedelta(days=1))
     starts: WeekStart = (
-        _week_start(entries) if week_start is None else checks.one_of("week_start", week_start, WEEK_STARTS)
+        _week_start(entries, query) if week_start is None else checks.one_of("week_start", week_start, WEEK_STARTS)
     )
     return tuple(
         interval_start(entry.date, query.interval, starts) < query.start_date
@@ -93,6 +94,10 @@ def is_partial(series: QueriedEntries, *, today: date | str, week_start: WeekSta
     )
 
 
-def _week_start(entries: tuple[Entry, ...]) -> WeekStart:
-    """The first entry ends with its week, if it is not the last one."""
-    return "sunday" if len(entries) > 1 and entries[0].date.weekday() == _SATURDAY else "monday"
+def _week_start(entries: tuple[Entry, ...], query: Query) -> WeekStart:
+    """The first entry ends with its week, if it is not the last one, or if it is the only one of seven days.
+
+    The only entry of fewer days is of a part of a week, whatever day that begins with.
+    """
+    ends_with_week = len(entries) > 1 or query.end_date - query.start_date == _SUNDAY_TO_SATURDAY
+    return "sunday" if ends_with_week and entries and entries[0].date.weekday() == _SATURDAY else "monday"

@@ -65,12 +65,16 @@ def _metric(value: str) -> MetricName:
 
 def _start_date(value: Day) -> date:
     found = _period(value)
-    return found.start if found else checks.calendar_day("start_date", value, _OR_A_PERIOD)
+    if found:
+        return checks.calendar_day("start_date", found.start)
+    return checks.calendar_day("start_date", value, _OR_A_PERIOD)
 
 
 def _end_date(value: Day) -> date:
     found = _period(value)
-    return found.end if found else checks.calendar_day("end_date", value, _OR_A_PERIOD)
+    if found:
+        return checks.calendar_day("end_date", found.end)
+    return checks.calendar_day("end_date", value, _OR_A_PERIOD)
 
 
 def _period(value: Day) -> Period | None:
