@@ -49,7 +49,7 @@ from chartmogul_async.integrations.tables import (
 )
 from chartmogul_async.intervals import WEEK_STARTS, Interval
 
-# About five weeks, which is more than the longest period after which a subscription is renewed or churns late.
+# At least five weeks, so that what is booked late for the month before is seen.
 _RESTATED: dict[Interval, int] = {"day": 35, "week": 5, "month": 2, "quarter": 1, "year": 1}
 _DIMENSIONS: tuple[By, ...] = ("plan", "plan_group", "country")
 _CANNOT_MERGE = (
