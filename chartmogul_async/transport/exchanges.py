@@ -204,7 +204,11 @@ class Exchanges:
                 options.policy, "GET", self._endpoint.base_path + path, options.on_event, self._endpoint.server
             )
             async for _ in attempts:
-                permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
+                if permit is None:
+                    # An account that rested since the last attempt has another queue. A closed client needs none.
+                    self._check_still_open()
+                    admission = self.admission()
+                    permit = await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
                 budget = attempts.budget() - permit.paused
                 outcome = await self._attempt(admission, permit, path, params, options, budget)
                 attempts.end(permit, outcome)
@@ -250,10 +254,13 @@ class Exchanges:
         self._is_attached = True
         return admission
 
-    def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
+    def _check_still_open(self) -> None:
+        """For a call that waited in the queue, or for another attempt."""
         if self._endpoint.is_closed:
-            # The call waited in the queue, or for another attempt.
             raise StateError("this client was closed while the call was in progress; close it after its last call")
+
+    def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
+        self._check_still_open()
         extensions = {"timeout": options.timeout, "trace": permit.trace}
         try:
             query = urlencode(params, quote_via=quote)
