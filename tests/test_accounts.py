@@ -223,6 +223,22 @@ async def test_a_recent_result_is_that_of_its_account() -> None:
     assert api.keys == ["one"] * 2 + ["two"] * 2
 
 
+async def test_an_account_counts_what_is_its_own() -> None:
+    async with AsyncClients(transport=Api()) as clients:
+        one, two = (clients.for_account(key).with_options(max_age=60) for key in ("one", "two"))
+        for _ in range(2):
+            await one.metrics.mrr(*RANGE)
+        assert clients.for_account("two").statistics() == ClientStatistics(0, 0, 0, 0, 0)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(two.metrics.mrr, *RANGE)
+        of_one, of_two = (clients.for_account(key).statistics() for key in ("one", "two"))
+        size = len(ok().content)
+        assert of_one == ClientStatistics(1, 0, 1, 1, size)
+        assert of_two == ClientStatistics(1, 2, 0, 1, size)
+        assert clients.statistics().requests == ClientStatistics(2, 2, 1, 2, 2 * size)
+
+
 async def test_a_wrong_key_concerns_its_account_only() -> None:
     api = Api(statuses={"wrong": 401})
     async with AsyncClients(transport=api) as clients, anyio.create_task_group() as group:

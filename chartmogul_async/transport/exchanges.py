@@ -29,7 +29,7 @@ from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
 from chartmogul_async.transport.retry import AttemptOutcome, Attempts
 from chartmogul_async.transport.retry_after import retry_after_of
-from chartmogul_async.transport.reuse import InProgress, Result
+from chartmogul_async.transport.reuse import Counts, InProgress, Result
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -110,6 +110,10 @@ class Exchanges:
         key: The API key.
         account: What the account is known by where its key must not be.
         throttle: The account's.
+
+    Attributes:
+        throttle: The same.
+        counts: What the account's calls had in common so far.
     """
 
     def __init__(self, endpoint: Endpoint, key: str, account: str, throttle: Throttle) -> None:
@@ -117,6 +121,7 @@ class Exchanges:
         self._key = Secret(key)
         self._account = account
         self.throttle = throttle
+        self.counts: Counts = Counts()
         self._is_attached = False
 
     def mismatch(self, path: str, problem: str) -> DecodeError:
