@@ -65,10 +65,6 @@ class ClientStatistics:
     kept: int
     kept_bytes: int
 
-    @classmethod
-    def of(cls, reuse: Reuse) -> Self:
-        return cls(reuse.made, reuse.shared, reuse.reused, reuse.kept, reuse.kept_bytes)
-
 
 class AsyncClient:
     """Reads one ChartMogul account.
@@ -215,7 +211,8 @@ class AsyncClient:
         Returns:
             The figures of this moment, of the client and all its views.
         """
-        return ClientStatistics.of(self._session.reuse)
+        counts, sizes = self._session.counts, self._session.kept_sizes()
+        return ClientStatistics(counts.made, counts.shared, counts.reused, len(sizes), sum(sizes))
 
     def __repr__(self) -> str:
         # A debugger also shows a client whose __init__ raised.

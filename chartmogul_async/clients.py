@@ -136,11 +136,18 @@ class AsyncClients:
         """Report what is in flight, and what calls had in common.
 
         Returns:
-            The figures of this moment. Those of one account are its client's ``throttle.statistics()``.
+            The figures of this moment. Those of one account are its client's ``statistics()`` and
+            ``throttle.statistics()``.
         """
-        cap = self._cap
-        in_flight = cap.max_in_flight - cap.free
-        return ClientsStatistics(len(self._accounts), in_flight, cap.waiting, ClientStatistics.of(self._reuse))
+        cap, counts = self._cap, [client._session.counts for client in self._accounts.values()]
+        requests = ClientStatistics(
+            exchanges=sum(each.made for each in counts),
+            shared=sum(each.shared for each in counts),
+            reused=sum(each.reused for each in counts),
+            kept=self._reuse.kept,
+            kept_bytes=self._reuse.kept_bytes,
+        )
+        return ClientsStatistics(len(counts), cap.max_in_flight - cap.free, cap.waiting, requests)
 
     def __repr__(self) -> str:
         # A debugger also shows one whose __init__ raised.

@@ -27,6 +27,7 @@ from chartmogul_async import (
     MetricQuery,
     Pause,
     RetryPolicy,
+    Throttle,
     errors,
 )
 from chartmogul_async.sandbox import Sandbox
@@ -47,6 +48,7 @@ class Api(httpx.AsyncBaseTransport):
 
     seconds: Callable[[str], float] = lambda _: 0.1
     statuses: dict[str, int] = field(factory=dict)
+    headers: dict[str, str] = field(factory=dict)
     in_flight: dict[str, int] = field(factory=dict)
     most: int = 0
     most_of: dict[str, int] = field(factory=dict)
@@ -66,7 +68,7 @@ class Api(httpx.AsyncBaseTransport):
         status = self.statuses.get(key, 200)
         if request.url.path.endswith("search"):
             return httpx.Response(200, json={"entries": []})
-        return ok() if status == 200 else httpx.Response(status)
+        return ok() if status == 200 else httpx.Response(status, headers=self.headers)
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -219,6 +221,22 @@ async def test_a_recent_result_is_that_of_its_account() -> None:
             await view.customers.search("a@example.com")
         assert clients.statistics().requests.kept == 4
     assert api.keys == ["one"] * 2 + ["two"] * 2
+
+
+async def test_an_account_counts_what_is_its_own() -> None:
+    async with AsyncClients(transport=Api()) as clients:
+        one, two = (clients.for_account(key).with_options(max_age=60) for key in ("one", "two"))
+        for _ in range(2):
+            await one.metrics.mrr(*RANGE)
+        assert clients.for_account("two").statistics() == ClientStatistics(0, 0, 0, 0, 0)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(two.metrics.mrr, *RANGE)
+        of_one, of_two = (clients.for_account(key).statistics() for key in ("one", "two"))
+        size = len(ok().content)
+        assert of_one == ClientStatistics(1, 0, 1, 1, size)
+        assert of_two == ClientStatistics(1, 2, 0, 1, size)
+        assert clients.statistics().requests == ClientStatistics(2, 2, 1, 2, 2 * size)
 
 
 async def test_a_wrong_key_concerns_its_account_only() -> None:
@@ -480,6 +498,60 @@ async def test_an_account_whose_calls_wait_does_not_rest() -> None:
             await anyio.sleep(0.5)
             assert one.throttle.statistics().waiting == 2
         assert one.throttle.statistics().admitted == 3
+
+
+@pytest.mark.parametrize("awake_for", [0, cap_module._AWAKE_FOR])
+@pytest.mark.parametrize("kind", ["own", "shared"])
+async def test_an_account_may_rest_between_two_attempts(
+    kind: str, awake_for: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its second attempt waits for a slot then, and has to get one."""
+    monkeypatch.setattr(cap_module, "_AWAKE_FOR", awake_for)
+    rest, rested, ended = Throttle._rest, anyio.Event(), anyio.Event()
+    api = Api(statuses={"slow": 500}, headers={"retry-after": "3"}, seconds=lambda _: 0.3)
+    store = LoopStore(latency=0.001) if kind == "shared" else None
+    async with AsyncClients(transport=api, max_in_flight=2, store=store) as clients:
+        slow = clients.for_account("slow")
+
+        def noted(throttle: Throttle) -> None:
+            rest(throttle)
+            if throttle is slow.throttle:
+                api.statuses.clear()
+                rested.set()
+
+        monkeypatch.setattr(Throttle, "_rest", noted)
+
+        async def busy(key: str) -> None:
+            while not ended.is_set():
+                await another_mrr(clients.for_account(key))()
+
+        async with anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(busy, f"key-{number}")
+            with anyio.fail_after(120):
+                await another_mrr(slow)()
+            assert rested.is_set()
+            ended.set()
+        assert (clients.statistics().in_flight, clients.statistics().waiting) == (0, 0)
+        assert slow.throttle.statistics().admitted == api.keys.count("slow") == 2
+
+
+@pytest.mark.parametrize("kind", ["own", "shared"])
+async def test_closing_between_two_attempts_leaves_the_throttle(kind: str) -> None:
+    throttle = Throttle(store=LoopStore() if kind == "shared" else None)
+    api = Api(statuses={KEY: 500}, headers={"retry-after": "3"})
+    client = AsyncClient(KEY, transport=api, throttle=throttle)
+    async with anyio.create_task_group() as group:
+
+        async def call() -> None:
+            with pytest.raises(errors.StateError, match="closed while the call was in progress"):
+                await another_mrr(client)()
+
+        group.start_soon(call)
+        await anyio.sleep(1)
+        await client.aclose()
+    assert throttle.statistics().admitted == len(api.keys) == 1
+    assert not throttle._users
 
 
 @pytest.mark.usefixtures("no_account_awake")

@@ -29,7 +29,7 @@ from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
 from chartmogul_async.transport.retry import AttemptOutcome, Attempts
 from chartmogul_async.transport.retry_after import retry_after_of
-from chartmogul_async.transport.reuse import InProgress, Result
+from chartmogul_async.transport.reuse import Counts, InProgress, Result
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -110,6 +110,10 @@ class Exchanges:
         key: The API key.
         account: What the account is known by where its key must not be.
         throttle: The account's.
+
+    Attributes:
+        throttle: The same.
+        counts: What the account's calls had in common so far.
     """
 
     def __init__(self, endpoint: Endpoint, key: str, account: str, throttle: Throttle) -> None:
@@ -117,6 +121,7 @@ class Exchanges:
         self._key = Secret(key)
         self._account = account
         self.throttle = throttle
+        self.counts: Counts = Counts()
         self._is_attached = False
 
     def mismatch(self, path: str, problem: str) -> DecodeError:
@@ -204,7 +209,11 @@ class Exchanges:
                 options.policy, "GET", self._endpoint.base_path + path, options.on_event, self._endpoint.server
             )
             async for _ in attempts:
-                permit = permit or await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
+                if permit is None:
+                    # An account that rested since the last attempt has another queue. A closed client needs none.
+                    self._check_still_open()
+                    admission = self.admission()
+                    permit = await admission.acquire(attempts.budget(), is_retry=True, claim=claim)
                 budget = attempts.budget() - permit.paused
                 outcome = await self._attempt(admission, permit, path, params, options, budget)
                 attempts.end(permit, outcome)
@@ -250,10 +259,13 @@ class Exchanges:
         self._is_attached = True
         return admission
 
-    def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
+    def _check_still_open(self) -> None:
+        """For a call that waited in the queue, or for another attempt."""
         if self._endpoint.is_closed:
-            # The call waited in the queue, or for another attempt.
             raise StateError("this client was closed while the call was in progress; close it after its last call")
+
+    def _request(self, path: str, params: Mapping[str, str], options: Options, permit: Permit) -> httpx.Request:
+        self._check_still_open()
         extensions = {"timeout": options.timeout, "trace": permit.trace}
         try:
             query = urlencode(params, quote_via=quote)

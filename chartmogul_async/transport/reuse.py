@@ -145,41 +145,53 @@ class InProgress:
         return False
 
 
+@define(eq=False, weakref_slot=False)
+class Counts:
+    """What the calls of one account had in common so far.
+
+    Attributes:
+        made: Exchanges.
+        shared: Calls that waited for the exchange of another one.
+        reused: Calls that were given a recent result.
+    """
+
+    made: int = 0
+    shared: int = 0
+    reused: int = 0
+
+
 class Reuse:
-    """The exchanges in progress and the recent results of one client.
+    """The exchanges in progress and the recent results of one client, or of those of several accounts.
 
     Attributes:
         in_progress: The exchanges in progress, each under what makes it equal to others.
-        made: Exchanges so far.
-        shared: Calls that waited for the exchange of another one.
-        reused: Calls that were given a recent result.
         kept_bytes: Bytes of the content of which the kept results are made.
     """
 
     def __init__(self) -> None:
         self.in_progress: dict[Hashable, InProgress] = {}
-        self.made: int = 0
-        self.shared: int = 0
-        self.reused: int = 0
         self.kept_bytes: int = 0
-        # The one that was not used for longest is the first.
-        self._kept: OrderedDict[Hashable, Result[Any]] = OrderedDict()
+        # By whose they are and what they answer. The one that was not used for longest is the first.
+        self._kept: OrderedDict[tuple[object, Hashable], Result[Any]] = OrderedDict()
 
     @property
     def kept(self) -> int:
         """How many results are kept."""
         return len(self._kept)
 
-    def recent(self, key: Hashable, max_age: float) -> Result[Any] | None:
+    def sizes_of(self, account: object) -> list[int]:
+        """The bytes of each result that is kept for an account."""
+        return [result.size for (owner, _), result in self._kept.items() if owner is account]
+
+    def recent(self, key: tuple[object, Hashable], max_age: float) -> Result[Any] | None:
         """The result whose first request was sent at most ``max_age`` seconds ago, if it is kept."""
         kept = self._kept.get(key)
         if kept is None or anyio.current_time() - kept.sent_at > max_age:
             return None
         self._kept.move_to_end(key)
-        self.reused += 1
         return kept
 
-    def keep(self, key: Hashable, result: Result[Any]) -> None:
+    def keep(self, key: tuple[object, Hashable], result: Result[Any]) -> None:
         """Keep a result, in place of the one before, unless it is larger than all that may be kept."""
         self._forget(key)
         if result.size > _MOST_BYTES:
@@ -194,7 +206,7 @@ class Reuse:
         self._kept.clear()
         self.kept_bytes = 0
 
-    def _forget(self, key: Hashable) -> None:
+    def _forget(self, key: tuple[object, Hashable]) -> None:
         known = self._kept.pop(key, None)
         if known is not None:
             self.kept_bytes -= known.size

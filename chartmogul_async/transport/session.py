@@ -22,7 +22,7 @@ from chartmogul_async.structuring.converter import decode, read
 from chartmogul_async.transport.exchanges import Exchanges
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Claim
-from chartmogul_async.transport.reuse import InProgress, Result, Reuse
+from chartmogul_async.transport.reuse import Counts, InProgress, Result, Reuse
 from chartmogul_async.transport.throttle import Throttle
 
 T = TypeVar("T")
@@ -55,6 +55,11 @@ class Session:
     def throttle(self) -> Throttle:
         """The queue of the requests."""
         return self._exchanges.throttle
+
+    @property
+    def counts(self) -> Counts:
+        """What the account's calls had in common so far."""
+        return self._exchanges.counts
 
     def free_slots(self, taken: int) -> int:
         """How many more requests could start immediately, apart from ``taken`` slots that are planned for others."""
@@ -151,8 +156,13 @@ class Session:
         self._exchanges.check_usable()
         result = self.reuse.recent((self._exchanges, key), self.options.max_age)
         if result is not None:
+            self.counts.reused += 1
             self.note(result)
         return result
+
+    def kept_sizes(self) -> list[int]:
+        """The bytes of each result that is kept for the account."""
+        return self.reuse.sizes_of(self._exchanges)
 
     def keep(self, key: Hashable, result: Result[Any]) -> bool:
         """Keep a result if this view uses such again, and say whether it does."""
@@ -187,14 +197,14 @@ class Session:
         else:
             result = await self._followed(current, key, path, claim)
         if result is not None:
-            self.reuse.shared += 1
+            self.counts.shared += 1
             is_common = True
         elif current.is_shared:
             result = await self._made(current, key, path, params, into)
             is_common = current.has_followers
         else:
             # What the other call met is its own matter, and no reason to wait for one another.
-            self.reuse.made += 1
+            self.counts.made += 1
             alone = InProgress(claim)
             result = await self._exchanges.make(path, params, partial(read, into=into), self.options, alone)
             is_common = False
@@ -220,7 +230,7 @@ class Session:
     async def _made(
         self, current: InProgress, key: Hashable, path: str, params: Mapping[str, str], into: type[T]
     ) -> Result[T]:
-        self.reuse.made += 1
+        self.counts.made += 1
         structure = partial(read, into=into)
         try:
             result = await self._exchanges.make(path, params, structure, self.options, current)
