@@ -365,7 +365,7 @@ async def test_many_accounts_of_a_server_that_is_far_away(played: Played) -> Non
 
 async def test_one_key_of_many_that_cannot_be_read(played: Played) -> None:
     keys = [KEY.replace("account", name).encode() for name in ("one", "other", "third")]
-    played.values = dict.fromkeys(keys, written(fresh())) | {keys[1]: RedisError("WRONGTYPE Operation against a key")}
+    played.values = {**dict.fromkeys(keys, written(fresh())), keys[1]: RedisError("WRONGTYPE Operation against a key")}
     one, other, third = await RedisReader("redis://host").look()
     assert (one.account, other.account, third.account) == ("one", "other", "third")
     assert [isinstance(each, Unreadable) for each in (one, other, third)] == [False, True, False]
