@@ -24,7 +24,7 @@ from chartmogul_async.cli import formats, ranges, tables, terminal
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
 from chartmogul_async.cli.output import Program
-from chartmogul_async.cli.parameters import Metric, slices_of
+from chartmogul_async.cli.parameters import METRIC, slices_of
 from chartmogul_async.cli.ranges import Recent
 from chartmogul_async.cli.report import report
 from chartmogul_async.cli.sandbox import demo, sandbox
@@ -86,7 +86,7 @@ def program(context: click.Context) -> None:
 
 
 @program.command()
-@click.argument("name", type=Metric())
+@click.argument("name", type=METRIC)
 @click.option(
     "--start",
     callback=ranges.day_or_period,

@@ -16,7 +16,7 @@ from chartmogul_async.metrics.query import METRICS
 _MAX_DIGITS = 9
 
 
-class Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no type arguments here
+class _Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no type arguments here
     """The name of a metric, with dashes or underscores."""
 
     name = "metric"
@@ -43,6 +43,10 @@ class Metric(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
     ) -> list[CompletionItem]:
         typed = incomplete.replace("_", "-")
         return [CompletionItem(name) for name in self._names if name.startswith(typed)]
+
+
+METRIC: click.ParamType[Any] = _Metric()
+"""The name of a metric, as the type of an argument."""
 
 
 def day(_: click.Context, __: click.Parameter, value: str | None) -> date | None:

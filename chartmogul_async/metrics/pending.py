@@ -30,8 +30,8 @@ class Progress:
     """How much of a breakdown came, and whom to tell."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
-        self.done = 0
-        self.total = 0
+        self.done: int = 0
+        self.total: int = 0
         self._on_progress = on_progress
 
     def begin(self, total: int) -> None:
