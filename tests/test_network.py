@@ -63,11 +63,11 @@ async def test_every_address_of_a_host_is_tried(
     with socket.create_server(("127.0.0.1", 0)) as closed:
         addresses = [closed.getsockname()]
 
-    async def resolve(host: str, port: int, **options: object) -> list[object]:
-        assert (host, port, options) == ("x.example", 80, {"type": socket.SOCK_STREAM})
+    async def resolve(host: str, port: int) -> list[object]:
+        assert (host, port) == ("x.example", 80)
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for address in addresses]
 
-    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(network, "addresses_of", resolve)
     backend = SocketKeepingBackend(None)
     if works:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -81,20 +81,20 @@ async def test_every_address_of_a_host_is_tried(
 
 
 async def test_a_name_without_an_address_is_a_connect_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: object, **options: object) -> list[object]:
+    async def resolve(*_: object) -> list[object]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(network, "addresses_of", resolve)
     with pytest.raises(httpcore.ConnectError, match="Name or service not known"):
         await network.connect_on_asyncio("x.example", 80, timeout=5.0)
 
 
 async def test_connecting_takes_no_longer_than_its_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: object, **options: object) -> list[object]:
+    async def resolve(*_: object) -> list[object]:
         await anyio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(network, "addresses_of", resolve)
     started = anyio.current_time()
     with anyio.fail_after(60.0), pytest.raises(httpcore.ConnectTimeout):
         await network.connect_on_asyncio("x.example", 80, timeout=5.0)
@@ -102,10 +102,10 @@ async def test_connecting_takes_no_longer_than_its_timeout(monkeypatch: pytest.M
 
 
 async def test_a_timeout_of_the_system_keeps_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: object, **options: object) -> list[object]:
+    async def resolve(*_: object) -> list[object]:
         raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(network, "addresses_of", resolve)
     with pytest.raises(httpcore.ConnectTimeout, match="Connection timed out"):
         await network.connect_on_asyncio("x.example", 80, timeout=5.0)
 
@@ -114,14 +114,14 @@ async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch
     """What happens then is tested where it is done, in aiohappyeyeballs."""
     delays: list[float | None] = []
 
-    async def resolve(*_: object, **options: object) -> list[object]:
+    async def resolve(*_: object) -> list[object]:
         return []
 
     async def start_connection(addresses: object, happy_eyeballs_delay: float | None = None) -> socket.socket:
         delays.append(happy_eyeballs_delay)
         raise OSError("unreachable")
 
-    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(network, "addresses_of", resolve)
     monkeypatch.setattr(aiohappyeyeballs, "start_connection", start_connection)
     with pytest.raises(httpcore.ConnectError, match="unreachable"):
         await network.connect_on_asyncio("x.example", 80, timeout=5.0)

@@ -268,10 +268,10 @@ async def test_an_address_that_does_not_answer_is_passed_over(
         for place in (("255.255.255.255", 1), full.getsockname(), ("127.0.0.1", 1), ("127.0.0.1", server.port))
     ]
 
-    async def look_up(*_: object, **__: object) -> object:
+    async def look_up(*_: object) -> object:
         return lookup
 
-    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+    monkeypatch.setattr(redis_connection, "addresses_of", look_up)
     monkeypatch.setattr(redis_connection, "_NEXT_ADDRESS", 0.01)
     store = RedisStore("redis://several.addresses")
     assert await store.update("account", fresh, count) == 1

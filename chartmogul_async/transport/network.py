@@ -9,12 +9,13 @@ the pool. httpx has no public way to hand in a backend.
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import anyio
 import httpx
 from anyio.abc import SocketStream
+
+from chartmogul_async.transport.lookup import addresses_of
 
 # Seconds after which the next address of a host is tried too, as RFC 8305 recommends.
 _NEXT_ADDRESS = 0.25
@@ -79,7 +80,7 @@ async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any
 
     try:
         with anyio.fail_after(timeout):
-            addresses = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await addresses_of(host, port)
             connected = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
             try:
                 return AnyIOStream(await SocketStream.from_socket(connected))

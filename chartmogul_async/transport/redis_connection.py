@@ -23,6 +23,7 @@ from attrs import frozen
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.error_bodies import one_line
+from chartmogul_async.transport.lookup import addresses_of
 
 T = TypeVar("T")
 
@@ -183,7 +184,7 @@ class RedisConnection:
 
 
 async def _connected(address: Address) -> socket.socket:
-    *others, last = await anyio.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    *others, last = await addresses_of(address.host, address.port)
     for family, kind, protocol, _, place in others:
         try:
             with anyio.fail_after(_NEXT_ADDRESS):

@@ -36,6 +36,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/connections": ("connections", "network"),
     "transport/direct": ("direct",),
     "transport/http1": ("http1",),
+    "transport/lookup": ("lookup",),
     "transport/network": ("network",),
     "transport/unsolicited": ("unsolicited",),
     "structuring/bulk": ("bulk",),
