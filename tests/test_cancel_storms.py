@@ -393,7 +393,8 @@ async def test_a_call_over_sockets_is_cancelled_at_every_await_point(
                     assert sockets_to(port_of(url)) <= 3
                 await anyio.wait_all_tasks_blocked()
                 assert sockets_to(port_of(url)) == 0
-    assert points.passed >= 5
+    # Connecting, the stream around the socket, sending, receiving: an address needs no lookup.
+    assert points.passed >= 4
 
 
 async def cancel_over_sockets(call: Call, client: AsyncClient, points: AwaitPoints, once: bool) -> None:
