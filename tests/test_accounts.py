@@ -165,7 +165,7 @@ async def test_a_view_has_the_account_and_other_options() -> None:
         ({"max_in_flight": 0}, "max_in_flight must be a positive integer, not 0"),
         ({"timeout": 0}, "timeout must be a positive number of seconds or an httpx.Timeout, not 0"),
         ({"retry": 3}, "retry must be a RetryPolicy, such as RetryPolicy(attempts=3), not 3"),
-        ({"transport": 3}, "transport must be an httpx.AsyncBaseTransport, not 3"),
+        ({"transport": 3}, f"transport must be an {httpx.__name__}.AsyncBaseTransport, not 3"),
         ({"on_event": 3}, "on_event must be a plain function of one event, neither async nor a generator, not 3"),
         ({"base_url": "ftp://x"}, "base_url must use https, since every request contains the key, not ftp://x; "),
     ],
