@@ -77,6 +77,8 @@ async def test_a_response_takes_no_more_work_than_a_good_one(fault: Fault) -> No
 @pytest.mark.parametrize("fault", COSTLY, ids=lambda fault: fault.name)
 async def test_a_response_takes_no_more_than_ten_times_its_size(fault: Fault) -> None:
     assert fault.unpacked is not None
+    # What is loaded at the first use of a proxy, for example, is not the response's.
+    await run_fault(fault)
     tracemalloc.start()
     try:
         await run_fault(fault)
