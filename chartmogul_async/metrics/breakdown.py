@@ -5,14 +5,16 @@ from typing import Any, Generic, Literal
 from attrs import evolve, frozen
 
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
-from chartmogul_async.metrics.arrow import ArrowTable, table_of
+from chartmogul_async.metrics.arrow import ArrowTable
 from chartmogul_async.metrics.outcome import Failure, Outcome
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
-from chartmogul_async.metrics.series import Series, entry_class, schema_of
+from chartmogul_async.metrics.series import Series, column_names_of, schema_of
+from chartmogul_async.metrics.stacked import arrow_of, rows_of
 
 TOTAL, REMAINDER = "total", "remainder"
 """Names that no segment has."""
+_COLUMN = "segment"
 
 By = Literal["plan", "plan_group", "country", "filter"]
 
@@ -99,6 +101,11 @@ class Breakdown(Generic[E, S]):
             named.append((TOTAL, self.whole.series))
         return tuple(discrepancies_of(named, self.remainder))
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """``segment``, ``date`` and the other fields of the metric; also where everything failed."""
+        return (_COLUMN, *column_names_of(self.query.metric))
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Make rows, for data frames and tables.
 
@@ -107,7 +114,7 @@ class Breakdown(Generic[E, S]):
             of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
             What failed has no rows.
         """
-        return [{"segment": name, **row} for name, series in self._named().items() for row in series.to_dicts()]
+        return rows_of(self._named(), _COLUMN)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Give a capsule with the columns of the rows; see ``to_arrow``."""
@@ -127,13 +134,8 @@ class Breakdown(Generic[E, S]):
         Raises:
             ArgumentError: The currency is not a string.
         """
-        rows = [(name, entry) for name, series in self._named().items() for entry in series]
-        return table_of(
-            entry_class(self.query.metric),
-            [entry for _, entry in rows],
-            {**schema_of(self.query, currency), "by": self.by},
-            [name for name, _ in rows],
-        )
+        metadata = {**schema_of(self.query, currency), "by": self.by}
+        return arrow_of(self._named(), _COLUMN, self.query.metric, metadata)
 
     def _named(self) -> dict[str, Series[E, S]]:
         """Every series there is: the segments, the remainder, the total."""
