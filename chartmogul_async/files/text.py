@@ -38,17 +38,16 @@ def as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]], escape_formulas:
     return "".join(lines)
 
 
-def as_json_lines(rows: Iterable[Any], *, ascii_only: bool = False) -> str:
+def as_json_lines(rows: Iterable[Any]) -> str:
     """Write rows as JSON lines.
 
     Args:
         rows: The rows.
-        ascii_only: Whether all other characters are escaped.
 
     Returns:
         The text, one line for each row.
     """
-    encoder = json.JSONEncoder(default=_iso, ensure_ascii=ascii_only)
+    encoder = json.JSONEncoder(default=_iso, ensure_ascii=False)
     return "".join(encoder.encode(row) + "\n" for row in rows)
 
 

@@ -49,6 +49,17 @@ class Breakdown(Generic[E, S]):
         return {name: outcome.series for name, outcome in self.outcomes if outcome.error is None}
 
     @property
+    def series(self) -> dict[str, Series[E, S]]:
+        """Every series there is, by its name: the segments that came, then ``remainder`` and ``total``."""
+        named = self.segments
+        remainder = self.remainder
+        if remainder is not None:
+            named[REMAINDER] = remainder
+        if self.whole.error is None:
+            named[TOTAL] = self.whole.series
+        return named
+
+    @property
     def failures(self) -> dict[str, Failure[E, S]]:
         """What failed, by the name of the segment or ``"total"``; empty unless ``on_error="collect"`` was given."""
         named = (*self.outcomes, (TOTAL, self.whole))
@@ -114,7 +125,7 @@ class Breakdown(Generic[E, S]):
             of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
             What failed has no rows.
         """
-        return rows_of(self._named(), _COLUMN)
+        return rows_of(self.series, _COLUMN)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Give a capsule with the columns of the rows; see ``to_arrow``."""
@@ -135,17 +146,7 @@ class Breakdown(Generic[E, S]):
             ArgumentError: The currency is not a string.
         """
         metadata = {**schema_of(self.query, currency), "by": self.by}
-        return arrow_of(self._named(), _COLUMN, self.query.metric, metadata)
-
-    def _named(self) -> dict[str, Series[E, S]]:
-        """Every series there is: the segments, the remainder, the total."""
-        named = self.segments
-        remainder = self.remainder
-        if remainder is not None:
-            named[REMAINDER] = remainder
-        if self.whole.error is None:
-            named[TOTAL] = self.whole.series
-        return named
+        return arrow_of(self.series, _COLUMN, self.query.metric, metadata)
 
     def with_outcomes(self, outcomes: dict[str, Outcome[E, S]]) -> "Breakdown[E, S]":
         """Make another breakdown, in which some outcomes are others.
