@@ -50,7 +50,7 @@ class Breakdown(Generic[E, S]):
 
     @property
     def series(self) -> dict[str, Series[E, S]]:
-        """Every series there is, by its name: the segments that came, then ``remainder`` and ``total``."""
+        """Every series that came, by its name. ``remainder`` and ``total`` are the last ones, where there are such."""
         named = self.segments
         remainder = self.remainder
         if remainder is not None:
