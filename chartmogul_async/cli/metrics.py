@@ -53,9 +53,9 @@ _ANY_TODAY = date(2020, 1, 1)
 @click.option(
     "--by",
     type=click.Choice(get_args(By)),
-    help="Segment by segment, with the total and, where segments add up, the remainder. --plan or --geo name the "
-    "segments, which otherwise are all. What fails is named on stderr, and what came is kept; the exit code is then "
-    "that of the first failure.",
+    help="Segment by segment, with the total and, where segments add up, the remainder. Segments are the plans of "
+    "--plan, the countries of --geo, or else all. What fails is named on stderr, and what came is kept; the exit code "
+    "is then that of the first failure.",
 )
 @click.option("--geo", multiple=True, metavar="COUNTRY", help="An ISO 3166-1 code such as US. May be repeated.")
 @click.option("--plan", multiple=True, help="A plan's name, UUID or external id. May be repeated.")
