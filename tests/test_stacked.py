@@ -52,6 +52,8 @@ def test_columns_have_the_metadata_that_all_series_share() -> None:
         "currency": "EUR",
     }
     assert core.Table.from_arrow(series).num_rows == 3
+    alone = core.Table.from_arrow(SeriesTable({"Globex": GLOBEX})).schema.metadata_str
+    assert alone["geo"] == "DE"
 
 
 def test_an_empty_series_has_no_rows() -> None:

@@ -15,7 +15,7 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 class _Lines(list[str]):
     def write(self, line: str) -> None:
-        """Take a line from the writer of CSV, which quotes all line breaks only where its own is this one."""
+        """Take a line from the writer of CSV, which quotes all line breaks, since it ends its own with both."""
         self.append(line.removesuffix("\r\n") + "\n")
 
 
@@ -31,7 +31,7 @@ def as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]], escape_formulas:
         The text.
     """
     lines = _Lines()
-    writer = csv.writer(lines, lineterminator="\r\n")
+    writer = csv.writer(lines)
     writer.writerow(names)
     escape = _escaped if escape_formulas else _exact
     writer.writerows(map(escape, row) for row in rows)
