@@ -152,7 +152,8 @@ def metrics(
         print_note(f"note: {name} is always by {query.interval}; --interval {interval} is ignored")
     asked = _Asked(query_over, span, by, slices, needs_account=as_plot or chosen in results.WITH_ACCOUNT)
     table, account = _fetched(asked)
-    if table.to_dicts():
+    has_entries = any(table.series.values()) if isinstance(table, Breakdown) else bool(table)
+    if has_entries:
         currency, parts = account.currency if account else None, ranges.parts(table, account)
         if chosen:
             results.put(table, chosen, out, currency, parts, exact_text)
@@ -162,7 +163,7 @@ def metrics(
             results.print_parts(console, table, parts)
     if isinstance(table, Breakdown) and table.failures:
         _report(table)
-    if not table.to_dicts():
+    if not has_entries:
         raise CommandError("the response contains no entries", NOTHING_FOUND)
 
 
