@@ -21,6 +21,7 @@ from chartmogul_async import (
     errors,
 )
 from chartmogul_async.cli import formats, ranges, tables, terminal
+from chartmogul_async.cli.export import export
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
 from chartmogul_async.cli.output import Program
@@ -291,3 +292,4 @@ program.add_command(sandbox)
 program.add_command(demo)
 program.add_command(throttle)
 program.add_command(report)
+program.add_command(export)
