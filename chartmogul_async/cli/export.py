@@ -65,6 +65,7 @@ def _periods(_: click.Context, __: click.Parameter, value: str | None) -> int | 
     "--to",
     "to",
     required=True,
+    type=click.Path(),
     callback=target,
     metavar="FILE|FOLDER/",
     help="A DuckDB file such as metrics.duckdb, or a folder such as warehouse/ for Parquet files. It is made if there "

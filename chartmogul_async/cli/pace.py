@@ -55,11 +55,11 @@ class Pace:
 
     @property
     def total(self) -> int | None:
-        """How many series there are; None as long as a dimension was not looked at."""
+        """How many series there are; None as long as no table is known, or a dimension was not looked at."""
         open_names = [name for name in self.names if name not in self._over]
         sizes = [self._sizes.get(_dimension(name)) for name in open_names]
         known = [size for size in sizes if size is not None]
-        if len(known) < len(sizes):
+        if len(known) < len(sizes) or not self.names:
             return None
         return sum(known) + sum(self._done.get(name, 0) for name in self._over)
 
@@ -113,7 +113,7 @@ class Lines(Hidden):
         now = pace.clock()
         if self.written is None or now - self.written >= _EVERY:
             if self.written is not None:
-                print_note(f"{pace.table}: {pace.done} of {pace.total or '?'} series, {pace}")
+                print_note(f"{pace.done} of {pace.total or '?'} series, {pace.table or 'account'}, {pace}")
             self.written = now
 
 

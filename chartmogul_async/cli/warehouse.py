@@ -129,7 +129,9 @@ class Warehouse:
     def _run(self, source: Any) -> list[Loaded]:
         with self._explained():
             info = self.pipeline.run(source, loader_file_format="parquet")
-            jobs = [job for package in info.load_packages for job in package.jobs["completed_jobs"]]
+            # dlt forgets what was pending if the warehouse is another one.
+            packages = info.load_packages if info else []
+            jobs = [job for package in packages for job in package.jobs["completed_jobs"]]
             tables = dict.fromkeys(job.job_file_info.table_name for job in jobs)
             restated = self._restated(info.loads_ids) if RESTATEMENTS in tables else {}
             return [

@@ -69,6 +69,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "analysis/customers": ("analysis",),
     "analysis/totals": ("analysis",),
     "integrations/otel": ("otel",),
+    "integrations/passes": ("passes",),
     "integrations/tables": ("tables",),
     "integrations/taskiq": ("taskiq",),
 }
