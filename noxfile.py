@@ -229,7 +229,7 @@ def frames(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def warehouse(session: nox.Session) -> None:
-    """The dlt source and `chartmogul export` into DuckDB and Parquet files, with 100 % of their own branches covered."""
+    """The dlt source and `chartmogul export` into DuckDB and Parquet files, with 100 % of their branches covered."""
     session.install(f"{built(session)[1]}[arrow,cli,dlt]", *group("warehouse"))
     session.env.update(
         COVERED="chartmogul_async.integrations.dlt",

@@ -42,9 +42,9 @@ class Source:
             The last part of the path of each request.
         """
         self.paths.clear()
-        with self.shared.lent(name, selected or TABLES) as (client, account):
+        with self.shared.lent(name, selected or TABLES) as (find_client, account):
             assert account.id
-            assert list(client.plans.list())
+            assert list(find_client().plans.list())
         # So long after the table before.
         self.now += 5
         return [path.rsplit("/", 1)[-1] for path in self.paths]

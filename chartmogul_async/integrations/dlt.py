@@ -188,13 +188,13 @@ class _Reader:
     def read(self) -> Iterator[Any]:
         """Give the rows, and what of them was restated."""
         _check_destination(self.table)
-        with self.shared.lent(self.table.name, dlt.current.source().selected_resources) as (client, account):
+        with self.shared.lent(self.table.name, dlt.current.source().selected_resources) as (find_client, account):
             page = self._page(account)
             self._check_replaced(page)
             if page.since > page.until:
                 return
             stored = self._compared_with(page)
-            rows = list(page.rows(self._fetch(client, page)))
+            rows = list(page.rows(self._fetch(find_client(), page)))
             # With the columns of the resource itself, the table of restatements would have them, too.
             yield _rows_of(self.table.name, rows, self.table.columns)
         yield from self._restatements(page, rows, stored)
@@ -227,9 +227,11 @@ class _Reader:
 
     def _check_replaced(self, page: Page) -> None:
         """Refuse to replace a table that has the figures of another account, or of other intervals."""
-        others = sorted(key for key, known in dlt.current.resource_state().items() if known and key != _key_of(page))
-        if self.restate == "all" and others:
-            raise StateError(_WOULD_LOSE.format(name=self.table.name, others=" and ".join(others), own=_key_of(page)))
+        if self.restate == "all":
+            others = sorted(_keys_in_state(self.table) - {_key_of(page)})
+            if others:
+                names = " and ".join(others)
+                raise StateError(_WOULD_LOSE.format(name=self.table.name, others=names, own=_key_of(page)))
 
     def _compared_with(self, page: Page) -> dict[Key, Figures]:
         """What the warehouse has of a page."""
@@ -280,6 +282,12 @@ def _state_of(page: Page) -> dict[str, str]:
     """What dlt remembers of a table: the days from ``start`` to ``last`` are there."""
     state: dict[str, str] = dlt.current.resource_state().setdefault(_key_of(page), {})
     return state
+
+
+def _keys_in_state(table: Table) -> set[str]:
+    """Which accounts and intervals a table has, also where dlt forgets that because the table will be replaced."""
+    sources: Any = dlt.current.pipeline().state.get("sources", {})
+    return set(sources.get(dlt.current.source().name, {}).get("resources", {}).get(table.name, {}))
 
 
 def _key_of(page: Page) -> str:

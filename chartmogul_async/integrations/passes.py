@@ -35,12 +35,15 @@ class SharedClient:
     _read: set[str] = field(factory=set, init=False)
 
     @contextmanager
-    def lent(self, name: str, selected: Iterable[str]) -> Iterator[tuple[Client, Account]]:
+    def lent(self, name: str, selected: Iterable[str]) -> Iterator[tuple[Callable[[], Client], Account]]:
         """Lend the client to a table, with the account that it reads.
 
         Args:
             name: The name of the table.
             selected: The names of the tables of this run.
+
+        Returns:
+            A context manager that gives what finds the client, to be called just before it is used, and the account.
         """
         now = time.monotonic()
         if name in self._read or now - self._began > _LONGEST:
@@ -49,11 +52,12 @@ class SharedClient:
         try:
             if self._client is None:
                 self._client = self.make()
+            client = self._client
             if self._account is None:
-                self._account = self._client.account()
+                self._account = client.account()
             # What was listed in this pass, such as the customers whose countries are needed, is not listed again. The
             # request for the account comes first, so the age of all others is less than that of the pass by its time.
-            yield self._client.with_options(max_age=time.monotonic() - self._began), self._account
+            yield lambda: client.with_options(max_age=time.monotonic() - self._began), self._account
         except BaseException:
             # Also where dlt closes a table because another one failed.
             self._close()
