@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from chartmogul_async.blocking import Client
+from chartmogul_async.events import Attempt, Event
 from chartmogul_async.integrations import passes
 from chartmogul_async.integrations.passes import SharedClient
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -26,8 +27,11 @@ class Source:
         monkeypatch.setattr(passes, "time", SimpleNamespace(monotonic=self._clock))
 
     def _make(self) -> Client:
-        transport = self.sandbox.transport()
-        self.made.append(Client("sandbox", transport=transport, on_event=lambda event: self.paths.append(event.path)))
+        def note(event: Event) -> None:
+            assert isinstance(event, Attempt)
+            self.paths.append(event.path)
+
+        self.made.append(Client("sandbox", transport=self.sandbox.transport(), on_event=note))
         return self.made[-1]
 
     def _clock(self) -> float:
