@@ -213,11 +213,10 @@ class _Export:
         self._sum_up()
 
     def _source(self, make: Callable[..., Any], client: Client) -> Any:
-        if not isinstance(self.first, Recent):
-            return make(start=self.first)
-        # Nothing is sent if any option is wrong.
-        make(start=self.first.before(_ANY_TODAY).start)
-        return make(start=self.first.of(client.account()).start)
+        first = self.first.before(_ANY_TODAY).start if isinstance(self.first, Recent) else self.first
+        # Nothing is sent if any option is wrong, and nothing is made if the key is.
+        source, account = make(start=first), client.account()
+        return make(start=self.first.of(account).start) if isinstance(self.first, Recent) else source
 
     def _load(self, warehouse: Warehouse, source: Any, progress: Shown) -> None:
         self._say(warehouse.resume(), progress)

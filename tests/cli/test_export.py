@@ -221,7 +221,7 @@ def test_a_missing_key_is_an_error(fake: Fake, run: Run, monkeypatch: pytest.Mon
 def test_a_wrong_key_ends_the_command(fake: Fake, run: Run, monkeypatch: pytest.MonkeyPatch, start: Any) -> None:
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "wrong")
     ran = run("export", "--to", "metrics.duckdb", *start)
-    assert (ran.code, ran.out) == (3, "")
+    assert (ran.code, ran.out, fake.targets) == (3, "", [])
     assert ran.err.count("\n") == 1
 
 
@@ -241,6 +241,12 @@ def test_a_table_that_fails_costs_no_other(fake: Fake, run: Run) -> None:
 def test_a_wrong_argument_is_exit_code_2(fake: Fake, run: Run) -> None:
     fake.outcomes["mrr"] = errors.StateError("no")
     assert run("export", "--to", "m.duckdb", "--metrics", "mrr", "--start", "2025").code == 2
+
+
+def test_a_key_that_is_revoked_meanwhile_ends_the_command(fake: Fake, run: Run) -> None:
+    fake.outcomes["mrr"] = errors.AuthenticationError("revoked", status=401)
+    ran = run("export", "--to", "metrics.duckdb", "--metrics", "all,mrr,arr", "--start", "2025")
+    assert (ran.code, ran.out.count("\n"), ran.err) == (3, 1, "error: 401: revoked\n")
 
 
 @pytest.mark.parametrize("where", ["open", "load"])

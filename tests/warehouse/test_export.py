@@ -164,8 +164,8 @@ def test_plans_and_customers_are_listed_once(sandbox: Sandbox, monkeypatch: pyte
 def test_a_table_that_fails_is_read_by_the_next_run(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    # The account, and the first table.
-    sandbox.faults = Faults.sequence(None, Fault.status(403, "no"))
+    # The account twice, and the first table.
+    sandbox.faults = Faults.sequence(None, None, Fault.status(403, "no"))
     assert export("--to", "metrics.duckdb", *RANGE, "--by", "plan") == 3
     out, err = capsys.readouterr()
     assert out == "mrr_by_plan: 42 rows, 2025-06-01 to 2025-11-30\n"
