@@ -122,7 +122,8 @@ def export(
     """Load metrics into a warehouse, table by table, and again what may have changed since.
 
     The first run reads the whole range. Each later one adds what is new and reads the last periods again; it prints
-    which history was restated. A run that was killed is made up for by the next one. What fails costs no other table.
+    which history was restated. A run that was killed is made up for by the next one. A table that fails does not stop
+    the others.
 
     dlt loads the tables. It reports its use to its makers, unless RUNTIME__DLTHUB_TELEMETRY is false.
     """
@@ -242,8 +243,8 @@ class _Export:
     def _sum_up(self) -> None:
         count = len(self._pace.names)
         if self._failed:
-            names = ", ".join(self._failed)
-            message = f"{len(self._failed)} of {count} tables failed: {names}; the others are {self.target.place}"
+            others = f"; the others are {self.target.place}" if len(self._failed) < count else ""
+            message = f"{len(self._failed)} of {count} tables failed: {', '.join(self._failed)}{others}"
             raise CommandError(message, next(iter(self._failed.values())))
         if not self.quiet:
             print_note(f"{count} {'table' if count == 1 else 'tables'} {self.target.place}")

@@ -240,7 +240,8 @@ def test_a_table_that_fails_costs_no_other(fake: Fake, run: Run) -> None:
 
 def test_a_wrong_argument_is_exit_code_2(fake: Fake, run: Run) -> None:
     fake.outcomes["mrr"] = errors.StateError("no")
-    assert run("export", "--to", "m.duckdb", "--metrics", "mrr", "--start", "2025").code == 2
+    ran = run("export", "--to", "m.duckdb", "--metrics", "mrr", "--start", "2025")
+    assert (ran.code, ran.err) == (2, "error: mrr: no\nerror: 1 of 1 tables failed: mrr\n")
 
 
 def test_a_key_that_is_revoked_meanwhile_ends_the_command(fake: Fake, run: Run) -> None:
