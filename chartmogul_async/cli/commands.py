@@ -10,6 +10,7 @@ import click
 
 from chartmogul_async import Account, AsyncClient, Customer, __version__
 from chartmogul_async.cli import formats, tables, terminal
+from chartmogul_async.cli.export import export
 from chartmogul_async.cli.failures import MEANINGS, NOTHING_FOUND, USAGE, CommandError, print_note
 from chartmogul_async.cli.formats import FORMATS, Format
 from chartmogul_async.cli.metrics import metrics
@@ -147,3 +148,4 @@ program.add_command(sandbox)
 program.add_command(demo)
 program.add_command(throttle)
 program.add_command(report)
+program.add_command(export)

@@ -32,8 +32,7 @@ def call(operation: Callable[[AsyncClient], Awaitable[T]], on_event: OnEvent | N
         UsageError: The client cannot be made, or an argument of the operation is wrong.
         ChartMogulError: An exchange failed.
     """
-    if not os.environ.get("CHARTMOGUL_API_KEY"):
-        raise CommandError("no API key: set the environment variable CHARTMOGUL_API_KEY", USAGE)
+    check_key()
 
     async def run() -> T:
         with nullcontext(on_event) if on_event else status_of_requests() as observer:
@@ -41,3 +40,13 @@ def call(operation: Callable[[AsyncClient], Awaitable[T]], on_event: OnEvent | N
                 return await operation(client)
 
     return anyio.run(run)
+
+
+def check_key() -> None:
+    """Check that there is a key, which is not necessarily the right one.
+
+    Raises:
+        CommandError: The environment has no API key.
+    """
+    if not os.environ.get("CHARTMOGUL_API_KEY"):
+        raise CommandError("no API key: set the environment variable CHARTMOGUL_API_KEY", USAGE)

@@ -29,7 +29,8 @@ def test_the_help_documents_exit_codes_and_environment(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["account", "customers", "customers search", "demo", "metrics", "ping", "report", "sandbox", "throttle"]
+    "command",
+    ["account", "customers", "customers search", "demo", "export", "metrics", "ping", "report", "sandbox", "throttle"],
 )
 def test_each_command_has_help_of_80_columns(run: Run, command: str) -> None:
     ran = run(*command.split(), "-h")
@@ -132,7 +133,7 @@ def test_customers_search_by_the_address_of_a_contact(account: Sandbox, run: Run
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("chartmogul ", ["account", "customers", "demo", "metrics", "ping", "report", "sandbox", "throttle"]),
+        ("chartmogul ", ["account", "customers", "demo", "export", "metrics", "ping", "report", "sandbox", "throttle"]),
         ("chartmogul metrics ", NAMES),
         ("chartmogul metrics cust", ["customer-count", "customer-churn-rate"]),
         ("chartmogul metrics customer_c", ["customer-count", "customer-churn-rate"]),

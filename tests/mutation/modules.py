@@ -74,6 +74,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "analysis/customers": ("analysis",),
     "analysis/totals": ("analysis",),
     "integrations/otel": ("otel",),
+    "integrations/passes": ("passes",),
     "integrations/tables": ("tables",),
     "integrations/taskiq": ("taskiq",),
 }
