@@ -109,7 +109,9 @@ def test_a_series_is_not_a_record() -> None:
 @pytest.mark.parametrize("currency", ["dollars", "UDS", "", " USD", "XAU", None, b"USD"])
 @pytest.mark.parametrize("cents", [7, None])
 def test_a_currency_that_does_not_exist_is_refused(currency: Any, cents: Any) -> None:
-    message = "currency must be an ISO 4217 code such as 'USD' (for another one, money.units(cents) needs no code), not "
+    message = (
+        "currency must be an ISO 4217 code such as 'USD' (for another one, money.units(cents) needs no code), not "
+    )
     with pytest.raises(ArgumentError) as raised:
         money.amount(MRREntry(DAY, 7, mrr_churn=cents), "mrr_churn", currency)
     assert str(raised.value) == f"{message}{currency!r}"

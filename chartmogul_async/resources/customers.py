@@ -12,9 +12,7 @@ from chartmogul_async.structuring.record import Record
 from chartmogul_async.transport.session import Session
 
 Amount = int | float | None
-Status = Literal[
-    "Active", "Past_Due", "Cancelled", "New_Lead", "Working_Lead", "Qualified_Lead", "Unqualified_Lead"
-]
+Status = Literal["Active", "Past_Due", "Cancelled", "New_Lead", "Working_Lead", "Qualified_Lead", "Unqualified_Lead"]
 _STATUSES: tuple[Status, ...] = get_args(Status)
 
 

@@ -74,4 +74,3 @@ def page_of(
 
 def _positive(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
