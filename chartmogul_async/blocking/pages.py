@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import signature
-from typing import Concatenate, Generic, ParamSpec, TypeVar, get_args
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args
 
 from chartmogul_async import AsyncClient, Page
 from chartmogul_async import Pages as AsyncPages
@@ -95,5 +95,6 @@ def listing(
     call.__doc__ = docstring_of(method, _RETURNS)
     its = signature(method)
     (item,) = get_args(its.return_annotation)
-    call.__signature__ = its.replace(return_annotation=Pages[item])  # type: ignore[attr-defined]
+    its_list: Any = Pages
+    call.__signature__ = its.replace(return_annotation=its_list[item])  # type: ignore[attr-defined]
     return lambda _: call

@@ -1,9 +1,11 @@
 """One metric, segment by segment, as a frozen table."""
 
-from typing import Any, Generic, Literal
+from itertools import islice
+from typing import Any, Generic, Literal, NoReturn
 
 from attrs import evolve, frozen
 
+from chartmogul_async.checks import shown
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
 from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.outcome import Failure, Outcome
@@ -15,6 +17,39 @@ TOTAL, REMAINDER = "total", "remainder"
 """Names that no segment has."""
 
 By = Literal["plan", "plan_group", "country", "filter"]
+
+# A message names so many segments at most.
+_NAMED = 20
+
+
+class _Segments(dict[str, Any]):
+    """A dict whose ``KeyError`` helps to find the right name."""
+
+    def __init__(self, named: tuple[tuple[str, Outcome[Any, Any]], ...]) -> None:
+        super().__init__((name, outcome.series) for name, outcome in named if outcome.error is None)
+        self._failed = {name for name, outcome in named if outcome.error is not None}
+
+    # What is pickled or copied is a plain dict.
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def __missing__(self, name: object) -> NoReturn:
+        if name in (TOTAL, REMAINDER):
+            raise KeyError(f"{name!r} is not a segment: it is breakdown.{name}")
+        if name in self._failed:
+            raise KeyError(f"the segment {shown(name)} failed: its error is in breakdown.failures")
+        raise KeyError(f"there is no segment {shown(name)}{self._similar_to(name)}; {self._described()}")
+
+    def _similar_to(self, name: object) -> str:
+        # Loaded only where a name is wrong.
+        from difflib import get_close_matches
+
+        similar = get_close_matches(str(name), self)
+        return f": did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+
+    def _described(self) -> str:
+        more = f" and {len(self) - _NAMED} more" if len(self) > _NAMED else ""
+        return f"the segments are {', '.join(map(repr, islice(self, _NAMED))) or 'none'}{more}"
 
 
 @frozen(repr=False)
@@ -43,8 +78,11 @@ class Breakdown(Generic[E, S]):
 
     @property
     def segments(self) -> dict[str, Series[E, S]]:
-        """The series of each segment that came, by its name, in the order of the segments."""
-        return {name: outcome.series for name, outcome in self.outcomes if outcome.error is None}
+        """The series of each segment that came, by its name, in the order of the segments.
+
+        The ``KeyError`` for another name says which there are.
+        """
+        return _Segments(self.outcomes)
 
     @property
     def failures(self) -> dict[str, Failure[E, S]]:
