@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 
-from chartmogul_async.cli.text import visible
+from chartmogul_async import RetryPolicy
+from chartmogul_async.cli.failures import print_note
+from chartmogul_async.cli.text import one_line, visible
 from chartmogul_async.events import Attempt, Event, OnEvent
 
 
@@ -68,13 +70,13 @@ def show(console: Console, what: RenderableType) -> None:
 
 @contextmanager
 def status_of_requests() -> Iterator[OnEvent]:
-    """Show on stderr, while it is a terminal, how many requests are completed and why a call waits.
+    """Show on stderr how many requests are completed and why a call waits: in a log, only of the first retry.
 
     Returns:
         A context manager that gives the function for ``on_event``.
     """
     if not stderr_is_interactive():
-        yield _ignore
+        yield only_attempts(_note_of_first_retry())
         return
     completed = 0
     # The line spinner exists in every encoding.
@@ -105,5 +107,15 @@ def only_attempts(handle: Callable[[Attempt], None]) -> OnEvent:
     return on_event
 
 
-def _ignore(_: Event) -> None:
-    """Do nothing, as there is no terminal."""
+def _note_of_first_retry() -> Callable[[Attempt], None]:
+    """Without it a script would be silent for a minute, as long as a server is away."""
+    policy, noted = RetryPolicy(), False
+
+    def note(attempt: Attempt) -> None:
+        nonlocal noted
+        if attempt.retry_in is not None and not noted:
+            noted = True
+            what = f"{attempt.method} {attempt.server}{attempt.path}: {attempt.status or attempt.error}"
+            print_note(f"note: {one_line(what)}; trying up to {policy.attempts} times within {policy.total:.0f} s")
+
+    return note
