@@ -47,4 +47,4 @@ def rows() -> Iterator[str]:
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    assert LISTED == list(rows())
+    assert list(rows()) == LISTED

@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 from chartmogul_async.checks import shown
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
 from chartmogul_async.metrics.arrow import ArrowTable, table_of
+from chartmogul_async.metrics.html import breakdown_html
 from chartmogul_async.metrics.outcome import Failure, Outcome
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
@@ -194,6 +195,19 @@ class Breakdown(Generic[E, S]):
         """
         replaced = tuple((name, outcomes.get(name, outcome)) for name, outcome in self.outcomes)
         return evolve(self, outcomes=replaced, whole=outcomes.get(TOTAL, self.whole))
+
+    def _repr_html_(self) -> str:
+        """The chart and the table that a notebook shows."""
+        segments = self.segments
+        others = {name: series.entries for name, series in self._named().items() if name not in segments}
+        return breakdown_html(
+            self.query,
+            self.by,
+            {name: series.entries for name, series in segments.items()},
+            {name: failure.error for name, failure in self.failures.items()},
+            self.note,
+            others,
+        )
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""

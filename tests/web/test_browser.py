@@ -18,7 +18,8 @@ import pytest
 
 from chartmogul_async import AsyncClient
 from chartmogul_async.blocking import Client
-from chartmogul_async.report import Report, fetch_report, numbers, render
+from chartmogul_async.drawing import numbers
+from chartmogul_async.report import Report, fetch_report, render
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
