@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -216,7 +217,7 @@ def part(last: int, first: int = 0, count: int = 12) -> Series[ARREntry, Summary
     return Series(tuple(entries), SUMMARY, QUERY)
 
 
-def broken_down(parts: dict[str, Series[ARREntry, Summary] | None], parts_are: Any = "overlapping") -> Any:
+def broken_down(parts: Mapping[str, Series[ARREntry, Summary] | None], parts_are: Any = "overlapping") -> Any:
     error = RateLimitError("Rate limit exceeded", 429)
     outcomes = tuple(
         (name, Failure(QUERY, error) if its is None else Success(QUERY, its)) for name, its in parts.items()

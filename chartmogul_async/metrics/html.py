@@ -20,7 +20,7 @@ _MOST_CHARACTERS = 80
 # A chart with larger numbers would show nothing but them.
 _LARGEST = 1e15
 # The classes of the lines, in the order of their segments.
-_LINES = ("l0", "l1", "l2", "l3", "l4")
+_LINES: tuple[str, ...] = ("l0", "l1", "l2", "l3", "l4")
 # A notebook has a theme of its own, whatever the system prefers, so text has the colour of the text around it, and the
 # others are seen on white and on black.
 _STYLE = (
@@ -111,7 +111,9 @@ def _chart(title: str, lines: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _first_figure(entry: Any) -> attrs.Attribute[Any]:
-    return attrs.fields(type(entry))[1]
+    _, figure, *_ = attrs.fields(type(entry))
+    its: attrs.Attribute[Any] = figure
+    return its
 
 
 def _plotted(entries: Sequence[Any], column: attrs.Attribute[Any]) -> list[float]:
