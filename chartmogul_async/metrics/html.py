@@ -32,7 +32,8 @@ _STYLE = (
     ".cmogul .l3{stroke:#b0489f}.cmogul .l4{stroke:#8a7a00}"
     ".cmogul svg.key{display:inline-block;width:1em;margin-right:.4em}.cmogul .key line{stroke-width:3}"
     ".cmogul .scroll{overflow-x:auto}.cmogul td,.cmogul th{text-align:right;padding:.1em .6em}"
-    ".cmogul td{white-space:nowrap;font-variant-numeric:tabular-nums}.cmogul tr>:first-child{text-align:left}"
+    ".cmogul th{white-space:pre-line}.cmogul td{white-space:nowrap;font-variant-numeric:tabular-nums}"
+    ".cmogul tr>:first-child{text-align:left}"
 )
 
 
@@ -164,7 +165,7 @@ def _ends_of(all_entries: Iterable[Sequence[Any]]) -> list[str]:
     for entries in all_entries:
         if entries:
             heading = _heading(_first_figure(entries[0]))
-            return [f"{heading}, {entry.date}" for entry in (entries[0], entries[-1])]
+            return [f"{heading}\n{entry.date}" for entry in (entries[0], entries[-1])]
     return []
 
 
