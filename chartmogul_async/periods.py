@@ -92,8 +92,8 @@ def hint_for(value: object) -> str:
         value: Anything.
 
     Returns:
-        What a message about the value ends with: ``: the last 12 months are last(12, "month", today=account.today())``;
-        nothing for whatever is not such an abbreviation.
+        The end of a message about the value, such as ``: the last 12 months are last(12, "month", ...)``. It is empty
+        for whatever is not such an abbreviation.
     """
     short = _SHORT.fullmatch(value) if isinstance(value, str) else None
     if short is None:

@@ -31,11 +31,11 @@ def intervals_and_default(metric: MetricName) -> tuple[str, str]:
 
 
 def rows() -> Iterator[str]:
-    yield "| method of `client.metrics` | its entries | intervals | default |"
+    yield "| method | default | intervals | entries |"
     yield "|---|---|---|---|"
     for metric in METRICS:
         taken, default = intervals_and_default(metric)
-        yield f"| `{metric}` | `{entry_class(metric).__name__}` | {taken} | {default} |"
+        yield f"| `{metric}` | {default} | {taken} | `{entry_class(metric).__name__}` |"
     yield "| entries of | field | unit | kind | may be None |"
     yield "|---|---|---|---|---|"
     for metric in METRICS:
