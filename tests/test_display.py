@@ -157,26 +157,33 @@ def test_markup_in_a_plan_is_shown_as_text() -> None:
     assert not re.search("<script", made._repr_html_())
 
 
-def test_a_chart_has_the_first_figure_in_units() -> None:
-    table = table_of(days(30))
-    assert len(table.lines["l0"].split()) == 30
-    assert "arr from 2023-01-01 to 2023-01-30, in units of the currency" in table.texts
-    assert {"0", "30"} <= set(table.texts)
-    assert "percent" not in "".join(table.texts)
+MINUS = "\N{MINUS SIGN}"
 
 
 @pytest.mark.parametrize(
-    ("metric", "entry", "unit"),
+    ("metric", "entry", "values", "ticks", "shown"),
     [
-        ("customer_count", lambda day: CustomerCountEntry(day, day.day), ""),
-        ("mrr_churn_rate", lambda day: MRRChurnRateEntry(day, float(day.day) - 4), ", in percent"),
+        ("arr", ARREntry, [0, 1010], ["0", "2.5", "5", "7.5", "10", "12.5"], "arr {}, in units of the currency"),
+        ("customer_count", CustomerCountEntry, [1, 7], ["0", "2", "4", "6", "8"], "customers {}"),
+        ("mrr_churn_rate", MRRChurnRateEntry, [-3.0, 3.0], [f"{MINUS}4", f"{MINUS}2", "0", "2", "4"], "{}, in percent"),
+        ("mrr_churn_rate", MRRChurnRateEntry, [0.1, 0.4], ["0", "0.1", "0.2", "0.3", "0.4"], "{}, in percent"),
+        # What nobody sees is not drawn.
+        ("mrr_churn_rate", MRRChurnRateEntry, [0.0, 4e-7], ["0", "0.2", "0.4", "0.6", "0.8", "1"], "{}, in percent"),
     ],
 )
-def test_the_unit_of_a_chart_is_that_of_its_field(metric: Any, entry: Any, unit: str) -> None:
-    entries = tuple(entry(date(2023, 1, day)) for day in range(1, 8))
-    table = table_of(Series(entries, SUMMARY, MetricQuery(metric, "2023-01-01", "2023-01-07", interval="day")))
-    name = {"customer_count": "customers"}.get(metric, metric)
-    assert f"{name} from 2023-01-01 to 2023-01-07{unit}" in table.texts
+def test_a_chart_has_the_first_figure(metric: Any, entry: Any, values: list[Any], ticks: list[str], shown: str) -> None:
+    days = ("2023-01-01", "2023-01-02", "2023-01-03")
+    entries = tuple(
+        entry(date.fromisoformat(day), value) for day, value in zip(days, [*values, values[0]], strict=True)
+    )
+    table = table_of(Series(entries, SUMMARY, MetricQuery(metric, days[0], days[-1])))
+    style, title, description, *scale, caption = table.texts
+    assert style.startswith(".cmogul svg{")
+    assert title == metric
+    assert scale == [*ticks, *days]
+    assert caption == description
+    assert caption.endswith(shown.format("from 2023-01-01 to 2023-01-03"))
+    assert len(table.lines["l0"].split()) == 3
 
 
 @pytest.mark.parametrize("values", [[], [5], [0, 2**62], [0, math.inf], [0, math.nan], [-(10**400), 0]])
@@ -184,6 +191,7 @@ def test_without_a_chart_there_is_a_table(values: list[Any]) -> None:
     entries = tuple(ARREntry(date(2023, 1, day), value) for day, value in enumerate(values, 1))
     table = table_of(Series(entries, SUMMARY, QUERY))
     assert "svg" not in table.tags
+    assert len(table.texts) == 1
     assert len(table.rows) == len(values) + 1
 
 
@@ -245,8 +253,21 @@ def test_a_breakdown_shows_what_failed_and_how_many_more_there_are() -> None:
     table = table_of(broken_down({**parts, "<b>": None}))
     names = [row[0] for row in table.rows[1:]]
     assert names == [*(f"Plan {number}" for number in range(14, 2, -1)), "… and 3 more", "<b>", "total"]
-    assert table.rows[-2] == ["<b>", "failed", "RateLimitError"]
+    assert table.rows[-3:-1] == [["… and 3 more", "", ""], ["<b>", "failed", "RateLimitError"]]
     assert len(table_of(broken_down(dict.fromkeys(map(str, range(2_000))))).html) < 4_000
+
+
+@pytest.mark.parametrize(("count", "rows"), [(12, 12), (13, 13), (14, 13)])
+def test_twelve_segments_have_rows(count: int, rows: int) -> None:
+    table = table_of(broken_down({str(number): part(number) for number in range(count)}))
+    # The headings and the total come on top.
+    assert len(table.rows) == rows + 2
+    assert (table.rows[-2][0] == f"… and {count - 12} more") is (count > 12)
+
+
+def test_long_names_are_cut_and_empty_segments_come_last() -> None:
+    parts = {"empty": part(1, count=0), "a" * 80: part(3), "b" * 81: part(2), "c": part(-1)}
+    assert [row[0] for row in table_of(broken_down(parts)).rows[1:-1]] == ["a" * 80, f"{'b' * 79}…", "c", "empty"]
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def breakdown_html(
     # What is not drawn needs no key.
     keys = dict(zip(ordered, lines, strict=False)) if chart else {}
     rows = [
-        *_first([_segment_row(name, entries, keys.get(name, "")) for name, entries in ordered.items()]),
-        *_first([_row([name, "failed", type(error).__name__], named=True) for name, error in failures.items()]),
+        *_first([_segment_row(name, entries, keys.get(name)) for name, entries in ordered.items()]),
+        *_first([_row([name, "failed", type(error).__name__]) for name, error in failures.items()]),
         *(_segment_row(name, entries) for name, entries in others.items()),
     ]
     caption = f"{_titled(query)}, by {by}: {len(series)} segments; {note}"
@@ -135,7 +135,7 @@ def _both_ends(entries: Sequence[Any]) -> Iterable[Any]:
 
 def _first(rows: list[str]) -> list[str]:
     more = len(rows) - _MOST_ROWS
-    return rows if more <= 0 else [*rows[:_MOST_ROWS], _row([f"… and {more} more", "", ""], named=True)]
+    return rows if more <= 0 else [*rows[:_MOST_ROWS], _row([f"… and {more} more", "", ""])]
 
 
 def _titled(query: MetricQuery[Any, Any]) -> str:
@@ -169,15 +169,14 @@ def _ends_of(all_entries: Iterable[Sequence[Any]]) -> list[str]:
     return []
 
 
-def _segment_row(name: str, entries: Sequence[Any], key: str = "") -> str:
+def _segment_row(name: str, entries: Sequence[Any], key: str | None = None) -> str:
     figures = [getattr(entry, _first_figure(entry).name) for entry in (*entries[:1], *entries[-1:])]
-    return _row([name, *figures], key, named=True)
+    return _row([name, *figures], key)
 
 
-def _row(cells: Sequence[Any], key: str = "", *, named: bool = False) -> str:
-    texts = ["" if cell is None else escape(_short(str(cell))) for cell in cells]
-    first = f"<td>{_key(key) if key else ''}{texts.pop(0)}</td>" if named else ""
-    return f"<tr>{first}{''.join(f'<td>{text}</td>' for text in texts)}</tr>"
+def _row(cells: Sequence[Any], key: str | None = None) -> str:
+    texts = "".join(f"<td>{'' if cell is None else escape(_short(str(cell)))}</td>" for cell in cells)
+    return f"<tr>{texts if key is None else texts.replace('<td>', f'<td>{_key(key)}', 1)}</tr>"
 
 
 def _key(kind: str) -> str:
