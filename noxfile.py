@@ -240,6 +240,9 @@ def missing(session: nox.Session) -> None:
     """Say once more, after all other sessions, which tests failed, and in the last line on which Python none ran."""
     for failure in FAILED:
         session.log(failure)
+    for failure in FAILED:
+        # A reader of the end only sees the names of all.
+        session.log(f"failed: {failure.partition(chr(10))[0]}")
     for version, found in INTERPRETERS.items():
         session.log(f"Python {version}: {found}")
     if left_out := [version for version in PYTHONS if version not in INTERPRETERS]:

@@ -5,6 +5,7 @@ A test marked ``sockets`` talks to a real server and so runs in real time.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,9 @@ from tests.virtual_time import VirtualTimeLoop as VirtualTimeLoop
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Every coroutine function is a test for anyio; the setting ``anyio_mode`` would need anyio 4.11."""
     session.add_marker("anyio")
+    # A shell lets what it starts in the background ignore Ctrl-C, and so would all processes that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -33,11 +35,13 @@ def executable() -> str | None:
 
 
 def _free_port() -> int:
-    """One to which a server of a cluster can add 10,000."""
+    """One that systems give to nobody by themselves, nor that to which a server of a cluster adds 10,000.
+
+    Any other could be given to a server of another test, or to a client as its own end, before this one has started.
+    """
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
-        if port < 55_000:
+        port = random.randrange(10_000, 22_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
@@ -105,6 +109,8 @@ def running(folder: Path, *options: str) -> Iterator[RedisServer]:
 
         pytest.skip(ADVICE)
     server = RedisServer(folder, *options)
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

@@ -1,6 +1,7 @@
 """The benchmarks, by the name under which the command line knows them."""
 
 from benchmarks.questions import (
+    admission,
     blocking,
     decode,
     fan_out,
@@ -19,6 +20,7 @@ QUESTIONS = {
     for question in (
         throttle.QUESTION,
         shared.QUESTION,
+        admission.QUESTION,
         queue.QUESTION,
         overhead.QUESTION,
         blocking.QUESTION,
