@@ -225,8 +225,8 @@ def engines(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def frames(session: nox.Session) -> None:
     """The tests with polars, pyarrow, pandas and DuckDB, which are too large for every session: 400 MB."""
-    session.install(f"{built(session)[1]}[parquet]", *group("frames"))
-    run_tests(session, "tests/test_arrow.py", "tests/test_files.py")
+    session.install(f"{built(session)[1]}[cli,parquet]", *group("frames"))
+    run_tests(session, "tests/test_arrow.py", "tests/test_files.py", "tests/test_tutorial.py")
 
 
 @nox.session(python=PYTHONS[0])

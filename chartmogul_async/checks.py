@@ -22,6 +22,7 @@ _NUMBER_BITS = 1000
 _PRINTED_DIGITS_BITS = 2048
 # httpx refuses URLs of more than 65,536 characters; the rest is for the base URL and the path.
 _MAX_QUERY = 60_000
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # A character is at most four bytes, and each byte is written with three characters: %F0.
 _MAX_ENCODED = 12
 
@@ -176,25 +177,30 @@ def _with_article(cls: type) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiouh' else 'a'} {name}"
 
 
-def calendar_day(name: str, value: object, or_else: str = "") -> date:
+def calendar_day(name: str, value: object, or_else: str = "", hint: str = "") -> date:
     """Check that a value is a date, a datetime or an ISO 8601 string.
 
     Args:
         name: The argument, as the caller wrote it.
         value: What was given.
         or_else: What else is accepted: ``" or a period such as '2023-Q3'"``.
+        hint: What the message ends with, about this value.
 
     Returns:
         The date. A datetime keeps its own day; time zones are not converted.
 
     Raises:
-        ArgumentError: ``start_date must be a date, a datetime or an ISO string such as '2023-07-01', not 5``.
+        ArgumentError: ``start_date must be a date, a datetime or an ISO string such as '2023-07-01', not 5``, or
+            ``start_date must be a day of the calendar, not '2025-02-30', which does not exist``.
     """
     day = _day_of(value)
     if day is None:
+        if isinstance(value, str) and re.fullmatch(_DAY, value):
+            raise ArgumentError(f"{name} must be a day of the calendar, not {value!r}, which does not exist")
         joint = "," if or_else else " or"
         raise ArgumentError(
-            f"{name} must be a date, a datetime{joint} an ISO string such as '2023-07-01'{or_else}, not {shown(value)}"
+            f"{name} must be a date, a datetime{joint} an ISO string such as '2023-07-01'{or_else}, "
+            f"not {shown(value)}{hint}"
         )
     return day
 

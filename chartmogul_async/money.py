@@ -4,7 +4,8 @@ The API sends every amount of a metric in hundredths of the account's currency, 
 included: an MRR of 523387 is 5,233.87 dollars, or 5,233.87 yen. So the conversion is the same for all currencies and
 stands here once; what differs is with how many decimals a currency is written.
 
-Source: recorded responses, among them one of an account in JPY; ISO 4217 for the decimals
+Source: recorded responses, among them one of an account in JPY; ISO 4217 for the codes and the decimals, as in
+pycountry 26.2.16, with the codes that were withdrawn since 2023
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,16 @@ _CODES: Mapping[int, str] = {
     4: "CLF UYW",
 }
 _DECIMALS = {code: places for places, codes in _CODES.items() for code in codes.split()}
+_ISO_4217 = """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD
+    CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS
+    GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD
+    KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR
+    NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN
+    SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XCD
+    XCG XOF XPF YER ZAR ZMW ZWG ZWL
+"""
+_CURRENCIES = frozenset(_ISO_4217.split())
 
 
 def amount(record: attrs.AttrsInstance, name: str, currency: str) -> Decimal | None:
@@ -42,14 +53,15 @@ def amount(record: attrs.AttrsInstance, name: str, currency: str) -> Decimal | N
 
     Raises:
         ArgumentError: The record has no such field, or it does not contain money:
-            ``name must be that of a field in cents, not 'customers', which is a count``.
+            ``name must be that of a field in cents, not 'customers', which is a count``. The currency is none of ISO
+            4217, of which the codes of November 2026 are known.
     """
     field = _field_of(record, name)
     unit = field.metadata.get("unit")
     if unit != "cents":
         raise ArgumentError(f"name must be that of a field in cents, not {name!r}, which is {_described(unit)}")
-    cents = getattr(record, name)
-    return None if cents is None else _written(units(cents), decimals(currency))
+    places, cents = decimals(_currency(currency)), getattr(record, name)
+    return None if cents is None else _written(units(cents), places)
 
 
 def units(cents: int | float) -> Decimal:
@@ -88,10 +100,20 @@ def decimals(currency: str) -> int:
 
 
 def _field_of(record: attrs.AttrsInstance, name: str) -> "attrs.Attribute[Any]":
-    if not attrs.has(type(record)):
-        raise ArgumentError(f"record must be a record, such as series[0], not {checks.shown(record)}")
-    fields = attrs.fields_dict(type(record))
+    fields = attrs.fields_dict(type(record)) if attrs.has(type(record)) else {}
+    # A series has fields as well, but its figures are those of its entries.
+    if not any("unit" in field.metadata for field in fields.values()):
+        raise ArgumentError(f"record must be one with figures, such as series[0], not {checks.shown(record)}")
     return fields[checks.one_of("name", name, tuple(fields))]
+
+
+def _currency(code: str) -> str:
+    if not isinstance(code, str) or code.upper() not in _CURRENCIES:
+        raise ArgumentError(
+            "currency must be an ISO 4217 code such as 'USD' (for another one, money.units(cents) needs no code), "
+            f"not {checks.shown(code)}"
+        )
+    return code
 
 
 def _described(unit: str | None) -> str:

@@ -26,6 +26,8 @@ from chartmogul_async.intervals import (
     intervals_before,
 )
 
+# How the command line writes the last intervals: "12m".
+_SHORT = re.compile("([0-9]{1,5}) ?([dwmqy])", re.ASCII | re.IGNORECASE)
 _WORDS = re.compile("([0-9]{4})(?:-(?:(0[1-9]|1[0-2])|[Qq]([1-4])))?")
 
 
@@ -57,7 +59,7 @@ def period(words: str) -> Period:
     if found is None:
         raise ArgumentError(
             "words must be a month, a quarter or a year such as '2024-03', '2024-Q1' or '2024', "
-            f"not {checks.shown(words)}"
+            f"not {checks.shown(words)}{hint_for(words)}"
         )
     return found
 
@@ -81,6 +83,25 @@ def named(value: object) -> Period | None:
     if quarter:
         return _whole(date(int(year), int(quarter) * 3 - 2, 1), "quarter")
     return _whole(date(int(year), 1, 1), "year")
+
+
+def hint_for(value: object) -> str:
+    """Say how the last intervals are written, where a value abbreviates them.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        The end of a message about the value, such as ``: the last 12 months are last(12, "month", ...)``. It is empty
+        for whatever is not such an abbreviation.
+    """
+    short = _SHORT.fullmatch(value) if isinstance(value, str) else None
+    if short is None:
+        return ""
+    number = int(short[1])
+    (interval,) = (interval for interval in INTERVALS if interval[0] == short[2].lower())
+    whole = interval if number == 1 else f"{number} {interval}s"
+    return f': the last {whole} {"is" if number == 1 else "are"} last({number}, "{interval}", today=account.today())'
 
 
 def last(count: int, interval: Interval, *, today: date | str, week_start: WeekStart = "monday") -> Period:

@@ -202,6 +202,61 @@ async def test_a_breakdown_is_a_value() -> None:
         breakdown.by = "plan"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def test_an_unknown_segment_names_those_that_exist() -> None:
+    async with client() as its:
+        breakdown = await its.metrics.breakdown("mrr", *YEAR, by="plan")
+    names = ", ".join(map(repr, breakdown.segments))
+    with pytest.raises(KeyError) as raised:
+        _ = breakdown.segments["Gold Yearly"]
+    meant = "'Gold, Yearly' or 'Gold Monthly'"
+    assert raised.value.args == (f"there is no segment 'Gold Yearly': did you mean {meant}?; the segments are {names}",)
+    with pytest.raises(KeyError) as raised:
+        _ = breakdown.segments["???"]
+    assert raised.value.args == (f"there is no segment '???'; the segments are {names}",)
+    for name in ("total", "remainder"):
+        with pytest.raises(KeyError, match=f"'{name}' is not a segment: it is breakdown.{name}"):
+            _ = breakdown.segments[name]
+    assert breakdown.segments.get("???") is None
+    assert type(pickle.loads(pickle.dumps(breakdown.segments))) is dict
+    assert pickle.loads(pickle.dumps(breakdown.segments)) == breakdown.segments
+
+
+async def test_few_of_many_segments_are_named_and_what_failed() -> None:
+    countries = ["US", "GB", "DE", "FR", "ES", "IT", "NL", "BE", "AT", "CH", "SE", "NO"]
+    countries += ["DK", "FI", "PL", "CZ", "PT", "IE", "GR", "HU", "RO", "BG"]
+    its = sandbox(faults=Faults.sequence(Fault.status(404), where="geo=DE"))
+    async with client(its) as calls:
+        breakdown = await calls.metrics.breakdown("arr", *YEAR, by="country", geo=countries, on_error="collect")
+    with pytest.raises(KeyError, match=r"'GR', 'HU', 'RO' and 1 more"):
+        _ = breakdown.segments["XX"]
+    with pytest.raises(KeyError, match=r"the segment 'DE' failed: its error is in breakdown\.failures"):
+        _ = breakdown.segments["DE"]
+    twenty = attrs.evolve(breakdown, outcomes=breakdown.outcomes[:21])
+    with pytest.raises(KeyError, match=r"'HU', 'RO'.$"):
+        _ = twenty.segments["XX"]
+    none = breakdown.with_outcomes(dict.fromkeys(countries, breakdown.failures["DE"]))
+    with pytest.raises(KeyError, match="there is no segment 5; the segments are none"):
+        _ = none.segments[5]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+
+
+async def test_a_forgotten_await_is_a_sentence() -> None:
+    async with client() as its:
+        pending = its.metrics.breakdown("mrr", *YEAR, by="plan")
+        several = its.metrics.breakdown(["mrr", "arr"], *YEAR, by="plan")
+    remedy = r"write breakdown = await client\.metrics\.breakdown\(…\)"
+    for name in ("segments", "note", "to_dicts", "failures"):
+        with pytest.raises(AttributeError, match=f"^'PendingBreakdown' object has no attribute '{name}': {remedy}$"):
+            getattr(pending, name)
+    with pytest.raises(AttributeError, match=r"^'PendingBreakdowns' object has no attribute 'segment'$"):
+        getattr(several, "segment")  # noqa: B009 - for type checkers it has none
+    for untyped in (pending, several):
+        its_user: Any = untyped
+        with pytest.raises(StateError, match=f"^the breakdown is not fetched yet: {remedy}$"):
+            its_user["mrr"]
+        with pytest.raises(StateError, match="not fetched yet"):
+            list(its_user)
+
+
 async def test_series_of_different_dates_have_no_remainder() -> None:
     async with client() as its:
         breakdown = await its.metrics.breakdown("mrr", *YEAR, by="country", geo="US")

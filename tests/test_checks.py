@@ -202,13 +202,21 @@ def test_a_calendar_day_is_a_plain_date(value: object) -> None:
     assert (type(day), day) == (date, date(2023, 7, 1))
 
 
-@pytest.mark.parametrize("value", ["1712102400", "2023-02-29", "x" * 1_000_000, 5, HUGE, None], ids=class_name)
+@pytest.mark.parametrize("value", ["1712102400", "2023-2-28", "x" * 1_000_000, 5, HUGE, None], ids=class_name)
 def test_a_value_that_is_not_a_calendar_day_is_refused(value: object) -> None:
     with pytest.raises(ArgumentError) as raised:
         checks.calendar_day("start_date", value)
     assert str(raised.value) == (
         f"start_date must be a date, a datetime or an ISO string such as '2023-07-01', not {checks.shown(value)}"
     )
+    assert raised.value.__cause__ is raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("day", ["2023-02-29", "2025-02-30", "2025-13-01", "2025-04-00", "0000-01-01"])
+def test_a_day_that_does_not_exist_has_the_right_form(day: str) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        checks.calendar_day("end_date", day, " or a period such as '2023-Q3'", ": a hint")
+    assert str(raised.value) == f"end_date must be a day of the calendar, not '{day}', which does not exist"
     assert raised.value.__cause__ is raised.value.__context__ is None
 
 

@@ -1,11 +1,10 @@
-"""What a first-time user meets: a forgotten argument, a forgotten ``await``, and links that lead somewhere."""
+"""What a first-time user meets: a forgotten argument and a forgotten ``await``."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import respx
@@ -16,13 +15,6 @@ from tests.clients import client_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"]
-PAGES += [
-    f"docs/{page}.md"
-    for page in ("accounts", "analysis", "blocking", "faults", "limits", "sandbox", "streaming", "typing", "web")
-]
-# ChartMogul's own pages and Python's, the only ones on the web that the project refers to.
-HOSTS = {"chartmogul.com", "dev.chartmogul.com", "peps.python.org"}
 
 
 @pytest.fixture
@@ -69,13 +61,3 @@ def test_the_project_claims_no_page_of_its_own() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert "urls" not in project
     assert "github.com" not in str(project)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_files_of_the_project_or_to_chartmogul(page: str) -> None:
-    path = ROOT / page
-    for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
-        if "://" in link:
-            assert urlsplit(link).hostname in HOSTS
-        else:
-            assert (path.parent / link).exists(), link

@@ -6,16 +6,16 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 import respx
 
 from chartmogul_async import AsyncClient, Customer, Page, Pages, Plan, PlanGroup, RetryPolicy
-from chartmogul_async.errors import ArgumentError, DecodeError, NotFoundError, ServerError, StateError
+from chartmogul_async.errors import ArgumentError, BadRequestError, DecodeError, NotFoundError, ServerError, StateError
 from chartmogul_async.resources import pages
-from chartmogul_async.resources.customers import CustomersEnvelope
+from chartmogul_async.resources.customers import CustomersEnvelope, Status
 from chartmogul_async.resources.plan_groups import PlanGroupsEnvelope
 from chartmogul_async.resources.plans import PlansEnvelope
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -24,6 +24,9 @@ from chartmogul_async.structuring.converter import structure
 from tests.clients import client_of
 from tests.test_structuring import assert_same_content
 
+STATUS = (
+    "status must be one of Active, Past_Due, Cancelled, New_Lead, Working_Lead, Qualified_Lead, Unqualified_Lead, not"
+)
 RECORDED = Path(__file__).parent / "answers" / "lists"
 INTO: dict[str, Any] = {
     "customers": CustomersEnvelope,
@@ -201,7 +204,12 @@ async def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         (lambda client: client.plans.list(per_page=0), "per_page must be an integer from 1 to 200, not 0"),
         (lambda client: client.plan_groups.list(per_page=201), "per_page must be an integer from 1 to 200, not 201"),
         (lambda client: client.customers.list(cursor=5), "cursor must be a str, not 5"),
-        (lambda client: client.customers.list(status=" "), "status must not be blank: omit it for all"),
+        (lambda client: client.customers.list(system=" "), "system must not be blank: omit it for all"),
+        (lambda client: client.customers.list(status=" "), f"{STATUS} ' '"),
+        (lambda client: client.customers.list(status="active"), f"{STATUS} 'active'"),
+        # The word of a record, and those of earlier records.
+        (lambda client: client.customers.list(status="Past Due"), f"{STATUS} 'Past Due'"),
+        (lambda client: client.customers.list(status="Lead"), f"{STATUS} 'Lead'"),
         (lambda client: client.plans.list(system="\ud800"), "system must be valid Unicode"),
         (lambda client: client.plan_groups.plans("a/b"), "plan_group must be a UUID such as 'plg_…', not 'a/b'"),
         (lambda client: client.plan_groups.plans(None), "plan_group must be a UUID such as 'plg_…', not None"),
@@ -241,6 +249,26 @@ async def test_lists_of_the_sandbox() -> None:
         assert {customer.uuid for customer in customers} == {each.uuid for each in company.customers}
         with pytest.raises(NotFoundError, match="Plan group not found"):
             await client.plan_groups.plans("plg_0")
+
+
+async def test_a_damaged_cursor_is_refused_and_starts_no_list_again() -> None:
+    sandbox = Sandbox(Company(customers=5), limits=Limits(per_second=None))
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        first = await client.customers.list(per_page=2)
+        assert first.cursor
+        for damaged in (first.cursor[:-4], first.cursor.swapcase(), "nonsense"):
+            with pytest.raises(BadRequestError, match='Parameter "cursor" is invalid') as refused:
+                await client.customers.list(cursor=damaged)
+            assert refused.value.param == "cursor"
+        assert (await client.customers.list(cursor=first.cursor))[0] == (await client.customers.list())[2]
+
+
+@pytest.mark.parametrize("status", get_args(Status))
+async def test_every_status_is_sent_as_it_is(api: respx.Router, status: Status) -> None:
+    its = api.get("/customers").respond(200, json={"entries": [], "has_more": False})
+    async with client_of(api) as client:
+        await client.customers.list(status=status)
+    assert queries(its) == [{"status": status}]
 
 
 async def test_pages_have_types() -> None:

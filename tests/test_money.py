@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chartmogul_async import CustomerCountEntry, KeyMetricsEntry, MRREntry, Summary, money
+from chartmogul_async import CustomerCountEntry, KeyMetricsEntry, MetricQuery, MRREntry, Series, Summary, money
 from chartmogul_async.errors import ArgumentError
 from tests.documents import INTEGERS, records
 
@@ -29,7 +29,6 @@ DAY = date(2024, 1, 31)
         (523387, "JPY", "5233.87"),
         (523387, "KWD", "5233.870"),
         (100, "CLF", "1.0000"),
-        (100, "units", "1.00"),
         # Old responses have fractions of a cent.
         (10908.61093020998, "USD", "109.0861093020998"),
         (100.0, "JPY", "1"),
@@ -74,7 +73,7 @@ def test_sums_of_amounts_are_amounts_of_sums(one: int, other: int) -> None:
         (MRREntry(DAY, 7), "date", "name must be that of a field in cents, not 'date', which is not an amount"),
         (CustomerCountEntry(DAY, 7), "mrr", "name must be one of date, customers, percentage_change, not 'mrr'"),
         (Summary(7, 7, 0.0), "current", "name must be that of a field in cents, not 'current', which is not an amount"),
-        (7, "mrr", "record must be a record, such as series[0], not 7"),
+        (7, "mrr", "record must be one with figures, such as series[0], not 7"),
     ],
 )
 def test_only_money_is_converted(record: Any, name: str, message: str) -> None:
@@ -99,6 +98,28 @@ def test_nothing_is_converted_twice(cents: Any, message: str) -> None:
     with pytest.raises(ArgumentError) as raised:
         money.units(cents)
     assert str(raised.value) == message
+
+
+def test_a_series_is_not_a_record() -> None:
+    series = Series((MRREntry(DAY, 7),), Summary(7, 7, 0.0), MetricQuery("mrr", DAY, DAY))
+    with pytest.raises(ArgumentError, match=r"^record must be one with figures, such as series\[0\], not Series\("):
+        money.amount(series, "mrr", "USD")
+
+
+@pytest.mark.parametrize("currency", ["dollars", "UDS", "", " USD", "XAU", None, b"USD"])
+@pytest.mark.parametrize("cents", [7, None])
+def test_a_currency_that_does_not_exist_is_refused(currency: Any, cents: Any) -> None:
+    message = (
+        "currency must be an ISO 4217 code such as 'USD' (for another one, money.units(cents) needs no code), not "
+    )
+    with pytest.raises(ArgumentError) as raised:
+        money.amount(MRREntry(DAY, 7, mrr_churn=cents), "mrr_churn", currency)
+    assert str(raised.value) == f"{message}{currency!r}"
+
+
+def test_a_new_currency_of_an_account_has_two_decimals() -> None:
+    """What is only shown must not fail for it."""
+    assert money.decimals("ABC") == 2
 
 
 def test_a_currency_is_a_string() -> None:

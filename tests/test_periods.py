@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chartmogul_async import Account, intervals, periods
+from chartmogul_async import Account, MetricQuery, intervals, periods
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.intervals import INTERVALS, WEEK_STARTS, Interval, WeekStart
 from chartmogul_async.periods import Period, last, period, this, today_in
@@ -49,6 +50,31 @@ def test_other_words_are_refused(words: Any) -> None:
     assert str(raised.value) == (
         f"words must be a month, a quarter or a year such as '2024-03', '2024-Q1' or '2024', not {words!r}"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("12m", 'the last 12 months are last(12, "month", today=account.today())'),
+        ("1Y", 'the last year is last(1, "year", today=account.today())'),
+        ("30 d", 'the last 30 days are last(30, "day", today=account.today())'),
+        ("8w", 'the last 8 weeks are last(8, "week", today=account.today())'),
+        ("4q", 'the last 4 quarters are last(4, "quarter", today=account.today())'),
+    ],
+)
+def test_what_the_command_line_takes_gets_a_hint(words: str, hint: str) -> None:
+    with pytest.raises(ArgumentError) as raised:
+        period(words)
+    assert str(raised.value).endswith(f", not '{words}': {hint}")
+    with pytest.raises(ArgumentError, match=re.escape(f"or a period such as '2023-Q3', not '{words}': {hint}")):
+        MetricQuery("mrr", words)
+    with pytest.raises(ArgumentError, match=re.escape(f"or a period such as '2023-Q3', not '{words}': {hint}")):
+        MetricQuery("mrr", "2024-01-01", words)
+
+
+@pytest.mark.parametrize("value", ["12", "m", "12x", "123456m", "12m3", "\uff12m", 12, None, b"12m"])
+def test_other_values_get_no_hint(value: object) -> None:
+    assert periods.hint_for(value) == ""
 
 
 @pytest.mark.parametrize(

@@ -306,8 +306,10 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    for page in ("analysis", "breakdown", "files", "report", "results", "seeing"):
+    for page in ("analysis", "breakdown", "files", "report", "results", "seeing", "tutorial"):
         programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
+    if find_spec("polars") is None:
+        programs = {name: program for name, program in programs.items() if "import polars" not in program}
     for page in ("accounts", "limits", "sandbox", "streaming"):
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         programs[page] = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))

@@ -29,7 +29,7 @@ from chartmogul_async.metrics.records import (
 from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
 
 # A decorator would take the first of its signatures for all.
-_blocking = cast("Callable[[Any], Callable[[Callable[..., None]], Any]]", blocking)
+_blocking = cast("Callable[[Any, Any], Callable[[Callable[..., None]], Any]]", blocking)
 
 
 class BreakdownCalls(Blocking[AsyncMetrics]):
@@ -95,8 +95,9 @@ class BreakdownCalls(Blocking[AsyncMetrics]):
         end_date: Day | None = None,
         **options: Unpack[Options],
     ) -> dict[MetricName, Breakdown]: ...
-    @_blocking(AsyncBreakdownCalls.breakdown)
-    def breakdown(self) -> None: ...
+    @_blocking(AsyncBreakdownCalls.breakdown, Breakdown | dict[MetricName, Breakdown])
+    def breakdown(self) -> None:
+        """The ``Breakdown``, or a dict of them by metric if several names were given."""
 
     @blocking(AsyncBreakdownCalls.retry_failed)
     def retry_failed(self) -> None: ...

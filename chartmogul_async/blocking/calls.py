@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 from attrs import define
 
 from chartmogul_async import AsyncClient
+from chartmogul_async.blocking.docstrings import docstring_of
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.errors import StateError
 
@@ -192,15 +193,17 @@ class Blocking(Generic[A]):
 
 
 def blocking(
-    method: Callable[Concatenate[A, P], Awaitable[T]],
+    method: Callable[Concatenate[A, P], Awaitable[T]], returned: object = None
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[Blocking[A], P], T]]:
     """Make a blocking method of an async one, with its signature and its docstring.
 
     Args:
         method: The async method.
+        returned: The class that ``help()`` shows as that of the result, if the signature of the method has another one.
 
     Returns:
-        A decorator for a method without a body, of which only the place counts.
+        A decorator for a method without a body, of which only the place counts; and its docstring, if it has one, as
+        what is returned.
     """
     make: Callable[..., Awaitable[T]] = method
 
@@ -214,6 +217,9 @@ def blocking(
             named = {name: _settled(value) for name, value in kwargs.items()}
             return self._calls.wait(lambda client: make(self._find(client), *settled, **named))
 
+        call.__doc__ = docstring_of(method, function.__doc__)
+        if returned is not None:
+            call.__signature__ = signature(method).replace(return_annotation=returned)  # type: ignore[attr-defined]
         return call
 
     return declare
@@ -263,6 +269,7 @@ def _checked(method: Callable[..., object], function: Callable[..., T]) -> Calla
         check(*args, **kwargs)
         return function(*args, **kwargs)
 
+    call.__doc__ = docstring_of(method, None)
     return call
 
 

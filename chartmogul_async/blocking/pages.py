@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Concatenate, Generic, ParamSpec, TypeVar
+from inspect import signature
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args
 
 from chartmogul_async import AsyncClient, Page
 from chartmogul_async import Pages as AsyncPages
 from chartmogul_async.blocking.calls import Blocking, Calls
+from chartmogul_async.blocking.docstrings import docstring_of
 from chartmogul_async.resources.pages import Walk
 
 A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_RETURNS = """
+The list, of which ``first()`` is the first page, and a plain ``for`` gives every item on every page. What requests meet
+is raised there.
+"""
 
 
 class Pages(Generic[T]):
@@ -85,4 +92,9 @@ def listing(
         self._calls.wait(check)
         return Pages(self._calls, find)
 
+    call.__doc__ = docstring_of(method, _RETURNS)
+    its = signature(method)
+    (item,) = get_args(its.return_annotation)
+    its_list: Any = Pages
+    call.__signature__ = its.replace(return_annotation=its_list[item])  # type: ignore[attr-defined]
     return lambda _: call

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 
-from chartmogul_async.cli.text import visible
+from chartmogul_async import RetryPolicy
+from chartmogul_async.cli.failures import print_note
+from chartmogul_async.cli.text import one_line, visible
 from chartmogul_async.events import Attempt, Event, OnEvent
 
 if TYPE_CHECKING:
@@ -84,13 +86,13 @@ def show(console: Console, what: RenderableType) -> None:
 
 @contextmanager
 def status_of_requests() -> Iterator[OnEvent]:
-    """Show on stderr, while it is a terminal, how many requests are completed and why a call waits.
+    """Show on stderr how many requests are completed and why a call waits: in a log, only of the first retry.
 
     Returns:
         A context manager that gives the function for ``on_event``.
     """
     if not stderr_is_interactive():
-        yield _ignore
+        yield only_attempts(_note_of_first_retry())
         return
     completed = 0
     # The line spinner exists in every encoding.
@@ -131,7 +133,7 @@ def progress_of_series() -> Iterator[tuple[OnEvent, OnProgress]]:
         A context manager that gives the function for ``on_event``, and that for ``on_progress``.
     """
     if not stderr_is_interactive():
-        yield _ignore, _ignore_progress
+        yield only_attempts(_note_of_first_retry()), _ignore_progress
         return
     with bar("series") as progress:
         task = progress.add_task("waiting for ChartMogul", total=None)
@@ -162,9 +164,19 @@ def only_attempts(handle: Callable[[Attempt], None]) -> OnEvent:
     return on_event
 
 
-def _ignore(_: Event) -> None:
+def _ignore_progress(_: int, __: int) -> None:
     """Do nothing, as there is no terminal."""
 
 
-def _ignore_progress(_: int, __: int) -> None:
-    """The same."""
+def _note_of_first_retry() -> Callable[[Attempt], None]:
+    """Without it a script would be silent for a minute, as long as a server is away."""
+    policy, noted = RetryPolicy(), False
+
+    def note(attempt: Attempt) -> None:
+        nonlocal noted
+        if attempt.retry_in is not None and not noted:
+            noted = True
+            what = f"{attempt.method} {attempt.server}{attempt.path}: {attempt.status or attempt.error}"
+            print_note(f"note: {one_line(what)}; trying up to {policy.attempts} times within {policy.total:.0f} s")
+
+    return note

@@ -1,11 +1,14 @@
 """One metric, segment by segment, as a frozen table."""
 
-from typing import Any, Generic, Literal
+from itertools import islice
+from typing import Any, Generic, Literal, NoReturn
 
 from attrs import evolve, frozen
 
+from chartmogul_async.checks import shown
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
 from chartmogul_async.metrics.arrow import ArrowTable
+from chartmogul_async.metrics.html import breakdown_html
 from chartmogul_async.metrics.outcome import Failure, Outcome
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
@@ -17,6 +20,39 @@ TOTAL, REMAINDER = "total", "remainder"
 _COLUMN = "segment"
 
 By = Literal["plan", "plan_group", "country", "filter"]
+
+# A message names so many segments at most.
+_NAMED = 20
+
+
+class _Segments(dict[str, Any]):
+    """A dict whose ``KeyError`` helps to find the right name."""
+
+    def __init__(self, named: tuple[tuple[str, Outcome[Any, Any]], ...]) -> None:
+        super().__init__((name, outcome.series) for name, outcome in named if outcome.error is None)
+        self._failed = {name for name, outcome in named if outcome.error is not None}
+
+    # What is pickled or copied is a plain dict.
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def __missing__(self, name: object) -> NoReturn:
+        if name in (TOTAL, REMAINDER):
+            raise KeyError(f"{name!r} is not a segment: it is breakdown.{name}")
+        if name in self._failed:
+            raise KeyError(f"the segment {shown(name)} failed: its error is in breakdown.failures")
+        raise KeyError(f"there is no segment {shown(name)}{self._similar_to(name)}; {self._described()}")
+
+    def _similar_to(self, name: object) -> str:
+        # Loaded only where a name is wrong.
+        from difflib import get_close_matches
+
+        similar = get_close_matches(str(name), self)
+        return f": did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+
+    def _described(self) -> str:
+        more = f" and {len(self) - _NAMED} more" if len(self) > _NAMED else ""
+        return f"the segments are {', '.join(map(repr, islice(self, _NAMED))) or 'none'}{more}"
 
 
 @frozen(repr=False)
@@ -45,13 +81,16 @@ class Breakdown(Generic[E, S]):
 
     @property
     def segments(self) -> dict[str, Series[E, S]]:
-        """The series of each segment that came, by its name, in the order of the segments."""
-        return {name: outcome.series for name, outcome in self.outcomes if outcome.error is None}
+        """The series of each segment that came, by its name, in the order of the segments.
+
+        The ``KeyError`` for another name says which there are.
+        """
+        return _Segments(self.outcomes)
 
     @property
     def series(self) -> dict[str, Series[E, S]]:
         """Every series that came, by its name. ``remainder`` and ``total`` are the last ones, where there are such."""
-        named = self.segments
+        named = dict(self.segments)
         remainder = self.remainder
         if remainder is not None:
             named[REMAINDER] = remainder
@@ -159,6 +198,19 @@ class Breakdown(Generic[E, S]):
         """
         replaced = tuple((name, outcomes.get(name, outcome)) for name, outcome in self.outcomes)
         return evolve(self, outcomes=replaced, whole=outcomes.get(TOTAL, self.whole))
+
+    def _repr_html_(self) -> str:
+        """The chart and the table that a notebook shows."""
+        segments = self.segments
+        others = {name: series.entries for name, series in self.series.items() if name not in segments}
+        return breakdown_html(
+            self.query,
+            self.by,
+            {name: series.entries for name, series in segments.items()},
+            {name: failure.error for name, failure in self.failures.items()},
+            self.note,
+            others,
+        )
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""

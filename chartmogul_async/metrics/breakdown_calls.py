@@ -163,6 +163,7 @@ class BreakdownCalls(ABC):
 
         Raises:
             ArgumentError: An argument cannot be right; nothing was sent.
+            ChartMogulError: A list of segments failed, or one of the metrics with ``on_error="raise"``.
 
         Source: https://dev.chartmogul.com/reference/metrics/all, and ``/plans``, ``/plan_groups`` and ``/customers``
         """

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Literal, Self
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self
 
 from chartmogul_async.errors import StateError
 from chartmogul_async.metrics.breakdown import TOTAL, Breakdown
@@ -20,6 +20,8 @@ from chartmogul_async.transport.session import Session
 OnError = Literal["raise", "collect"]
 OnProgress = Callable[[int, int], object]
 
+_AWAIT_IT = "write breakdown = await client.metrics.breakdown(…)"
+_OF_A_BREAKDOWN = {name for name in dir(Breakdown) if not name.startswith("_")}
 _OPEN_IT = (
     'await the breakdown, or read it by "async with client.metrics.breakdown(…) as parts:" and '
     '"async for segment, outcome in parts:" inside the block'
@@ -103,6 +105,18 @@ class _Pending(Generic[E, S]):
     @property
     def _limit(self) -> int:
         return self._session.throttle.parallel
+
+    # A type checker that saw these would accept what they refuse.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            remedy = f": {_AWAIT_IT}" if name in _OF_A_BREAKDOWN else ""
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}{remedy}", name=name, obj=self
+            )
+
+        def __getitem__(self, key: object) -> NoReturn:
+            raise StateError(f"the breakdown is not fetched yet: {_AWAIT_IT}")
 
     # --- part by part --------------------------------------------------------------------------------------
 

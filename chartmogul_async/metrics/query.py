@@ -30,7 +30,7 @@ from chartmogul_async.metrics.records import (
     S,
     Summary,
 )
-from chartmogul_async.periods import Period, named
+from chartmogul_async.periods import Period, hint_for, named
 from chartmogul_async.structuring.documents import MARK, from_document
 from chartmogul_async.structuring.record import Record
 
@@ -67,14 +67,14 @@ def _start_date(value: Day) -> date:
     found = _period(value)
     if found:
         return checks.calendar_day("start_date", found.start)
-    return checks.calendar_day("start_date", value, _OR_A_PERIOD)
+    return checks.calendar_day("start_date", value, _OR_A_PERIOD, hint_for(value))
 
 
 def _end_date(value: Day) -> date:
     found = _period(value)
     if found:
         return checks.calendar_day("end_date", found.end)
-    return checks.calendar_day("end_date", value, _OR_A_PERIOD)
+    return checks.calendar_day("end_date", value, _OR_A_PERIOD, hint_for(value))
 
 
 def _period(value: Day) -> Period | None:

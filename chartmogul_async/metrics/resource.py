@@ -395,8 +395,8 @@ class Metrics(BreakdownCalls):
         """Fetch many queries, a few at a time, and give all outcomes at once, failures included.
 
         Other calls go first, unless the client's options give these the priority ``"interactive"``. It leaves nothing
-        open, so it may be awaited anywhere, also in an async generator. All outcomes are in memory at once: where they
-        are too many, use ``stream``, or a part of the queries at a time.
+        open, so it may be called anywhere, also in a generator. All outcomes are in memory at once: where they are too
+        many, use ``stream``, or a part of the queries at a time.
 
         Args:
             queries: The queries.

@@ -10,7 +10,7 @@ from attrs import asdict, field, frozen
 
 from chartmogul_async.checks import calendar_day, instance_of, one_of
 from chartmogul_async.metrics.arrow import ArrowTable, table_of
-from chartmogul_async.metrics.html import as_html
+from chartmogul_async.metrics.html import series_html
 from chartmogul_async.metrics.query import MetricName, MetricQuery
 from chartmogul_async.metrics.records import (
     ARPAEntry,
@@ -100,8 +100,8 @@ class Series(Record, Generic[E, S]):
         return f"<Series of {len(self)} entries: {self[0]!r} ... {self[-1]!r}, query={self.query!r}>"
 
     def _repr_html_(self) -> str:
-        """The table that a notebook shows."""
-        return as_html(self.query, self.entries)
+        """The chart and the table that a notebook shows."""
+        return series_html(self.query, self.entries)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Series":

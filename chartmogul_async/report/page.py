@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from chartmogul_async import Breakdown, MRREntry, Summary, analysis
-from chartmogul_async.report import charts, numbers
-from chartmogul_async.report.charts import Bars
+from chartmogul_async.drawing import charts, numbers
+from chartmogul_async.drawing.charts import Bars
 from chartmogul_async.report.contents import Report
 
 # What gains MRR comes first, then what loses it; with the field, the name and the class.

@@ -1,17 +1,19 @@
 """``client.customers``: list all customers, or find some by their e-mail address."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from attrs import field, frozen
 
-from chartmogul_async.checks import encodable, instance_of, short_enough, shown
+from chartmogul_async.checks import encodable, instance_of, one_of, short_enough, shown
 from chartmogul_async.errors import ArgumentError, NotFoundError
 from chartmogul_async.resources.pages import Envelope, Pages, Walk, list_params
 from chartmogul_async.structuring.record import Record
 from chartmogul_async.transport.session import Session
 
 Amount = int | float | None
+Status = Literal["Active", "Past_Due", "Cancelled", "New_Lead", "Working_Lead", "Qualified_Lead", "Unqualified_Lead"]
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @frozen
@@ -180,7 +182,7 @@ class Customers:
     def list(
         self,
         *,
-        status: str | None = None,
+        status: Status | None = None,
         data_source_uuid: str | None = None,
         system: str | None = None,
         external_id: str | None = None,
@@ -191,7 +193,8 @@ class Customers:
 
         Args:
             status: Only those with one status: ``"Active"``, ``"Past_Due"``, ``"Cancelled"``, ``"New_Lead"``,
-                ``"Working_Lead"``, ``"Qualified_Lead"`` or ``"Unqualified_Lead"``.
+                ``"Working_Lead"``, ``"Qualified_Lead"`` or ``"Unqualified_Lead"``. For any other word the API responds
+                with an empty list. A record has a space in place of the underscore: ``"Past Due"``.
             data_source_uuid: Only those of one data source, ``"ds_…"``.
             system: Only those of one kind of source, such as ``"Stripe"``; case-sensitive.
             external_id: Only those with this id in the billing system.
@@ -205,10 +208,11 @@ class Customers:
         Raises:
             ArgumentError: An argument cannot be right; nothing was sent.
 
-        Source: https://dev.chartmogul.com/reference/customers/list
+        Source: https://dev.chartmogul.com/reference/customers/list, and for the seven words of ``status`` ChartMogul's
+        node for n8n, which offers no others
         """
         filters = {
-            "status": status,
+            "status": None if status is None else one_of("status", status, _STATUSES),
             "data_source_uuid": data_source_uuid,
             "system": system,
             "external_id": external_id,

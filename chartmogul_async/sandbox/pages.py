@@ -32,9 +32,9 @@ def page_of(
 ) -> Response:
     """Respond with one page of a list.
 
-    A ``per_page`` that is not a positive number counts as 200, one of more than nine digits is refused, and so is such
-    a ``page``; an unknown cursor starts from the first page. The page numbers of the older API vanish once a cursor is
-    sent, as they do in the real one.
+    A ``per_page`` that is not a positive number counts as 200, one of more than nine digits is refused, and so are such
+    a ``page`` and a cursor that names no item of the list, as a damaged one does. The page numbers of the older API
+    vanish once a cursor is sent, as they do in the real one.
 
     Args:
         items: The whole list in order.
@@ -45,7 +45,8 @@ def page_of(
         counts_pages: Whether the number of pages is given, where page numbers are.
 
     Returns:
-        A 200 with the page; a 400 for a number that is too long.
+        A 200 with the page; a 400 for a number that is too long, and for a cursor of no item. That the real API refuses
+        such a cursor with this status, and in which words, is not known.
     """
     for name in ("per_page", "page"):
         if len(query.get(name, "")) > _MAX_DIGITS:
@@ -53,7 +54,10 @@ def page_of(
     size = min(_positive(query.get("per_page", "")) or _PAGE_SIZE, _PAGE_SIZE)
     number = _positive(query.get("page", "")) or 1
     after = query.get("cursor", "")
-    start = _start_after(after, [cursor_of(item) for item in items]) if after else (number - 1) * size
+    cursors = [cursor_of(item) for item in items] if after else []
+    if after and after not in cursors:
+        return error_response(400, 'Parameter "cursor" is invalid', "cursor")
+    start = cursors.index(after) + 1 if after else (number - 1) * size
     page = items[start : start + size]
     total = -(-len(items) // size) if counts_pages else None
     totals: dict[str, object] = {} if after else {"current_page": number, "total_pages": total}
@@ -70,7 +74,3 @@ def page_of(
 
 def _positive(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
-
-def _start_after(after: str, cursors: list[str]) -> int:
-    return cursors.index(after) + 1 if after in cursors else 0

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from chartmogul_async import client
+from chartmogul_async import blocking, client
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 from chartmogul_async.transport.connections import Borrowed
@@ -166,5 +166,16 @@ print(*(len(task.get(timeout=60)) for task in tasks))
     assert (sent.returncode, sent.stdout) == (0, "12 12 12 12\n"), sent.stderr
 
 
+def test_a_loop_reads_every_page(capsys: pytest.CaptureFixture[str]) -> None:
+    program("page.has_more")
+    first, *pages = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[1-9]\d* active customers", first)
+    with blocking.Client() as its:
+        whole = [customer.external_id for customer in its.customers.list()]
+    counts = [int(page.partition(" ")[0]) for page in pages]
+    assert counts == [100] * (len(whole) // 100) + [len(whole) % 100]
+    assert pages[-1].endswith(f"customers, until {whole[-1]}")
+
+
 def test_every_program_is_tested() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, get_overloads
 
 import pytest
 
-from chartmogul_async import AsyncClient, blocking
+from chartmogul_async import AsyncClient, Plan, blocking
 from chartmogul_async import Pages as AsyncPages
 from chartmogul_async import PlanGroups as AsyncPlanGroups
 from chartmogul_async import Plans as AsyncPlans
@@ -20,6 +21,7 @@ from chartmogul_async.metrics.breakdown_calls import BreakdownCalls as AsyncBrea
 from chartmogul_async.metrics.resource import Metrics as AsyncMetrics
 from chartmogul_async.metrics.stream import Outcomes as AsyncOutcomes
 from chartmogul_async.resources.customers import Customers as AsyncCustomers
+from tests.test_docstrings import names_in, sections_of
 
 # Each async class, its blocking one, and the names that differ on purpose.
 PAIRS: list[tuple[type, type, dict[str, str]]] = [
@@ -68,8 +70,12 @@ def test_the_signatures_are_the_same(name: str, one: Callable[..., Any], other: 
     if name in ("stream", "first"):
         # Written by hand: it says something else, or returns another class.
         return
-    assert inspect.signature(other) == inspect.signature(one)
-    assert inspect.getdoc(other) == inspect.getdoc(one)
+    if name not in ("list", "plans", "breakdown"):
+        assert inspect.signature(other) == inspect.signature(one)
+    assert inspect.signature(other).parameters == inspect.signature(one).parameters
+    assert sections_of(other).keys() == sections_of(one).keys()
+    assert {**sections_of(other), "Returns": "", "Raises": ""} == {**sections_of(one), "Returns": "", "Raises": ""}
+    assert names_in(sections_of(other).get("Raises", "")) == names_in(sections_of(one).get("Raises", ""))
     assert not inspect.iscoroutinefunction(other)
 
 
@@ -104,6 +110,22 @@ def test_every_public_class_is_documented(name: str) -> None:
     assert cls.__module__ == "chartmogul_async.blocking"
     assert vars(cls)["__doc__"]
     assert all(inspect.getdoc(getattr(cls, method)) for method in public(cls))
+
+
+@pytest.mark.parametrize("name", blocking.__all__)
+def test_help_speaks_of_no_await(name: str) -> None:
+    """The class itself may say what it is without."""
+    cls = getattr(blocking, name)
+    for method in public(cls):
+        shown = inspect.getdoc(getattr(cls, method)) or ""
+        assert not re.search(r"\bawait|\basync\b|another event loop", shown), f"{method}: {shown}"
+
+
+def test_help_says_what_a_list_and_a_breakdown_are() -> None:
+    assert inspect.signature(blocking.Plans.list).return_annotation == blocking.Pages[Plan]
+    assert "Pending" not in str(inspect.signature(blocking.Metrics.breakdown))
+    assert "``first()`` is the first page" in " ".join((blocking.Plans.list.__doc__ or "").split())
+    assert "\n    The ``Breakdown``, or a dict of them" in (blocking.Metrics.breakdown.__doc__ or "")
 
 
 def test_the_public_names_are_exactly_these() -> None:

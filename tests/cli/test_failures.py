@@ -7,13 +7,14 @@ import re
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chartmogul_async import ChartMogulError, cli, errors
-from chartmogul_async.cli import commands, terminal
+from chartmogul_async import AsyncClient, ChartMogulError, RetryPolicy, cli, errors
+from chartmogul_async.cli import commands, session, terminal
 from chartmogul_async.cli.failures import code_of
 from chartmogul_async.events import Attempt, Pause
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
@@ -250,6 +251,16 @@ def test_a_retry_is_shown_on_a_terminal(in_terminal: Run) -> None:
             on_event(Attempt("GET", "/v1/ping", 1, 502, None, 0.0, 0.1, 3.4, None, gave_up=False))
 
     assert "502: retrying in 3 s" in in_terminal(call=wait).err
+
+
+def test_the_first_retry_is_noted_where_there_is_no_terminal(
+    run: Run, account: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "AsyncClient", partial(AsyncClient, retry=RetryPolicy(attempts=3, base=0.001)))
+    account.faults = Faults.sequence(Fault.status(502), Fault.reset(), None)
+    ran = run("ping")
+    assert (ran.code, ran.out) == (0, "pong!\n")
+    assert re.fullmatch(r"note: GET http://127\.0\.0\.1:\d+/v1/ping: 502; trying up to 6 times within 90 s\n", ran.err)
 
 
 def test_events_other_than_attempts_do_not_count_as_requests(in_terminal: Run) -> None:

@@ -47,7 +47,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "structuring/secrets": ("error_bodies",),
     "structuring/error_bodies": ("error_bodies",),
     "metrics/adding": ("adding", "breakdown"),
-    "metrics/breakdown": ("breakdown", "adding", "arrow"),
+    "metrics/breakdown": ("breakdown", "adding", "arrow", "display"),
     "metrics/breakdown_calls": ("breakdown",),
     "metrics/arrow": ("arrow",),
     "metrics/html": ("display",),

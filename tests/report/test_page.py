@@ -12,9 +12,9 @@ import pytest
 from attrs import evolve
 
 from chartmogul_async import AsyncClient
+from chartmogul_async.drawing import numbers
 from chartmogul_async.errors import ArgumentError
-from chartmogul_async.report import Report, charts, fetch_report, numbers, render
-from chartmogul_async.report.charts import Bars
+from chartmogul_async.report import Report, fetch_report, render
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
 
 TODAY = date(2025, 6, 15)
@@ -178,22 +178,3 @@ async def test_today_is_that_of_the_account_unless_it_is_given() -> None:
         account = await client.account()
         report = await fetch_report(client, months=1)
     assert report.made_on == account.today()
-
-
-def test_bars_are_stacked_from_zero_outwards() -> None:
-    chart = charts.stacked("t", "d", ["a"], [Bars("x", "new", [3]), Bars("y", "new", [1]), Bars("z", "churn", [-2])])
-    tops = [
-        (float(top), float(height))
-        for top, height in re.findall(r' y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', chart)
-    ]
-    (x_top, x_height), (y_top, y_height), (z_top, z_height) = tops
-    assert y_top + y_height == pytest.approx(x_top, abs=0.2)
-    assert z_top == pytest.approx(x_top + x_height, abs=0.2)
-    assert x_height / 3 == pytest.approx(y_height, abs=0.2) == pytest.approx(z_height / 2, abs=0.2)
-
-
-def test_a_line_begins_at_zero_where_that_is_near() -> None:
-    assert ">0</text>" in charts.line("t", "d", ["a", "b"], [10, 20])
-    assert ">0</text>" not in charts.line("t", "d", ["a", "b"], [1000, 1001])
-    assert charts.share(2) == charts.share(1)
-    assert 'width="0.0"' in charts.share(-1)

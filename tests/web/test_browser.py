@@ -1,4 +1,4 @@
-"""A dashboard and a report in a real browser: headless Chromium, by playwright. ``nox -s browser`` runs it."""
+"""Dashboards, reports and notebooks in a real browser: headless Chromium, by playwright. ``nox -s browser`` runs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import pytest
 
 from chartmogul_async import AsyncClient
 from chartmogul_async.blocking import Client
-from chartmogul_async.report import Report, fetch_report, numbers, render
+from chartmogul_async.drawing import numbers
+from chartmogul_async.report import Report, fetch_report, render
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 
@@ -180,3 +181,35 @@ def test_a_report_renders_at_three_widths_without_a_network(chromium: Any, tmp_p
             if folder := os.environ.get("SCREENSHOTS"):
                 shown.screenshot(path=f"{folder}/report-{scheme}-{width}.png", full_page=True)
             context.close()
+
+
+def test_a_notebook_shows_charts_in_the_colours_of_its_theme(chromium: Any, tmp_path: Path) -> None:
+    sandbox = Sandbox(Company(customers=200, today=date(2025, 6, 15)), limits=Limits(per_second=None))
+    with Client("sandbox", transport=sandbox.transport()) as client:
+        outputs = [
+            client.metrics.all("2015-06-20", "2025-06-15", interval="day")._repr_html_(),
+            client.metrics.breakdown("mrr", "2024", by="country")._repr_html_(),
+        ]
+    for paper, ink in (("#ffffff", "rgb(17, 17, 17)"), ("#111111", "rgb(238, 238, 238)")):
+        path = tmp_path / f"{paper[1:]}.html"
+        body = f'<body style="background:{paper};color:{ink}">'
+        path.write_text(f'<!doctype html><meta charset="utf-8">{body}{"".join(outputs)}', encoding="utf-8")
+        for width in (390, 1280):
+            # The system prefers what the notebook does not show.
+            context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme="light", offline=True)
+            shown, errors = context.new_page(), list[str]()
+            shown.on("console", lambda said, errors=errors: errors.append(said.text))
+            shown.goto(path.as_uri())
+            assert errors == []
+            assert shown.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+            colours = "all => [...new Set(all.map(each => getComputedStyle(each).fill))]"
+            assert shown.eval_on_selector_all("svg text", colours) == [ink]
+            strokes = "all => all.map(each => getComputedStyle(each).stroke)"
+            assert len(set(shown.eval_on_selector_all("polyline", strokes))) == 5
+            assert shown.eval_on_selector_all("polyline", strokes)[1:] == shown.eval_on_selector_all(
+                ".key line", strokes
+            )
+            outside = "all => all.filter(each => each.getBoundingClientRect().right > innerWidth).length"
+            assert shown.eval_on_selector_all("svg[role=img], svg[role=img] *", outside) == 0
+            if folder := os.environ.get("SCREENSHOTS"):
+                shown.screenshot(path=f"{folder}/notebook-{paper[1:]}-{width}.png", full_page=True)

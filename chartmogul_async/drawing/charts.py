@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import accumulate
 
 from attrs import frozen
 
-from chartmogul_async.report.numbers import short, ticks
+from chartmogul_async.drawing.numbers import short, ticks
 
 # What is left free for the scale and the labels.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 12, 28
 # The share of its place that a bar takes.
 _FILLED = 0.72
+# A curve of more values has the least and the greatest one of each of half as many parts.
+_MOST_POINTS = 80
 
 
 @frozen
@@ -91,16 +93,45 @@ def line(title: str, description: str, labels: Sequence[str], values: Sequence[f
         labels: One for each value.
         values: The values.
     """
-    low, high = min(values), max(values)
-    axis = _Axis(0.0 if 0 <= low < 2 * (high - low) else low, high, len(values), _SMALL)
-    points = " ".join(f"{axis.middle(place):.1f},{axis.y(value):.1f}" for place, value in enumerate(values))
+    axis = _Axis(*_bounds(values), len(values), _SMALL)
     dots = "".join(
         f'<circle cx="{axis.middle(place):.1f}" cy="{axis.y(value):.1f}" r="3"><title>{escape(labels[place])}: '
         f"{short(value)}</title></circle>"
         for place, value in enumerate(values)
     )
-    drawn = f'<polyline class="line" points="{points}"/><g class="dots">{dots}</g>'
+    drawn = f'{axis.polyline("line", values, range(len(values)))}<g class="dots">{dots}</g>'
     return axis.chart(title, description, labels, drawn)
+
+
+def curves(title: str, description: str, labels: Sequence[str], kinds: Mapping[str, Sequence[float]]) -> str:
+    """Lines without dots, of however many values; the drawing grows no more from 80 values on.
+
+    Args:
+        title: What the chart shows.
+        description: The same in a sentence.
+        labels: One for each value of a line.
+        kinds: The values of each line by its class.
+    """
+    low, high = _bounds([value for values in kinds.values() for value in values])
+    axis = _Axis(low, high, len(labels), _SMALL)
+    lines = "".join(axis.polyline(kind, values, _kept(values)) for kind, values in kinds.items())
+    return axis.chart(title, description, labels, f"{axis.zero() if low < 0 < high else ''}{lines}")
+
+
+def _bounds(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return 0.0 if 0 <= low < 2 * (high - low) else low, high
+
+
+def _kept(values: Sequence[float]) -> list[int]:
+    """The places that a line is drawn through: all, or those of the least and the greatest value of each part."""
+    count = len(values)
+    if count <= _MOST_POINTS:
+        return list(range(count))
+    step = -(-count // (_MOST_POINTS // 2))
+    parts = [range(start, min(start + step, count)) for start in range(0, count, step)]
+    ends = {find(part, key=values.__getitem__) for part in parts for find in (min, max)}
+    return sorted(ends | {0, count - 1})
 
 
 def share(part: float) -> str:
@@ -136,6 +167,10 @@ class _Axis:
             f'<rect class="{kind}" x="{self.middle(place) - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
             f'height="{bottom - top:.1f}"><title>{escape(label)}: {short(round(end - start))}</title></rect>'
         )
+
+    def polyline(self, kind: str, values: Sequence[float], places: Iterable[int]) -> str:
+        points = " ".join(f"{self.middle(place):.1f},{self.y(values[place]):.1f}" for place in places)
+        return f'<polyline class="{kind}" points="{points}"/>'
 
     def zero(self) -> str:
         return f'<line class="zero" {self._across(self.y(0))}/>'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chartmogul_async.report import numbers
+from chartmogul_async.drawing import numbers
 
 MINUS, NONE = "\N{MINUS SIGN}", "\N{EN DASH}"
 
