@@ -220,6 +220,28 @@ def test_a_setting_for_another_schema_is_an_error(
     assert "error: dlt's settings name the schema raw_chartmogul instead of chartmogul: " in capsys.readouterr().err
 
 
+def test_a_folder_for_dlt_that_it_cannot_read(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLT_DATA_DIR", "home of O'Brien")
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "set DLT_DATA_DIR to a path with none of '[" in capsys.readouterr().err
+    assert not Path("home of O'Brien").exists()
+
+
+def test_a_lock_that_cannot_be_written_is_not_that_of_another(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
+
+    monkeypatch.setattr(duckdb, "connect", fail)
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert capsys.readouterr().err.endswith(
+        "chartmogul_export: IO Error: Could not write file: No space left on device\n"
+    )
+
+
 HOLDING = """
 import sys
 import duckdb
