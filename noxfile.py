@@ -145,7 +145,7 @@ def typing(session: nox.Session) -> None:
 
     mypy also checks the code of the README and of docs/.
     """
-    extras = "[arrow,cli,dlt,fast,otel,redis,taskiq]"
+    extras = "[arrow,cli,dlt,fast,otel,parquet,redis,taskiq]"
     session.install("-e", f".{extras}", *group("typing"), *group("bench"), *group("warehouse"))
     session.run("mypy")
     session.run("pyright")
@@ -160,7 +160,7 @@ def tests(session: nox.Session) -> None:
 
     Engines have a session of their own, since their processes take long to start.
     """
-    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
+    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis,taskiq]", *group("test"))
     is_whole = session.python == PYTHONS[0] and not session.posargs
     coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
     run_tests(session, "--ignore=tests/engines", *coverage)
@@ -172,7 +172,9 @@ def lowest(session: nox.Session) -> None:
     session.install("uv")
     lowest_versions = Path(session.create_tmp()) / "lowest.txt"
     lowest_versions.write_text("\n".join(resolve_lowest(session)), encoding="utf-8")
-    session.install(f"{built(session)[1]}[arrow,cli,fast,otel,redis]", *group("test"), "-c", str(lowest_versions))
+    session.install(
+        f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis]", *group("test"), "-c", str(lowest_versions)
+    )
     session.log(lowest_versions.read_text(encoding="utf-8"))
     run_tests(session)
 
@@ -182,7 +184,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 
     def resolve(*options: str) -> dict[str, str]:
         extras = (
-            *(f"--extra={name}" for name in ("arrow", "cli", "fast", "otel", "redis")),
+            *(f"--extra={name}" for name in ("arrow", "cli", "fast", "otel", "parquet", "redis")),
             "--no-annotate",
             "--no-header",
         )
@@ -202,7 +204,7 @@ def resolve_lowest(session: nox.Session) -> list[str]:
 @nox.session(python=PYTHONS[0])
 def httpx2(session: nox.Session) -> None:
     """The whole suite, without the extra `fast`, and with httpx aliased to its maintained fork before pytest loads."""
-    session.install(f"{built(session)[1]}[arrow,cli,otel,redis]", *group("test"), "httpx2")
+    session.install(f"{built(session)[1]}[arrow,cli,otel,parquet,redis]", *group("test"), "httpx2")
     place = Path(session.create_tmp()) / "alias"
     place.mkdir(exist_ok=True)
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
@@ -223,15 +225,19 @@ def engines(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def frames(session: nox.Session) -> None:
     """The tests with polars, pyarrow, pandas and DuckDB, which are too large for every session: 400 MB."""
-    session.install(f"{built(session)[1]}[arrow,cli]", *group("frames"))
-    run_tests(session, "tests/test_arrow.py", "tests/test_tutorial.py")
+    session.install(f"{built(session)[1]}[cli,parquet]", *group("frames"))
+    run_tests(session, "tests/test_arrow.py", "tests/test_files.py", "tests/test_tutorial.py")
 
 
 @nox.session(python=PYTHONS[0])
 def warehouse(session: nox.Session) -> None:
-    """The dlt source into DuckDB and Parquet files, with 100 % of its own branches covered."""
+    """The dlt source and `chartmogul export` into DuckDB and Parquet files, with 100 % of their branches covered."""
     session.install(f"{built(session)[1]}[arrow,cli,dlt]", *group("warehouse"))
-    session.env.update(COVERED="chartmogul_async.integrations.dlt", NOT_COVERED="nothing")
+    session.env.update(
+        COVERED="chartmogul_async.integrations.dlt",
+        ALSO_COVERED="chartmogul_async.cli.warehouse",
+        NOT_COVERED="nothing",
+    )
     run_tests(session, "tests/warehouse", *([] if session.posargs else ["--cov", "--cov-report=term-missing"]))
 
 
@@ -252,7 +258,7 @@ def missing(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
-    session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,redis,taskiq]", *group("test"))
+    session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis,taskiq]", *group("test"))
     run_tests(session, "--ignore=tests/engines")
 
 
@@ -289,7 +295,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def mutation(session: nox.Session) -> None:
     """Small changes of the code: a test fails for each one, or it is listed with an argument."""
-    session.install("-e", ".[arrow,cli,fast,otel,redis,taskiq]", *group("mutation"))
+    session.install("-e", ".[arrow,cli,fast,otel,parquet,redis,taskiq]", *group("mutation"))
     session.run("python", "-m", "tests.mutation", *session.posargs)
 
 

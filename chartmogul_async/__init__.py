@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from chartmogul_async.metrics.resource import Metrics
     from chartmogul_async.metrics.series import Series
+    from chartmogul_async.metrics.stacked import SeriesTable
     from chartmogul_async.metrics.stream import Outcomes
     from chartmogul_async.resources.account import Account
     from chartmogul_async.resources.customers import (
@@ -116,6 +117,7 @@ __all__ = [
     "ResponseInfo",
     "RetryPolicy",
     "Series",
+    "SeriesTable",
     "SlicesDisagreed",
     "Success",
     "Summary",
@@ -159,6 +161,7 @@ _HOMES = {
     ),
     "metrics.resource": ("Metrics",),
     "metrics.series": ("Series",),
+    "metrics.stacked": ("SeriesTable",),
     "metrics.stream": ("Outcomes",),
     "resources.account": ("Account",),
     "resources.customers": (

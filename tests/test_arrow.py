@@ -22,6 +22,7 @@ from chartmogul_async import (
     MetricQuery,
     MRREntry,
     Series,
+    SeriesTable,
     Success,
     Summary,
 )
@@ -112,8 +113,9 @@ def test_an_empty_series_has_its_columns(metric: MetricName) -> None:
 def test_without_the_extra_an_import_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "arro3", None)
     message = r"^columns of Arrow require an extra; run: pip install 'chartmogul-async\[arrow\]'$"
-    with pytest.raises(ImportError, match=message):
+    with pytest.raises(ImportError, match=message) as raised:
         SERIES.to_arrow()
+    assert raised.value.name == "arro3"
     with pytest.raises(ImportError, match=message):
         SERIES.__arrow_c_stream__()
 
@@ -136,7 +138,20 @@ def test_a_breakdown_has_its_rows_and_their_segment(breakdown: Breakdown[MRREntr
     assert table.column("segment").to_pylist() == ["US", "US", "total", "total"]
     assert table.schema.metadata_str["by"] == "country"
     assert table.schema.metadata_str["currency"] == "EUR"
+    assert not table.schema.field("segment").nullable
     assert core.Table.from_arrow(breakdown).num_rows == 4
+
+
+def test_a_reader_gets_the_types_that_it_asks_for(breakdown: Breakdown[MRREntry, Summary]) -> None:
+    for table in (SERIES, breakdown, SeriesTable({"Acme": SERIES})):
+        fields = core.Table.from_arrow(table).schema
+        wanted = core.Schema([f.with_type(core.DataType.float64()) if f.name == "mrr" else f for f in fields])
+
+        class Reader:
+            def __arrow_c_stream__(self, _: object = None, asked: Any = table, schema: Any = wanted) -> object:
+                return asked.__arrow_c_stream__(schema.__arrow_c_schema__())
+
+        assert core.Table.from_arrow(Reader()).schema.field("mrr").type == core.DataType.float64()
 
 
 # --- the four readers ----------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ PUBLIC = [
     "ResponseInfo",
     "RetryPolicy",
     "Series",
+    "SeriesTable",
     "SlicesDisagreed",
     "Success",
     "Summary",

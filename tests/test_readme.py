@@ -19,6 +19,7 @@ import anyio
 import pytest
 
 from chartmogul_async import Account, MetricQuery, MRREntry, Pause, Series, analysis, client
+from chartmogul_async.cli import main
 from chartmogul_async.errors import ArgumentError, RateLimitError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport.connections import Borrowed
@@ -186,6 +187,26 @@ def test_breakdowns_are_as_the_page_says(capsys: pytest.CaptureFixture[str], mon
     assert capsys.readouterr().out.startswith("['Priority Support', 'Gold, Yearly'] True\n")
 
 
+def test_files_are_written_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written, several = blocks_of("files.md")
+    of_several, chart = blocks_of("files.md", "text")
+    run(compile(written, "files.md", "exec"))
+    header, row, *_ = (tmp_path / "mrr-by-plan.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("segment,date,mrr,")
+    assert row.startswith("Priority Support,2025-01-31,")
+    assert len((tmp_path / "mrr.jsonl").read_text(encoding="utf-8").splitlines()) == 12
+    run(compile(several, "files.md", "exec"))
+    assert capsys.readouterr().out == of_several
+    for name in ("FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit, match="0"):
+        main(["metrics", "mrr", "--last", "12m", "--plot"])
+    assert capsys.readouterr().out == chart
+
+
 def test_results_are_stored_as_the_page_says() -> None:
     names = run(compile(blocks_of("results.md")[0], "results.md", "exec"))
     (text,) = blocks_of("results.md", "json")
@@ -285,7 +306,7 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    for page in ("analysis", "breakdown", "report", "results", "seeing", "tutorial"):
+    for page in ("analysis", "breakdown", "files", "report", "results", "seeing", "tutorial"):
         programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
     if find_spec("polars") is None:
         programs = {name: program for name, program in programs.items() if "import polars" not in program}

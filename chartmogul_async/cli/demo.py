@@ -10,13 +10,12 @@ from itertools import pairwise
 from typing import Any
 
 import anyio
+import attrs
 from attrs import frozen
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from chartmogul_async import Account, AsyncClient, KeyMetricsEntry, MetricQuery, MRREntry, Series, Throttle
-from chartmogul_async.cli import chart, tables, terminal
+from chartmogul_async.cli import plot, tables, terminal
 from chartmogul_async.cli.text import one_line
 from chartmogul_async.events import Attempt
 from chartmogul_async.metrics.query import METRICS
@@ -26,7 +25,6 @@ _MONTHS = 24
 _DAYS = 731
 _DAY_SLICES = 24
 _REQUESTS = 1 + len(METRICS) * _MONTHS + _DAY_SLICES
-_CHART_HEIGHT = 8
 _WIDTH = 80
 
 
@@ -92,14 +90,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
     if not terminal.stderr_is_interactive():
         yield lambda _: None
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("requests"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=terminal.stderr(), transient=True) as progress:
+    with terminal.bar("requests") as progress:
         task = progress.add_task("", total=_REQUESTS)
         yield lambda step: progress.update(task, advance=1, description=f"{step:<32}")
 
@@ -117,10 +108,10 @@ def _show(console: Console, fetched: Fetched, url: str, counters: Counters) -> N
     terminal.show(console, tables.summary_table(fetched.months["all"], currency))
     console.print(tables.BEFORE, style="dim")
     _head(console, f"MRR by month, {currency}")
-    for line in _trend(movements, console):
+    for line in plot.lines(movements, attrs.fields(MRREntry).mrr, console):
         console.print(line)
     _head(console, "Movements")
-    terminal.show(console, tables.series_table(movements, currency, console, leave_out=("percentage_change",)))
+    terminal.show(console, tables.rows_table(movements, currency, console, leave_out=("percentage_change",)))
     console.print()
     for sentence in _days(fetched, currency):
         console.print(sentence)
@@ -130,18 +121,6 @@ def _show(console: Console, fetched: Fetched, url: str, counters: Counters) -> N
 def _head(console: Console, text: str) -> None:
     console.print()
     console.print(text, style="bold cyan")
-
-
-def _trend(movements: Series[MRREntry, Any], console: Console) -> Iterator[Text]:
-    """Draw the MRR at the end of each month as a bar, with the scale on the left and some dates below."""
-    blocks = chart.BLOCKS if chart.writable(chart.BLOCKS, console.encoding) else chart.ASCII
-    values = [entry.mrr for entry in movements]
-    scale = tables.money(max(values), 0)
-    step = max(2, min((console.width - len(scale) - 1) // len(values), 4))
-    for row, line in enumerate(chart.bars(values, step, _CHART_HEIGHT, blocks)):
-        yield Text.assemble(f"{scale if row == 0 else '':>{len(scale)}} ", (line, "green"))
-    dates = "".join(f"{entry.date:%Y-%m}".ljust(6 * step) for entry in movements[::6])
-    yield Text(f"{'0':>{len(scale)}} {dates.rstrip()}", style="dim")
 
 
 def _days(fetched: Fetched, currency: str) -> Iterator[str]:

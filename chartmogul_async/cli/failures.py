@@ -27,7 +27,7 @@ MEANINGS = {
     NOTHING_FOUND: "nothing found",
     RATE_LIMIT: "rate limited, even after several attempts",
     SERVER: "server or network error, or shared limits that cannot be read",
-    OUTPUT: "stdout was closed early (| head), or a disk is full",
+    OUTPUT: "stdout was closed early (| head), a disk is full, or a file or warehouse cannot be written",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -44,7 +44,12 @@ _CODES: tuple[tuple[type[ChartMogulError], int], ...] = (
 # What the library calls an argument is an option here, an argument in capitals, or a variable of the environment.
 _NAMES = {
     "start_date": "--start",
+    "start": "--start",
     "end_date": "--end",
+    "end": "--end",
+    "metrics": "--metrics",
+    "by": "--by",
+    "restate": "--restate",
     "count": "--last",
     "interval": "--interval",
     "geo": "--geo",
@@ -64,6 +69,7 @@ _NAMES = {
 }
 _PHRASES = (
     (" is after end_date ", " is after --end "),
+    (" is after end ", " is after --end "),
     (" or be built with cfl", ""),
     ("pass urllib.parse.unquote(filters)", "decode it first"),
     ("pass several plans as a list, and a plan", "repeat --plan for several plans, and name a plan"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from chartmogul_async import Series
+from chartmogul_async.files import text
 
 Format = Literal["table", "csv", "json", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -31,18 +30,7 @@ def chosen(given: Format | None) -> Format:
     return "table" if sys.stdout.isatty() else "csv"
 
 
-# With one of these a cell begins that a spreadsheet takes for a formula; the last four are their full-width forms.
-# Source: https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-
-
-class _Lines(list[str]):
-    def write(self, line: str) -> None:
-        """Take a line from the writer of CSV, which quotes all line breaks only where its own is this one."""
-        self.append(line.removesuffix("\r\n") + "\n")
-
-
-def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance], escape_formulas: bool = False) -> str:
+def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance], escape_formulas: bool) -> str:
     """Write records as CSV, with a header.
 
     Args:
@@ -54,44 +42,33 @@ def as_csv(records: Iterable[Any], kind: type[attrs.AttrsInstance], escape_formu
         The text. None is an empty cell; nested values are JSON.
     """
     names = [field.name for field in attrs.fields(kind)]
-    lines = _Lines()
-    writer = csv.writer(lines, lineterminator="\r\n")
-    writer.writerow(names)
-    for record in records:
-        cells = [_cell(getattr(record, name)) for name in names]
-        writer.writerow(map(_as_text, cells) if escape_formulas else cells)
-    return "".join(lines)
+    return text.as_csv(names, ([_cell(getattr(record, name)) for name in names] for record in records), escape_formulas)
 
 
-def as_json(value: Any) -> str:
+def as_json(value: Any, in_file: bool = False) -> str:
     """Write a value as JSON.
 
     Args:
-        value: A record, which becomes an object; several, which become a list; or a series, which becomes an object
-            with entries and summary.
+        value: A record, which becomes an object; or several, in a list or as the values of a dict.
+        in_file: Whether it is for a file, which is in UTF-8, and not for stdout, which may be in less.
 
     Returns:
         The text.
     """
-    if isinstance(value, Series):
-        value = {"entries": value.entries, "summary": value.summary}
-    return json.dumps(value, default=_jsonable, indent=2, ensure_ascii=not _writes_unicode()) + "\n"
+    return json.dumps(value, default=_jsonable, indent=2, ensure_ascii=not (in_file or _writes_unicode())) + "\n"
 
 
-def as_jsonl(records: Sequence[Any]) -> str:
+def as_jsonl(records: Sequence[Any], in_file: bool = False) -> str:
     """Write records as JSON lines.
 
     Args:
-        records: The records.
+        records: The records, or rows.
+        in_file: Whether it is for a file, which is in UTF-8, and not for stdout, which may be in less.
 
     Returns:
         The text, one line per record.
     """
-    return "".join(_compact(record) + "\n" for record in records)
-
-
-def _as_text(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return "".join(_compact(record, in_file) + "\n" for record in records)
 
 
 def _cell(value: Any) -> Any:
@@ -100,8 +77,8 @@ def _cell(value: Any) -> Any:
     return _compact(value) if value else ""
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, default=_jsonable, ensure_ascii=not _writes_unicode())
+def _compact(value: Any, in_file: bool = False) -> str:
+    return json.dumps(value, default=_jsonable, ensure_ascii=not (in_file or _writes_unicode()))
 
 
 def _jsonable(value: Any) -> Any:

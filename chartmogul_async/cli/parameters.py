@@ -49,6 +49,15 @@ METRIC: click.ParamType[Any] = _Metric()
 """The name of a metric, as the type of an argument."""
 
 
+escape_option = click.option(
+    "--exact-text",
+    is_flag=True,
+    help="With csv: leave text as it is. Without this option an apostrophe is put before text that begins with = + - @ "
+    "or a tab, which a spreadsheet would take for a formula; numbers are never changed.",
+)
+"""Whether CSV is safe for spreadsheets, or exact."""
+
+
 def day(_: click.Context, __: click.Parameter, value: str | None) -> date | None:
     """Read a date.
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 from attrs import frozen
 
-from chartmogul_async import Account, Interval, Series, analysis, errors
+from chartmogul_async import Account, Breakdown, Interval, Series, analysis, errors
 from chartmogul_async.checks import calendar_day, shown
 from chartmogul_async.intervals import INTERVALS, WeekStart
 from chartmogul_async.periods import Period, last, named, this
@@ -123,11 +123,11 @@ def chosen(start: date | Period | None, end: date | Period | None, *recent: Rece
     )
 
 
-def parts(series: Series[Any, Any], account: Account | None) -> list[date]:
+def parts(table: Series[Any, Any] | Breakdown[Any, Any], account: Account | None) -> list[date]:
     """Find the entries whose interval is not over, or that the range cuts.
 
     Args:
-        series: The series.
+        table: The series; or a breakdown, whose series all have the same intervals.
         account: The account; None if the key has no access to it.
 
     Returns:
@@ -135,6 +135,7 @@ def parts(series: Series[Any, Any], account: Account | None) -> list[date]:
     """
     if account is None:
         return []
+    series = table if isinstance(table, Series) else next(iter(table.series.values()))
     try:
         marks = analysis.is_partial(series, today=account.today(), week_start=_week_start(account))
     # Figures are better without a note than not at all.

@@ -35,6 +35,6 @@ def report(out: Path, months: int) -> None:
     """
     from chartmogul_async.report import fetch_report, render
 
-    files.check_folder(out, "--out")
-    files.replace(out, render(call(lambda client: fetch_report(client, months=months))))
+    files.check_place(out, "--out")
+    files.replace(out, render(call(lambda client: fetch_report(client, months=months))).encode())
     print_note(f"wrote {out}")

@@ -205,13 +205,13 @@ def demo(path: Path | None) -> None:
     from chartmogul_async.sandbox import Sandbox
 
     if path is not None:
-        files.check_folder(path, "--report")
+        files.check_place(path, "--report")
     served = Sandbox(latency=0.08, latency_per_entry=0.001)
     demonstrate(served)
     if path is None:
         print_note("a page on the company: chartmogul demo --report demo.html")
         return
-    files.replace(path, anyio.run(_page_of, served))
+    files.replace(path, anyio.run(_page_of, served).encode())
     print_note(f"wrote {path}")
 
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chartmogul_async import KeyMetricsSummary, Series, Summary
+from chartmogul_async import Breakdown, KeyMetricsSummary, Series, Summary
 from chartmogul_async.cli.formats import as_jsonl
 from chartmogul_async.cli.terminal import needed_width
 from chartmogul_async.cli.text import one_line
+from chartmogul_async.metrics.series import entry_class
 from chartmogul_async.money import decimals as decimals_of
 from chartmogul_async.money import units
 
@@ -62,36 +63,42 @@ def money(cents: int | float, decimals: int = 2) -> str:
     return f"{units(cents):z,.{decimals}f}"
 
 
-def series_table(series: Series[Any, Any], currency: str, console: Console, leave_out: Collection[str] = ()) -> Table:
+def rows_table(
+    table: Series[Any, Any] | Breakdown[Any, Any], currency: str, console: Console, leave_out: Collection[str] = ()
+) -> Table:
     """Make a table with a line for each entry; without cents if the terminal is too narrow for them.
 
     The changes of the eight key metrics are omitted, because seventeen columns fit on no terminal.
 
     Args:
-        series: The series, with at least one entry.
+        table: The series or breakdown, with at least one entry.
         currency: The account's currency.
         console: Where the table will be printed.
         leave_out: Names of fields that get no column.
     """
     fields = [
         field
-        for field in attrs.fields(type(series[0]))
+        for field in attrs.fields(entry_class(table.query.metric))
         if field.name not in leave_out and not field.name.endswith("_percentage_change")
     ]
     most = _decimals(currency)
-    tables = [_entries_table(series, fields, currency, min(decimals, most), gap) for decimals, gap in _SHAPES]
-    return next((table for table in tables if needed_width(console, table) <= console.width), tables[-1])
+    shapes = [_rows_table(table.to_dicts(), fields, currency, min(decimals, most), gap) for decimals, gap in _SHAPES]
+    return next((shape for shape in shapes if needed_width(console, shape) <= console.width), shapes[-1])
 
 
-def _entries_table(
-    series: Series[Any, Any], fields: Iterable[attrs.Attribute[Any]], currency: str, decimals: int, gap: int
+def _rows_table(
+    rows: Iterable[dict[str, Any]], fields: Iterable[attrs.Attribute[Any]], currency: str, decimals: int, gap: int
 ) -> Table:
     table = _plain_table(gap)
+    named = "segment" in next(iter(rows))
+    if named:
+        table.add_column("Segment", no_wrap=True)
     for field in fields:
-        head = f"{_label(field.name)} {_unit(field, currency)}".replace(" ", "\n")
+        head = f"{label(field.name)} {unit(field, currency)}".replace(" ", "\n")
         table.add_column(head, justify="left" if field.name == "date" else "right", no_wrap=True)
-    for entry in series:
-        table.add_row(*(_figure(getattr(entry, field.name), field, decimals) for field in fields))
+    for row in rows:
+        name = [one_line(row["segment"])] if named else []
+        table.add_row(*name, *(_figure(row[field.name], field, decimals) for field in fields))
     return table
 
 
@@ -110,7 +117,7 @@ def summary_table(series: Series[Any, Any], currency: str) -> Table:
     for field, summary in _summaries(series):
         change = Text(_signed(summary.percentage_change), style=_colour(field.name, summary.percentage_change))
         now, before = (_figure(value, field, _decimals(currency)) for value in (summary.current, summary.previous))
-        table.add_row(_label(field.name), _unit(field, currency), now, before, change)
+        table.add_row(label(field.name), unit(field, currency), now, before, change)
     return table
 
 
@@ -128,7 +135,7 @@ def card(record: attrs.AttrsInstance, currency: str | None) -> Table:
     for field in attrs.fields(type(record)):
         text = _text(getattr(record, field.name), field, currency)
         if text:
-            table.add_row(_label(field.name), text)
+            table.add_row(label(field.name), text)
     return table
 
 
@@ -141,14 +148,28 @@ def _plain_table(gap: int) -> Table:
     return Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """Write the name of a field for people.
+
+    Args:
+        name: The name.
+    """
     if name in _LABELS:
         return _LABELS[name]
     text = " ".join(_WORDS.get(word, word) for word in name.split("_"))
     return text[0].upper() + text[1:]
 
 
-def _unit(field: attrs.Attribute[Any], currency: str) -> str:
+def unit(field: attrs.Attribute[Any], currency: str) -> str:
+    """Write the unit of a field for people.
+
+    Args:
+        field: The field.
+        currency: The account's currency.
+
+    Returns:
+        The currency, ``%``, or nothing for a count.
+    """
     return {"cents": one_line(currency), "percent": "%"}.get(field.metadata.get("unit", ""), "")
 
 
@@ -207,5 +228,5 @@ def _text(value: Any, field: attrs.Attribute[Any], currency: str | None) -> str:
         return ", ".join(_text(item, field, currency) for item in value)
     if attrs.has(type(value)):
         parts = {part.name: _text(getattr(value, part.name), part, currency) for part in attrs.fields(type(value))}
-        return ", ".join(f"{_label(name).lower()} {text}" for name, text in parts.items() if text)
+        return ", ".join(f"{label(name).lower()} {text}" for name, text in parts.items() if text)
     return one_line(as_jsonl([value]) if isinstance(value, dict) else str(value))

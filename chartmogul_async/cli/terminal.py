@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -14,6 +15,14 @@ from chartmogul_async import RetryPolicy
 from chartmogul_async.cli.failures import print_note
 from chartmogul_async.cli.text import one_line, visible
 from chartmogul_async.events import Attempt, Event, OnEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+OnProgress: TypeAlias = Callable[[int, int], object]
+
+# The columns of a table in a file, where none is too narrow for the figures.
+_PAGE = 200
 
 
 class _Data(Console):
@@ -35,6 +44,13 @@ def write(text: str) -> None:
 def stdout() -> Console:
     """Make a console for data, in which nothing is interpreted as markup."""
     return _Data(markup=False, emoji=False, highlight=False)
+
+
+def page(file: TextIO) -> Console:
+    """Make a console for data in a file, without colours."""
+    return _Data(
+        file=file, color_system=None, force_terminal=False, width=_PAGE, markup=False, emoji=False, highlight=False
+    )
 
 
 def stderr() -> Console:
@@ -84,13 +100,54 @@ def status_of_requests() -> Iterator[OnEvent]:
 
         def update(attempt: Attempt) -> None:
             nonlocal completed
-            if attempt.retry_in is None:
-                completed += 1
-                status.update(f"waiting for ChartMogul; requests completed: {completed}")
-            else:
-                status.update(f"{attempt.status or attempt.error}: retrying in {attempt.retry_in:.0f} s")
+            completed += attempt.retry_in is None
+            status.update(_retry(attempt) or f"waiting for ChartMogul; requests completed: {completed}")
 
         yield only_attempts(update)
+
+
+def bar(unit: str) -> Progress:
+    """Make a bar on stderr that disappears at the end.
+
+    Args:
+        unit: What is counted, in the plural.
+    """
+    # The commands without a bar start faster without this.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=stderr(), transient=True)
+
+
+@contextmanager
+def progress_of_series() -> Iterator[tuple[OnEvent, OnProgress]]:
+    """Show on stderr, while it is a terminal, how many series came, and why a call waits.
+
+    Returns:
+        A context manager that gives the function for ``on_event``, and that for ``on_progress``.
+    """
+    if not stderr_is_interactive():
+        yield only_attempts(_note_of_first_retry()), _ignore_progress
+        return
+    with bar("series") as progress:
+        task = progress.add_task("waiting for ChartMogul", total=None)
+
+        def update(attempt: Attempt) -> None:
+            progress.update(task, description=_retry(attempt) or "waiting for ChartMogul")
+
+        yield only_attempts(update), lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _retry(attempt: Attempt) -> str:
+    if attempt.retry_in is None:
+        return ""
+    return f"{attempt.status or attempt.error}: retrying in {attempt.retry_in:.0f} s"
 
 
 def only_attempts(handle: Callable[[Attempt], None]) -> OnEvent:
@@ -105,6 +162,10 @@ def only_attempts(handle: Callable[[Attempt], None]) -> OnEvent:
             handle(event)
 
     return on_event
+
+
+def _ignore_progress(_: int, __: int) -> None:
+    """Do nothing, as there is no terminal."""
 
 
 def _note_of_first_retry() -> Callable[[Attempt], None]:

@@ -11,9 +11,7 @@
 It needs the extra ``dlt``. Whether dlt sends telemetry is up to its own settings.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -24,7 +22,7 @@ except ImportError:
         "this integration requires an extra; run: pip install 'chartmogul-async[dlt]'", name="dlt"
     ) from None
 
-from attrs import define, field
+from attrs import define
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.exceptions import MissingDependencyException
@@ -37,6 +35,7 @@ from chartmogul_async.blocking import Client
 from chartmogul_async.checks import calendar_day, instance_of, non_negative_integer, one_of, shown, strings
 from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.events import logger
+from chartmogul_async.integrations.passes import SharedClient
 from chartmogul_async.integrations.tables import (
     RESTATEMENT_COLUMNS,
     RESTATEMENTS,
@@ -55,6 +54,11 @@ _DIMENSIONS: tuple[By, ...] = ("plan", "plan_group", "country")
 _CANNOT_MERGE = (
     "{name} cannot be merged into this destination, and each run would add its periods once more: pass restate='all', "
     "which replaces the tables, or choose a table format that merges, such as delta"
+)
+
+_WOULD_LOSE = (
+    "{name} has the figures of {others}, which restate='all' would replace by those of {own}: load them into another "
+    "dataset or folder"
 )
 
 OnProgress = Callable[[str, int, int], object]
@@ -113,10 +117,10 @@ def chartmogul_source(
         raise ArgumentError(f"start {first} is after end {last}")
     queries = _queries(strings("metrics", metrics, "all and mrr"), first, interval)
     dimensions: list[By] = [one_of("by", name, _DIMENSIONS) for name in _names("by", by)]
-    run = _Run(_maker(api_key, client), client is None)
+    shared = SharedClient(_maker(api_key, client), client is None)
     divisions: list[By | None] = [None, *dimensions]
     tables = [Table(query, division) for division in divisions for query in queries]
-    return [_resource(_Reader(table, run, first, last, restate, on_progress)) for table in tables]
+    return [_resource(_Reader(table, shared, first, last, restate, on_progress)) for table in tables]
 
 
 def _names(argument: str, value: object) -> list[Any]:
@@ -162,55 +166,12 @@ def _resource(reader: "_Reader") -> DltResource:
 
 
 @define
-class _Run:
-    """What all resources of a source share, from the first one that is read to the last.
-
-    Attributes:
-        make: Makes the client.
-        closes: Whether the client is closed after the last resource.
-    """
-
-    make: Callable[[], Client]
-    closes: bool
-    _client: Client | None = field(default=None, init=False)
-    _account: Account | None = field(default=None, init=False)
-    _began: float = field(default=0.0, init=False)
-    _read: set[str] = field(factory=set, init=False)
-
-    @contextmanager
-    def client(self, name: str) -> Iterator[tuple[Client, Account]]:
-        """Lend the client to a resource, with the account that it reads."""
-        try:
-            if self._client is None:
-                self._began = time.monotonic()
-                self._client = self.make()
-            if self._account is None:
-                self._account = self._client.account()
-            # What this run has read, such as the customers whose countries it needs, is not read twice. The request for
-            # the account comes first, so the age of all others is less than that of the run by its time.
-            yield self._client.with_options(max_age=time.monotonic() - self._began), self._account
-        except BaseException:
-            # Also where dlt closes a resource because another one failed.
-            self._end()
-            raise
-        self._read.add(name)
-        if self._read >= set(dlt.current.source().selected_resources):
-            self._end()
-
-    def _end(self) -> None:
-        client, self._client, self._account = self._client, None, None
-        self._read.clear()
-        if client is not None and self.closes:
-            client.close()
-
-
-@define
 class _Reader:
     """Reads one table.
 
     Attributes:
         table: The table.
-        run: What it shares with others.
+        shared: The client that it shares with others.
         start: The first day.
         end: The last day; None for today.
         restate: How many periods are read again.
@@ -218,7 +179,7 @@ class _Reader:
     """
 
     table: Table
-    run: _Run
+    shared: SharedClient
     start: date
     end: date | None
     restate: int | Literal["all"] | None
@@ -227,12 +188,13 @@ class _Reader:
     def read(self) -> Iterator[Any]:
         """Give the rows, and what of them was restated."""
         _check_destination(self.table)
-        with self.run.client(self.table.name) as (client, account):
+        with self.shared.lent(self.table.name, dlt.current.source().selected_resources) as (find_client, account):
             page = self._page(account)
+            self._check_replaced(page)
             if page.since > page.until:
                 return
             stored = self._compared_with(page)
-            rows = list(page.rows(self._fetch(client, page)))
+            rows = list(page.rows(self._fetch(find_client(), page)))
             # With the columns of the resource itself, the table of restatements would have them, too.
             yield _rows_of(self.table.name, rows, self.table.columns)
         yield from self._restatements(page, rows, stored)
@@ -262,6 +224,14 @@ class _Reader:
             # A period that is there as a whole is not replaced by a part of it.
             page.until = max(page.until, min(seen, today))
         return page
+
+    def _check_replaced(self, page: Page) -> None:
+        """Refuse to replace a table that has the figures of another account, or of other intervals."""
+        if self.restate == "all":
+            others = sorted(_keys_in_state(self.table) - {_key_of(page)})
+            if others:
+                names = " and ".join(others)
+                raise StateError(_WOULD_LOSE.format(name=self.table.name, others=names, own=_key_of(page)))
 
     def _compared_with(self, page: Page) -> dict[Key, Figures]:
         """What the warehouse has of a page."""
@@ -310,8 +280,18 @@ def _rows_of(table: str, rows: list[Figures], columns: Any, **hints: Any) -> Any
 
 def _state_of(page: Page) -> dict[str, str]:
     """What dlt remembers of a table: the days from ``start`` to ``last`` are there."""
-    state: dict[str, str] = dlt.current.resource_state().setdefault(f"{page.account}/{page.calendar.interval}", {})
+    state: dict[str, str] = dlt.current.resource_state().setdefault(_key_of(page), {})
     return state
+
+
+def _keys_in_state(table: Table) -> set[str]:
+    """Which accounts and intervals a table has, also where dlt forgets that because the table will be replaced."""
+    sources: Any = dlt.current.pipeline().state.get("sources", {})
+    return set(sources.get(dlt.current.source().name, {}).get("resources", {}).get(table.name, {}))
+
+
+def _key_of(page: Page) -> str:
+    return f"{page.account}/{page.calendar.interval}"
 
 
 def _check_destination(table: Table) -> None:

@@ -32,7 +32,7 @@ class ArrowTable(Protocol):
 
 
 def table_of(
-    cls: Any, records: Sequence[Any], metadata: Mapping[str, str], segments: Sequence[str] | None = None
+    cls: Any, records: Sequence[Any], metadata: Mapping[str, str], names: tuple[str, Sequence[str]] | None = None
 ) -> "Table":
     """Make a table with one column for each field.
 
@@ -40,7 +40,7 @@ def table_of(
         cls: The class of the records, whose fields are dates and numbers.
         records: The records.
         metadata: What the schema says about the whole.
-        segments: A name for each record, which becomes the first column.
+        names: The first column, with a name for each record: how it is called, and the names.
 
     Returns:
         A table of arro3.
@@ -53,9 +53,10 @@ def table_of(
     columns = _taken_apart(cls)(records)
     arrays = [_array(core, field.type, column) for field, column in zip(fields, columns, strict=True)]
     described = [_described(core, field, array) for field, array in zip(fields, arrays, strict=True)]
-    if segments is not None:
-        arrays.insert(0, core.Array(list(segments), type=core.DataType.string()))
-        described.insert(0, core.Field("segment", core.DataType.string(), nullable=False))
+    if names is not None:
+        column, texts = names
+        arrays.insert(0, core.Array(list(texts), type=core.DataType.string()))
+        described.insert(0, core.Field(column, core.DataType.string(), nullable=False))
     table: Table = core.Table.from_arrays(arrays, schema=core.Schema(described, metadata=dict(metadata)))
     return table
 

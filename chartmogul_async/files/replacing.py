@@ -1,0 +1,56 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from chartmogul_async.errors import ArgumentError
+
+
+def check_place(name: str, path: Path) -> None:
+    """Check that a file could be put somewhere, which can be done before anything is fetched for it.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        path: The file; it need not exist.
+
+    Raises:
+        ArgumentError: There is no such folder, or what is there is a folder or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"{name} must be that of a file, not of a folder or device, as {str(path)!r} is")
+    if not path.resolve().parent.is_dir():
+        raise ArgumentError(f"{name} must be in a folder that exists, not {str(path.parent)!r}")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file beside its place, and then put it there, so that nobody sees half of it.
+
+    A process that is killed meanwhile leaves a hidden file beside it, ``.name.`` and some digits.
+
+    Args:
+        path: The file; one that exists is replaced, and keeps its mode. A link stays one.
+        content: What is in it.
+
+    Raises:
+        OSError: It cannot be written. What was there before is there still.
+    """
+    place = path.resolve()
+    # Process ids repeat, in containers always: what one left that was killed must not stop the next.
+    aside = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("xb") as file:
+            if place.exists():
+                aside.chmod(place.stat().st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            # Otherwise the name could reach the disk before the content, and a power cut leave an empty file.
+            os.fsync(file.fileno())
+        aside.replace(place)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
