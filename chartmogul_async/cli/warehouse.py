@@ -69,8 +69,10 @@ def _locked(folder: Path, target: Target) -> Iterator[None]:
         lock = duckdb.connect(str(folder.with_suffix(".lock")))
     except OSError as error:
         raise WarehouseError(f"cannot write to {folder.parent}: {error.strerror}") from None
-    except duckdb.IOException:
-        raise WarehouseError(f"another process exports into {target.path}") from None
+    except duckdb.Error as error:
+        if "Conflicting lock" in str(error):
+            raise WarehouseError(f"another process exports into {target.path}") from None
+        raise WarehouseError(f"cannot use the lock of {target.path}: {error}") from None
     with lock:
         yield
 

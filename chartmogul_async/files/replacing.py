@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -20,10 +21,20 @@ def check_place(name: str, path: Path) -> None:
     Raises:
         ArgumentError: There is no such folder, or what is there is a folder or a device.
     """
+    if _is_loop(path):
+        raise ArgumentError(f"{name} must be a path without a loop of links, not {str(path)!r}")
     if path.exists() and not path.is_file():
         raise ArgumentError(f"{name} must be that of a file, not of a folder or device, as {str(path)!r} is")
     if not path.resolve().parent.is_dir():
         raise ArgumentError(f"{name} must be in a folder that exists, not {str(path.parent)!r}")
+
+
+def _is_loop(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def replace(path: Path, content: bytes) -> None:
