@@ -293,9 +293,11 @@ def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
 
 
 def test_a_long_name_is_no_longer_while_it_is_written(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 240 + ".csv")
-    write_csv(SERIES, path)
-    assert list(tmp_path.iterdir()) == [path]
+    for name in ("x" * 240 + ".csv", "ü" * 125 + ".csv"):
+        path = tmp_path / name
+        write_csv(SERIES, path)
+        assert list(tmp_path.iterdir()) == [path]
+        path.unlink()
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json_lines], ids=["csv", "jsonl"])
@@ -308,11 +310,23 @@ def test_a_folder_or_device_is_never_replaced(write: Callable[..., None], tmp_pa
         write(SERIES, tmp_path / "none" / "mrr.csv")
 
 
-def test_a_loop_of_links_is_an_error(tmp_path: Path) -> None:
-    loop = tmp_path / "mrr.csv"
-    loop.symlink_to(loop)
-    with pytest.raises(ArgumentError, match=r"path must be a path without a loop of links, not '.+mrr\.csv'"):
-        write_csv(SERIES, loop)
+def test_a_place_that_cannot_exist_is_refused(tmp_path: Path) -> None:
+    for name in ("x" * 256, "zero\0byte"):
+        with pytest.raises(ArgumentError, match="path must be a path that can exist, not "):
+            write_csv(SERIES, tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "none" / "mrr.csv")
+    with pytest.raises(ArgumentError, match=f"path must be in a folder that exists, not '{tmp_path / 'none'}'"):
+        write_csv(SERIES, link)
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(ArgumentError, match=re.escape(os.strerror(errno.ELOOP))):
+        write_csv(SERIES, link)
+    assert link.is_symlink()
 
 
 @pytest.mark.parametrize("target", [5, io.StringIO(), None])

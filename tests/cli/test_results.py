@@ -264,6 +264,10 @@ def test_each_side_of_zero_that_has_a_bar_has_a_line(rates: tuple[float, ...], a
     assert len(drawn(churn(*rates))) == 5
 
 
+def test_the_narrowest_terminal_has_one_bar() -> None:
+    assert drawn(churn(1.0, 2.0), width=1) == ["2.00 █"] + ["     █"] * 3 + ["   0 ", "One bar for every 2 months."]
+
+
 def test_bars_of_zero_are_empty() -> None:
     assert drawn(churn(0.0)) == ["0.00 ", "     ", "     ", "     ", "   0 2025-01"]
 

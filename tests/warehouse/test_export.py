@@ -205,6 +205,24 @@ def test_a_folder_for_dlt_that_cannot_be_made(
     assert "cannot write to " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("setting", ["REFRESH=drop_sources", "DEV_MODE=true", "RESTORE_FROM_DESTINATION=false"])
+def test_settings_for_other_pipelines_lose_no_table(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv(*setting.split("="))
+    assert export("--to", "metrics.duckdb", *RANGE, "--by", "plan") == 0
+    assert len(rows("metrics.duckdb", "mrr")) == 6
+    assert len(rows("metrics.duckdb", "mrr_by_plan")) > 6
+
+
+def test_a_setting_for_another_schema_is_an_error(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATASET_NAME_LAYOUT", "raw_%s")
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "error: dlt's settings name the schema raw_chartmogul instead of chartmogul: " in capsys.readouterr().err
+
+
 HOLDING = """
 import sys
 import duckdb
