@@ -195,7 +195,7 @@ def calendar_day(name: str, value: object, or_else: str = "", hint: str = "") ->
     """
     day = _day_of(value)
     if day is None:
-        if isinstance(value, str) and re.fullmatch(_DAY, value):
+        if has_form_of_a_day(value):
             raise ArgumentError(f"{name} must be a day of the calendar, not {value!r}, which does not exist")
         joint = "," if or_else else " or"
         raise ArgumentError(
@@ -203,6 +203,18 @@ def calendar_day(name: str, value: object, or_else: str = "", hint: str = "") ->
             f"not {shown(value)}{hint}"
         )
     return day
+
+
+def has_form_of_a_day(value: object) -> bool:
+    """Whether a value is written as a day, also as one that does not exist: ``"2025-02-30"``.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether it is.
+    """
+    return isinstance(value, str) and bool(re.fullmatch(_DAY, value))
 
 
 def _day_of(value: object) -> date | None:

@@ -213,12 +213,21 @@ async def test_an_unknown_segment_names_those_that_exist() -> None:
     with pytest.raises(KeyError) as raised:
         _ = breakdown.segments["???"]
     assert raised.value.args == (f"there is no segment '???'; the segments are {names}",)
+    with pytest.raises(KeyError, match=r"did you mean 'Gold, Yearly' or 'Gold Monthly'\?"):
+        _ = breakdown.segments["gold"]
+    with pytest.raises(KeyError, match=r"did you mean 'Gold Monthly' or 'Silver Monthly' or 'Bronze Monthly'\?"):
+        _ = breakdown.segments["MONTHLY"]
     for name in ("total", "remainder"):
         with pytest.raises(KeyError, match=f"'{name}' is not a segment: it is breakdown.{name}"):
             _ = breakdown.segments[name]
     assert breakdown.segments.get("???") is None
     assert type(pickle.loads(pickle.dumps(breakdown.segments))) is dict
     assert pickle.loads(pickle.dumps(breakdown.segments)) == breakdown.segments
+
+
+def evolve_names(breakdown: Breakdown[Any, Any], *names: str) -> Breakdown[Any, Any]:
+    outcomes = (outcome for _, outcome in breakdown.outcomes if outcome.error is None)
+    return attrs.evolve(breakdown, outcomes=tuple(zip(names, outcomes, strict=False)))
 
 
 async def test_few_of_many_segments_are_named_and_what_failed() -> None:
@@ -234,6 +243,9 @@ async def test_few_of_many_segments_are_named_and_what_failed() -> None:
     twenty = attrs.evolve(breakdown, outcomes=breakdown.outcomes[:21])
     with pytest.raises(KeyError, match=r"'HU', 'RO'.$"):
         _ = twenty.segments["XX"]
+    four = evolve_names(breakdown, "Plan 1", "Plan 2", "Plan 3", "Plan 4")
+    with pytest.raises(KeyError, match=r"did you mean 'Plan 1' or 'Plan 2' or 'Plan 3'\?; "):
+        _ = four.segments["plan"]
     none = breakdown.with_outcomes(dict.fromkeys(countries, breakdown.failures["DE"]))
     with pytest.raises(KeyError, match="there is no segment 5; the segments are none"):
         _ = none.segments[5]  # type: ignore[index]  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from chartmogul_async import errors
-from chartmogul_async.checks import calendar_day, shown
+from chartmogul_async.checks import calendar_day, has_form_of_a_day, shown
 from chartmogul_async.metrics.query import METRICS
 
 # Digits of a number: enough for any, and far fewer than Python refuses to read.
@@ -69,7 +69,22 @@ def day(_: click.Context, __: click.Parameter, value: str | None) -> date | None
     try:
         return calendar_day("the date", value)
     except errors.ArgumentError:
-        raise click.BadParameter(f"must be a date such as 2026-01-31, not {shown(value)}") from None
+        raise no_day(value, "must be a date such as 2026-01-31") from None
+
+
+def no_day(value: str, expected: str) -> click.BadParameter:
+    """Make the error for what is not a day.
+
+    Args:
+        value: What was given.
+        expected: What it must be.
+
+    Returns:
+        The error, which says so if only the day does not exist.
+    """
+    if has_form_of_a_day(value):
+        return click.BadParameter(f"must be a day of the calendar, not {value!r}, which does not exist")
+    return click.BadParameter(f"{expected}, not {shown(value)}")
 
 
 def slices_of(_: click.Context, __: click.Parameter, value: str | None) -> int | Literal["interval"] | None:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from chartmogul_async import Account, Breakdown, Interval, Series, analysis, errors
 from chartmogul_async.checks import calendar_day, shown
+from chartmogul_async.cli.parameters import no_day
 from chartmogul_async.intervals import INTERVALS, WeekStart
 from chartmogul_async.periods import Period, last, named, this
 
@@ -70,9 +71,8 @@ def day_or_period(_: click.Context, __: click.Parameter, value: str | None) -> d
     try:
         return calendar_day("the date", value)
     except errors.ArgumentError:
-        raise click.BadParameter(
-            f"must be a date such as 2026-01-31, or a period such as 2026-01, 2026-Q1 or 2026, not {shown(value)}"
-        ) from None
+        expected = "must be a date such as 2026-01-31, or a period such as 2026-01, 2026-Q1 or 2026"
+        raise no_day(value, expected) from None
 
 
 def last_intervals(_: click.Context, __: click.Parameter, value: str | None) -> Recent | None:

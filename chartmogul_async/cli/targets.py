@@ -63,7 +63,8 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
         raise click.BadParameter(
             f"must be a folder whose path has none of {UNREADABLE}, which dlt cannot read, not {str(path.resolve())!r}"
         )
-    if not is_folder and path.stem.lower() == DATASET:
+    # DuckDB calls a file by what is before its first dot.
+    if not is_folder and path.name.partition(".")[0].lower() == DATASET:
         raise click.BadParameter(
             f"must have another name than {DATASET}, such as metrics.duckdb: DuckDB could not tell the file from the "
             "schema in it"

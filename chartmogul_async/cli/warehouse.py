@@ -26,7 +26,7 @@ from chartmogul_async.integrations.tables import RESTATEMENTS
 # The same in every warehouse, which knows its state by it.
 _PIPELINE = "chartmogul"
 # What DuckDB says of a file that another process has open, on Windows the last one.
-_HELD = ("Could not set lock", "used by another process")
+_HELD = ("Conflicting lock", "used by another process")
 
 
 @contextmanager
@@ -90,9 +90,9 @@ def _locked(folder: Path, target: Target) -> Iterator[None]:
     except OSError as error:
         raise WarehouseError(f"cannot write to {folder.parent}: {error.strerror}") from None
     except duckdb.Error as error:
-        if not any(words in str(error) for words in _HELD):
-            raise WarehouseError(f"cannot write to {folder.parent}: {error}") from None
-        raise WarehouseError(f"another process exports into {target.path}") from None
+        if any(words in str(error) for words in _HELD):
+            raise WarehouseError(f"another process exports into {target.path}") from None
+        raise WarehouseError(f"cannot use the lock of {target.path}: {error}") from None
     with lock:
         yield
 

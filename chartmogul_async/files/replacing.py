@@ -22,10 +22,11 @@ def check_place(name: str, path: Path) -> None:
         ArgumentError: There is no such folder, or what is there is a folder or a device.
     """
     try:
+        _check_links(path)
         place = path.resolve()
         is_other = path.exists() and not path.is_file()
-    # A loop of links is a RuntimeError before Python 3.13, and a zero byte a ValueError.
-    except (OSError, RuntimeError, ValueError) as error:
+    # A zero byte is a ValueError.
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArgumentError(f"{name} must be a path that can exist, not {shown(str(path))}: {reason}") from None
     if is_other:
@@ -34,6 +35,12 @@ def check_place(name: str, path: Path) -> None:
         # That of a link is where the link points to.
         folder = place.parent if path.is_symlink() else path.parent
         raise ArgumentError(f"{name} must be in a folder that exists, not {str(folder)!r}")
+
+
+def _check_links(path: Path) -> None:
+    # Since Python 3.13 nothing else notices that links are a loop, and before it is a RuntimeError.
+    with suppress(FileNotFoundError):
+        path.stat()
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -23,6 +23,7 @@ By = Literal["plan", "plan_group", "country", "filter"]
 
 # A message names so many segments at most.
 _NAMED = 20
+_SIMILAR = 3
 
 
 class _Segments(dict[str, Any]):
@@ -47,7 +48,8 @@ class _Segments(dict[str, Any]):
         # Loaded only where a name is wrong.
         from difflib import get_close_matches
 
-        similar = get_close_matches(str(name), self)
+        given = str(name).casefold()
+        similar = [each for each in self if given in each.casefold()][:_SIMILAR] or get_close_matches(str(name), self)
         return f": did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
     def _described(self) -> str:

@@ -107,6 +107,7 @@ def test_what_is_recent_needs_the_account(account: Sandbox, run: Run) -> None:
         (("--this", "fortnight"), "'fortnight' is not one of 'day'"),
         (("--start", "2025-01-01"), "Missing option '--end', which only a period as --start makes unnecessary"),
         (("--end", "2025"), "Missing option '--start', or --last or --this"),
+        (("--start", "2025-02-30", "--end", "2025-03-31"), "not '2025-02-30', which does not exist"),
         (
             ("--start", "2025-Q5"),
             "must be a date such as 2026-01-31, or a period such as 2026-01, 2026-Q1 or 2026, not",

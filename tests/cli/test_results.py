@@ -66,8 +66,11 @@ def test_what_came_is_kept_and_what_failed_is_named(account: Sandbox, run: Run, 
     unavailable, refused = Fault.status(503), Fault.status(401)
     account.faults = Faults.sequence(unavailable, where="geo=DE") + Faults.sequence(refused, where="geo=FR")
     path = tmp_path / "mrr.csv"
+    path.write_text("the whole of yesterday")
     ran = run("metrics", "mrr", *RANGE, *GEO, "--geo", "FR", "--out", str(path))
     wrote, de, fr, summed_up = ran.err.splitlines()
+    assert path.read_text() == "the whole of yesterday"
+    path = tmp_path / "mrr.csv.incomplete"
     assert wrote == f"wrote {path}"
     assert re.fullmatch(r"error: DE: GET \S+: 503 .+", de)
     assert re.fullmatch(r"error: FR: GET \S+: 401: .+", fr)

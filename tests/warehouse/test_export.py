@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setenv("CHARTMOGUL_API_KEY", sandbox.api_key)
     monkeypatch.setattr(blocking, "Client", partial(Client, retry=RetryPolicy(attempts=1)))
     monkeypatch.setattr("chartmogul_async.resources.account.today_in", lambda _: TODAY)
+    # No line of progress, however slow the machine is.
+    monkeypatch.setattr("chartmogul_async.cli.pace._EVERY", math.inf)
     with sandbox.serve() as url:
         monkeypatch.setenv("CHARTMOGUL_BASE_URL", url)
         yield sandbox
@@ -229,19 +232,6 @@ def test_a_folder_for_dlt_that_it_cannot_read(
     assert not Path("home of O'Brien").exists()
 
 
-def test_a_lock_that_cannot_be_written_is_not_that_of_another(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: str) -> None:
-        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
-
-    monkeypatch.setattr(duckdb, "connect", fail)
-    assert export("--to", "metrics.duckdb", *RANGE) == 7
-    assert capsys.readouterr().err.endswith(
-        "chartmogul_export: IO Error: Could not write file: No space left on device\n"
-    )
-
-
 HOLDING = """
 import sys
 import duckdb
@@ -271,6 +261,16 @@ def test_what_another_process_uses_is_an_error(
             assert export("--to", "metrics.duckdb", *RANGE) == 7
             assert message in capsys.readouterr().err
             process.stdin.close()
+
+
+def test_a_lock_that_cannot_be_used_is_an_error(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert export("--to", "metrics.duckdb", *RANGE, "-q") == 0
+    (lock,) = tmp_path.glob("data/chartmogul_export/*.lock")
+    lock.write_bytes(b"damaged" * 2000)
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "error: cannot use the lock of metrics.duckdb: " in capsys.readouterr().err
 
 
 def test_what_was_read_is_kept_while_it_cannot_be_loaded(
