@@ -15,7 +15,7 @@ from chartmogul_async import ChartMogulError, checks, errors
 from chartmogul_async.cli import ranges, terminal
 from chartmogul_async.cli.failures import OUTPUT, USAGE, CommandError, code_of, in_options, print_error, print_note
 from chartmogul_async.cli.pace import Pace, Shown, shown
-from chartmogul_async.cli.parameters import METRIC
+from chartmogul_async.cli.parameters import DIMENSIONS, METRIC
 from chartmogul_async.cli.ranges import Recent
 from chartmogul_async.cli.session import check_key
 from chartmogul_async.cli.targets import Loaded, Target, WarehouseError, target
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _INSTALL = "pip install 'chartmogul-async[cli,dlt]' 'dlt[duckdb,parquet]'"
 _REQUIRED = ("dlt", "duckdb", "pyarrow")
-_DIMENSIONS = ("plan", "plan-group", "country")
 # So many periods before the last one are more than the calendar has.
 _ALL_PERIODS = 10_000_000
 _ANY_TODAY = date(2020, 1, 1)
@@ -44,8 +43,8 @@ def _dimensions(_: click.Context, __: click.Parameter, value: str | None) -> lis
     """Read the value of ``--by``."""
     names = [name.strip().replace("_", "-") for name in value.split(",")] if value else []
     for name in names:
-        if name not in _DIMENSIONS:
-            raise click.BadParameter(f"must be one or several of {', '.join(_DIMENSIONS)}, not {checks.shown(name)}")
+        if name not in DIMENSIONS:
+            raise click.BadParameter(f"must be one or several of {', '.join(DIMENSIONS)}, not {checks.shown(name)}")
     return [name.replace("-", "_") for name in names]
 
 
