@@ -25,7 +25,7 @@ from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.retry import RetryPolicy
 from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
-from chartmogul_async.transport.store import Store
+from chartmogul_async.transport.store import Store, store_like
 from chartmogul_async.transport.throttle import Throttle
 
 # Accounts that were in use a moment ago: each takes some kilobytes, and with a store a file or a connection.
@@ -102,7 +102,7 @@ class AsyncClients:
         self._endpoint = Endpoint(url, connections_over(transport, url), "AsyncClients")
         hook = checked_hook("on_event", "event", on_event)
         self._options = Options(checked_timeout(timeout).as_dict(), checked_retry(retry), on_event=hook)
-        self._store = store
+        self._store = None if store is None else store_like(store)
         self._reuse = Reuse()
         # By what the accounts are known where their keys must not be.
         self._accounts: dict[str, _AccountClient] = {}

@@ -205,7 +205,7 @@ def test_no_entries_have_no_rates(rate: Any) -> None:
 @pytest.mark.parametrize("rate", MOVEMENTS)
 def test_entries_without_movements_are_refused(rate: Any) -> None:
     beta = MRREntry(date(2024, 1, 31), 100)
-    message = "entries must be entries of client.metrics.mrr with movements, which those of the closed beta lack, not "
+    message = "entries must be those of client.metrics.mrr with movements, which the closed beta lacks, not "
     assert refusal(rate, [beta]) == f"{message}{beta!r}"
     assert refusal(rate, ALL).startswith(f"{message}KeyMetricsEntry(")
     assert refusal(rate, arr(1)).startswith(f"{message}ARREntry(")
@@ -290,7 +290,7 @@ def test_retention_over_a_year_says_which_data_would_do() -> None:
     for name in ("net_mrr_retention", "gross_mrr_retention"):
         message = (
             f"entries must be by quarter or shorter for {name}, not by year: the movements of a year contain those of "
-            "customers who joined within it. Exact over twelve months are the account's activities "
+            "customers who joined within it. For exact figures over twelve months, use the activities "
             "(client.get('/activities')) of those who were customers at its start"
         )
         assert refusal(getattr(analysis, name), by_year) == message
@@ -534,7 +534,7 @@ def test_what_is_not_a_flow_is_not_summed(name: str, kind: str) -> None:
 def test_a_flow_that_is_missing_is_not_taken_for_zero() -> None:
     entries = [*MRR, MRREntry(date(2022, 6, 30), 5)]
     assert refusal(analysis.total, entries, "mrr_churn").startswith(
-        "entries must be entries of client.metrics.mrr with movements, "
+        "entries must be those of client.metrics.mrr with movements, "
     )
     assert refusal(analysis.total, MRR, "churn").startswith("figure must be one of mrr, percentage_change, mrr_new_b")
 

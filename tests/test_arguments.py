@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chartmogul_async import AsyncClient, MetricQuery, RetryPolicy, Throttle, cfl
+from chartmogul_async import AsyncClient, AsyncClients, FileStore, MetricQuery, RetryPolicy, Throttle, cfl
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox, serve_in_subprocess
@@ -110,6 +110,8 @@ CALLS: dict[str, tuple[Callable[[Any], object], set[str]]] = {
     "RetryPolicy total": (lambda value: RetryPolicy(total=value), SECONDS),
     "Throttle per_second": (lambda value: Throttle(per_second=value), INTEGERS),
     "Throttle parallel": (lambda value: Throttle(parallel=value), INTEGERS),
+    "Throttle store": (lambda value: Throttle(store=value), {"none"}),
+    "AsyncClients store": (lambda value: AsyncClients(store=value), {"none"}),
     "resize per_second": (lambda value: Throttle().resize(per_second=value), INTEGERS | {"none"}),
     "resize parallel": (lambda value: Throttle().resize(parallel=value), INTEGERS | {"none"}),
     "MetricQuery metric": (lambda value: MetricQuery(value, *DAYS), set()),
@@ -281,6 +283,11 @@ def test_the_environment_is_used_only_where_nothing_was_passed(monkeypatch: pyte
         AsyncClient(base_url="")
     with pytest.raises(ArgumentError, match=r"^no API key"):
         AsyncClient("")
+
+
+def test_a_store_is_made_before_it_is_passed() -> None:
+    with pytest.raises(ArgumentError, match=r"^store must be a store such as FileStore\(\) .* not <class"):
+        Throttle(store=FileStore)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def test_the_largest_numbers_do_no_harm() -> None:

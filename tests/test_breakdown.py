@@ -202,6 +202,12 @@ async def test_a_breakdown_is_a_value() -> None:
         breakdown.by = "plan"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def test_the_repr_of_one_segment_is_in_the_singular() -> None:
+    async with client() as its:
+        breakdown = await its.metrics.breakdown("mrr", *YEAR, by="country", geo="US")
+    assert repr(breakdown).startswith("<Breakdown of mrr by country: 1 segment; ")
+
+
 async def test_an_unknown_segment_names_those_that_exist() -> None:
     async with client() as its:
         breakdown = await its.metrics.breakdown("mrr", *YEAR, by="plan")

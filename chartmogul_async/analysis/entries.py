@@ -21,7 +21,7 @@ MOVEMENTS = ("mrr_new_business", "mrr_expansion", "mrr_contraction", "mrr_churn"
 """The names of the five movements of the MRR."""
 
 # Where the numbers that a formula needs come from.
-_MOVEMENTS = "entries of client.metrics.mrr with movements, which those of the closed beta lack"
+_MOVEMENTS = "those of client.metrics.mrr with movements, which the closed beta lacks"
 _SOURCES = {
     **dict.fromkeys(("mrr", *MOVEMENTS), _MOVEMENTS),
     "customers": "entries of client.metrics.customer_count or all",

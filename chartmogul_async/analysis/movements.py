@@ -156,7 +156,7 @@ def _intervals(entries: Iterable[Movements], retention: str | None = None) -> li
     if retention and are_by_year(entries, given):
         raise ArgumentError(
             f"entries must be by quarter or shorter for {retention}, not by year: the movements of a year contain "
-            "those of customers who joined within it. Exact over twelve months are the account's activities "
+            "those of customers who joined within it. For exact figures over twelve months, use the activities "
             "(client.get('/activities')) of those who were customers at its start"
         )
     interval = interval_of(entries)

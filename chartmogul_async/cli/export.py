@@ -15,7 +15,7 @@ from chartmogul_async import ChartMogulError, checks, errors
 from chartmogul_async.cli import ranges, terminal
 from chartmogul_async.cli.failures import OUTPUT, USAGE, CommandError, code_of, in_options, print_error, print_note
 from chartmogul_async.cli.pace import Pace, Shown, shown
-from chartmogul_async.cli.parameters import METRIC
+from chartmogul_async.cli.parameters import DIMENSIONS, METRIC
 from chartmogul_async.cli.ranges import Recent
 from chartmogul_async.cli.session import check_key
 from chartmogul_async.cli.targets import Loaded, Target, WarehouseError, target
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _INSTALL = "pip install 'chartmogul-async[cli,dlt]' 'dlt[duckdb,parquet]'"
 _REQUIRED = ("dlt", "duckdb", "pyarrow")
-_DIMENSIONS = ("plan", "plan-group", "country")
 # So many periods before the last one are more than the calendar has.
 _ALL_PERIODS = 10_000_000
 _ANY_TODAY = date(2020, 1, 1)
@@ -44,8 +43,8 @@ def _dimensions(_: click.Context, __: click.Parameter, value: str | None) -> lis
     """Read the value of ``--by``."""
     names = [name.strip().replace("_", "-") for name in value.split(",")] if value else []
     for name in names:
-        if name not in _DIMENSIONS:
-            raise click.BadParameter(f"must be one or several of {', '.join(_DIMENSIONS)}, not {checks.shown(name)}")
+        if name not in DIMENSIONS:
+            raise click.BadParameter(f"must be one or several of {', '.join(DIMENSIONS)}, not {checks.shown(name)}")
     return [name.replace("-", "_") for name in names]
 
 
@@ -68,8 +67,8 @@ def _periods(_: click.Context, __: click.Parameter, value: str | None) -> int | 
     type=click.Path(),
     callback=target,
     metavar="FILE|FOLDER/",
-    help="A DuckDB file such as metrics.duckdb, or a folder such as warehouse/ for Parquet files. It is made if there "
-    "is none.",
+    help="A DuckDB file such as metrics.duckdb, or a folder such as warehouse/ for Parquet files. It is created if it "
+    "does not exist.",
 )
 @click.option(
     "--metrics", default="all,mrr", show_default=True, callback=_names, metavar="NAME,…", help="As in `metrics`."
@@ -78,13 +77,13 @@ def _periods(_: click.Context, __: click.Parameter, value: str | None) -> int | 
     "--by",
     callback=_dimensions,
     metavar="plan,…",
-    help="Further tables, with each metric by plan, plan-group or country, or several of them.",
+    help="Further tables, with each metric by plan, plan-group or country, or by several of them: plan,country.",
 )
 @click.option(
     "--start",
     callback=ranges.day_or_period,
     metavar="YYYY-MM-DD",
-    help="The first day, or the period that it is the first day of: 2026-01, 2026-Q1 or 2026.",
+    help="The first day, or a period that begins on it: 2026-01, 2026-Q1 or 2026.",
 )
 @click.option(
     "--end",
@@ -119,13 +118,13 @@ def export(
     restate: int | Literal["all"] | None,
     quiet: bool,
 ) -> None:
-    """Load metrics into a warehouse, table by table, and again what may have changed since.
+    """Load metrics into a DuckDB file or Parquet files.
 
-    The first run reads the whole range. Each later one adds what is new and reads the last periods again; it prints
-    which history was restated. A run that was killed is made up for by the next one. A table that fails does not stop
-    the others.
+    The first run reads the whole range. Each later one adds what is new, reads the last periods again, since they may
+    have changed, and prints which history was restated. If a run is killed, the next one completes its work. A table
+    that fails does not stop the others.
 
-    dlt loads the tables. It reports its use to its makers, unless RUNTIME__DLTHUB_TELEMETRY is false.
+    The tables are loaded by dlt, which sends usage statistics to its makers unless RUNTIME__DLTHUB_TELEMETRY is false.
     """
     _check_installed()
     check_key()
@@ -221,7 +220,11 @@ class _Export:
         first = self.first.before(_ANY_TODAY).start if isinstance(self.first, Recent) else self.first
         # Nothing is sent if any option is wrong, and nothing is made if the key is.
         source, account = make(start=first), client.account()
-        return make(start=self.first.of(account).start) if isinstance(self.first, Recent) else source
+        if isinstance(self.first, Recent):
+            return make(start=self.first.of(account).start)
+        if first > (today := account.today()):
+            raise CommandError(f"--start {first} is after {today}, which is today where the account is", USAGE)
+        return source
 
     def _load(self, warehouse: Warehouse, source: Any, progress: Shown) -> None:
         self._say(warehouse.resume(), progress)
@@ -246,9 +249,10 @@ class _Export:
 
     def _sum_up(self) -> None:
         count = len(self._pace.names)
+        tables = f"{count} {'table' if count == 1 else 'tables'}"
         if self._failed:
             others = f"; the others are {self.target.place}" if len(self._failed) < count else ""
-            message = f"{len(self._failed)} of {count} tables failed: {', '.join(self._failed)}{others}"
+            message = f"{len(self._failed)} of {tables} failed: {', '.join(self._failed)}{others}"
             raise CommandError(message, next(iter(self._failed.values())))
         if not self.quiet:
-            print_note(f"{count} {'table' if count == 1 else 'tables'} {self.target.place}")
+            print_note(f"{tables} {self.target.place}")

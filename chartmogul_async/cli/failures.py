@@ -73,6 +73,8 @@ _PHRASES = (
     (" or be built with cfl", ""),
     ("pass urllib.parse.unquote(filters)", "decode it first"),
     ("pass several plans as a list, and a plan", "repeat --plan for several plans, and name a plan"),
+    ("which restate='all' would replace with those", "which would be replaced with those"),
+    ("load them into another dataset or folder", "load them into another folder"),
     ("pass the key as api_key", "pass the key as CHARTMOGUL_API_KEY"),
 )
 

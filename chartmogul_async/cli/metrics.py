@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import click
 from attrs import frozen
@@ -13,7 +13,7 @@ from attrs import frozen
 from chartmogul_async import Account, AsyncClient, Breakdown, Interval, MetricName, MetricQuery, errors
 from chartmogul_async.cli import files, plot, ranges, results, terminal
 from chartmogul_async.cli.failures import NOTHING_FOUND, USAGE, CommandError, code_of, print_error, print_note
-from chartmogul_async.cli.parameters import METRIC, escape_option, slices_of
+from chartmogul_async.cli.parameters import DIMENSION, METRIC, escape_option, slices_of
 from chartmogul_async.cli.ranges import Recent
 from chartmogul_async.cli.results import FORMATS, Format, Table
 from chartmogul_async.cli.session import call
@@ -52,7 +52,7 @@ _ANY_TODAY = date(2020, 1, 1)
 @click.option("--interval", type=click.Choice(INTERVALS), default="month", show_default=True)
 @click.option(
     "--by",
-    type=click.Choice(get_args(By)),
+    type=DIMENSION,
     help="Segment by segment, with the total and, where segments add up, the remainder. Segments are the plans of "
     "--plan, the countries of --geo, or else all. What fails is named on stderr, and what came is written, with --out "
     "to FILE.incomplete; the exit code is then that of the first failure.",
@@ -85,7 +85,8 @@ _ANY_TODAY = date(2020, 1, 1)
     "--plot",
     "as_plot",
     is_flag=True,
-    help="Draw a chart on stdout, with a bar for each interval, instead of a table. Together with --out both are made.",
+    help="Draw a chart on stdout instead of a table, with a bar for each interval, or for every second, third … one if "
+    "there are too many. Together with --out both are made.",
 )
 @escape_option
 def metrics(
@@ -146,7 +147,7 @@ def metrics(
     if by and slices is not None:
         raise click.UsageError("--slices excludes --by, which makes a request for each segment", context)
     if by == "plan_group" and plan:
-        raise click.UsageError("--plan excludes --by plan_group, whose segments are plans, too", context)
+        raise click.UsageError("--plan excludes --by plan-group, whose segments are plans, too", context)
     chosen = _format_of_data(format_, out, as_plot, exact_text)
     if query.interval != interval:
         print_note(f"note: {name} is always by {query.interval}; --interval {interval} is ignored")

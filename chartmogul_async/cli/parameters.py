@@ -49,6 +49,21 @@ METRIC: click.ParamType[Any] = _Metric()
 """The name of a metric, as the type of an argument."""
 
 
+class _Dimension(click.Choice):  # type: ignore[type-arg]  # the same
+    """What segments are by, with dashes or underscores."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        dashed = str(value).replace("_", "-")
+        return super().convert(dashed if dashed in DIMENSIONS else value, param, ctx).replace("-", "_")
+
+
+DIMENSIONS = ("plan", "plan-group", "country")
+"""What segments are by, as written on the command line."""
+
+DIMENSION: click.ParamType[Any] = _Dimension(DIMENSIONS)
+"""One of them, as the type of an option; its value is the name in the library."""
+
+
 escape_option = click.option(
     "--exact-text",
     is_flag=True,

@@ -19,6 +19,7 @@ _HEIGHT = 8
 # Of several charts each is lower.
 _LOW = 4
 _WIDEST_STEP = 4
+_STROKE = "\u2500"
 _SHORT_DATES = ("month", "quarter")
 # Dates are written below each, or every second, third … bar, where these are round numbers of months.
 _EVERY = (1, 2, 3, 4, 6, 12)
@@ -58,12 +59,16 @@ def lines(
         height: How many lines the bars have.
 
     Returns:
-        The lines: bars above zero, bars below it, dates, and which entries have a bar if there are too many.
+        The lines: bars above zero, zero and the bars below it if there are any, dates, and which entries have a bar
+        if there are too many. Where every figure is zero, one line that says so.
     """
     blocks = chart.BLOCKS if chart.writable(chart.BLOCKS, console.encoding) else chart.ASCII
     # Some figures are missing in responses of the closed beta.
     values = [getattr(entry, field.name) or 0 for entry in series]
     most, least = max(0, *values), min(0, *values)
+    if most == least:
+        yield Text("0 throughout", style="dim")
+        return
     above = _lines_above(most, least, height)
     top, bottom = (_scale(value, field) for value in (most, least))
     margin = max(len(top), len(bottom))
@@ -76,6 +81,10 @@ def lines(
     step = min(room // len(figures), _WIDEST_STEP)
     for row, line in enumerate(chart.bars(figures, step, above, blocks)):
         yield Text.assemble(f"{'' if row else top:>{margin}} ", (line, "green"))
+    if least:
+        # Without it nobody sees which bars stand on it, and which hang from it.
+        stroke = _STROKE if blocks is chart.BLOCKS else "-"
+        yield Text(f"{'0':>{margin}} {stroke * ((len(figures) - 1) * step + max(step - 1, 1))}", style="dim")
     for row, line in enumerate(chart.hanging(figures, step, height - above, blocks), above + 1):
         yield Text.assemble(f"{bottom if row == height else '':>{margin}} ", (line, "red"))
     interval = series.query.interval

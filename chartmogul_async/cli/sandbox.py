@@ -57,7 +57,7 @@ _FAULT = "a status such as 503, slow:SECONDS, " + ", ".join(_FAULTS)
     "of tokens.",
 )
 @click.option(
-    "--bucket", callback=limit, metavar="N", help="The room of the bucket; by default that for a second's requests."
+    "--bucket", callback=limit, metavar="N", help="The bucket's capacity; by default the requests of a second."
 )
 @click.option(
     "--work-per-minute",
@@ -82,9 +82,11 @@ _FAULT = "a status such as 503, slow:SECONDS, " + ", ".join(_FAULTS)
     help="About how many sign up in the company's first six years, from 2020 on.",
 )
 @click.option(
-    "--today", callback=day, metavar="YYYY-MM-DD", help="The last day of the company's history; by default this one."
+    "--today", callback=day, metavar="YYYY-MM-DD", help="The last day of the company's history; by default today."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Another one makes another company, other faults.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Another seed gives another company and other faults."
+)
 def sandbox(
     host: str,
     port: int,
@@ -105,7 +107,7 @@ def sandbox(
 
     It responds like the real one, with the same rate limits. The client uses plain HTTP for localhost only.
 
-    Requests must name localhost or an address of loopback as their host, so that no web page can read the figures. With
+    Requests must name localhost or a loopback address as their host, so that no web page can read the figures. With
     a --host beyond loopback, any IP address and that --host are accepted as well.
     """
     from chartmogul_async.sandbox import Company, Limits, Sandbox

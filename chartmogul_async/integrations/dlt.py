@@ -57,7 +57,7 @@ _CANNOT_MERGE = (
 )
 
 _WOULD_LOSE = (
-    "{name} has the figures of {others}, which restate='all' would replace by those of {own}: load them into another "
+    "{name} has the figures of {others}, which restate='all' would replace with those of {own}: load them into another "
     "dataset or folder"
 )
 

@@ -216,4 +216,6 @@ class Breakdown(Generic[E, S]):
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"<Breakdown of {self.query.metric} by {self.by}: {len(self.outcomes)} segments{failed}; {self.note}>"
+        count = len(self.outcomes)
+        segments = f"{count} {'segment' if count == 1 else 'segments'}{failed}"
+        return f"<Breakdown of {self.query.metric} by {self.by}: {segments}; {self.note}>"

@@ -20,7 +20,7 @@ from chartmogul_async import (
     errors,
     periods,
 )
-from chartmogul_async.checks import calendar_day, positive_integer
+from chartmogul_async.checks import calendar_day, instance_of, positive_integer
 
 
 @frozen
@@ -56,10 +56,11 @@ async def fetch_report(client: AsyncClient, *, months: int = 12, today: date | s
         The figures, which ``render`` makes a page of.
 
     Raises:
-        ArgumentError: ``months`` or ``today`` cannot be right.
+        ArgumentError: ``client``, ``months`` or ``today`` cannot be right.
         StateError: The client is closed, or belongs to another event loop.
         ChartMogulError: A request failed, apart from a refusal to list plans or customers.
     """
+    instance_of("client", client, AsyncClient)
     positive_integer("months", months)
     given = None if today is None else calendar_day("today", today)
     account = await client.account()

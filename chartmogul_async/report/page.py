@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from chartmogul_async import Breakdown, MRREntry, Summary, analysis
+from chartmogul_async.checks import instance_of
 from chartmogul_async.drawing import charts, numbers
 from chartmogul_async.drawing.charts import Bars
 from chartmogul_async.report.contents import Report
@@ -45,7 +46,11 @@ def render(report: Report) -> str:
 
     Returns:
         HTML that needs no other file and no network.
+
+    Raises:
+        ArgumentError: ``report`` is something else.
     """
+    instance_of("report", report, Report)
     name, first, final = escape(report.account.name), report.movements[0], report.movements[-1]
     sections = "".join(
         (

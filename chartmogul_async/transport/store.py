@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, cast
 
+from chartmogul_async.checks import shown
+from chartmogul_async.errors import ArgumentError
 from chartmogul_async.transport.limits import AccountLimits
 
 T = TypeVar("T")
@@ -63,3 +65,23 @@ class Store(Protocol):
             StoreOutageError: They could not be read or written.
         """
         ...
+
+
+def store_like(value: object) -> Store:
+    """Check that a value is a store: ours, or an object with the same methods.
+
+    Args:
+        value: What was given as ``store``.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ArgumentError: ``store must be a store such as FileStore() or RedisStore(url), or None, not 'x'``.
+    """
+    # A class has the methods, too, but FileStore instead of FileStore() keeps nothing.
+    if isinstance(value, type) or not all(hasattr(value, name) for name in ("update", "release", "on_outage")):
+        raise ArgumentError(
+            f"store must be a store such as FileStore() or RedisStore(url), or None, not {shown(value)}"
+        )
+    return cast("Store", value)

@@ -28,7 +28,7 @@ from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.shared import SharedQueue
 from chartmogul_async.transport.snapshots import dumps, loads
-from chartmogul_async.transport.store import Store
+from chartmogul_async.transport.store import Store, store_like
 
 # One for thousands of throttles: Python makes a new one each time.
 _NOBODY: frozenset[object] = frozenset()
@@ -81,7 +81,7 @@ class Throttle:
             own.
 
     Raises:
-        ArgumentError: A limit is not a positive integer.
+        ArgumentError: A limit is not a positive integer, or ``store`` is no store.
     """
 
     __module__ = "chartmogul_async"
@@ -90,7 +90,7 @@ class Throttle:
         self._size = positive_integer("per_second", per_second), positive_integer("parallel", parallel)
         # What is known, as a value while it is in use; at rest as bytes, or None if there is nothing to know.
         self._known: AccountLimits | bytes | None = None
-        self._store = store
+        self._store = None if store is None else store_like(store)
         self._account = ""
         self._shared: SharedQueue | None = None
         # What this process was in the store before, in another event loop.

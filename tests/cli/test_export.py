@@ -271,7 +271,25 @@ def test_a_table_that_fails_costs_no_other(fake: Fake, run: Run) -> None:
 def test_a_wrong_argument_is_exit_code_2(fake: Fake, run: Run) -> None:
     fake.outcomes["mrr"] = errors.StateError("no")
     ran = run("export", "--to", "m.duckdb", "--metrics", "mrr", "--start", "2025")
-    assert (ran.code, ran.err) == (2, "error: mrr: no\nerror: 1 of 1 tables failed: mrr\n")
+    assert (ran.code, ran.err) == (2, "error: mrr: no\nerror: 1 of 1 table failed: mrr\n")
+
+
+def test_a_start_after_today_is_refused(fake: Fake, run: Run) -> None:
+    ran = run("export", "--to", "m.duckdb", "--metrics", "mrr", "--start", "2999")
+    assert (ran.code, ran.out, fake.targets) == (2, "", [])
+    assert re.fullmatch(r"error: --start 2999-01-01 is after \S+, which is today where the account is\n", ran.err)
+
+
+def test_a_folder_of_other_figures_is_explained_without_arguments(fake: Fake, run: Run) -> None:
+    fake.outcomes["mrr"] = errors.StateError(
+        "mrr has the figures of acc_1/month, which restate='all' would replace with those of acc_1/day: load them into "
+        "another dataset or folder"
+    )
+    ran = run("export", "--to", "files/", "--metrics", "mrr", "--start", "2025", "--interval", "day")
+    assert ran.err.startswith(
+        "error: mrr: mrr has the figures of acc_1/month, which would be replaced with those of acc_1/day: "
+        "load them into another folder\n"
+    )
 
 
 def test_a_key_that_is_revoked_meanwhile_ends_the_command(fake: Fake, run: Run) -> None:

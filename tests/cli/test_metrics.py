@@ -125,6 +125,10 @@ def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: R
             "must be a day of the calendar, not '2025-02-30', which does not exist",
         ),
         (
+            ("mrr", "--start", "2025-Q5", "--end", "2025-03-31"),
+            "2026-Q1 or 2026, not '2025-Q5'",
+        ),
+        (
             ("mrr", "--start", "1712102400", "--end", "2025-03-31"),
             "2026-Q1 or 2026, not '1712102400'",
         ),
@@ -162,7 +166,8 @@ def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: R
         (("mrr", *RANGE, "--format", "xml"), "'xml' is not one of 'table'"),
         (("mrr", *RANGE, "--by", "city"), "'city' is not one of 'plan'"),
         (("mrr", *RANGE, "--by", "plan", "--slices", "2"), "--slices excludes --by"),
-        (("mrr", *RANGE, "--by", "plan_group", "--plan", "Gold"), "--plan excludes --by plan_group"),
+        (("mrr", *RANGE, "--by", "region"), "Invalid value for '--by': 'region' is not one of 'plan', 'plan-group', "),
+        (("mrr", *RANGE, "--by", "plan_group", "--plan", "Gold"), "--plan excludes --by plan-group"),
         (("mrr", *RANGE, "--plot", "--format", "csv"), "--plot excludes --format, unless --out names a file"),
         (("mrr", *RANGE, "--exact-text", "--format", "json"), "--exact-text requires --format csv"),
         (("mrr", *RANGE, "--out", "mrr.xml"), "--out must end with one of .csv, .json, .jsonl, .parquet, .arrow, "),

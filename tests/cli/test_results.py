@@ -52,7 +52,7 @@ def test_each_segment_has_its_rows_in_every_format(account: Sandbox, run: Run) -
     assert table.endswith("The segments and the remainder add up to the total.\n")
 
 
-@pytest.mark.parametrize("by", ["plan", "plan_group"])
+@pytest.mark.parametrize("by", ["plan", "plan-group", "plan_group"])
 def test_plans_and_groups_are_segments_by_their_names(account: Sandbox, run: Run, by: str) -> None:
     found = {row["segment"] for row in rows(run("metrics", "customer-count", *RANGE, "--by", by).out)}
     names = {plan.name for plan in account.company.plans} if by == "plan" else {"Subscriptions, monthly"}
@@ -249,6 +249,7 @@ def test_negative_rates_hang_from_zero() -> None:
     assert drawn(churn(2.0, -2.0, 1.0, 0.0)) == [
         " 2.00 ███",
         "      ███     ███",
+        "    0 ───────────────",
         "          ███",
         "-2.00     ███",
         "      2025-01     2025-04",
@@ -261,15 +262,22 @@ def test_negative_rates_hang_from_zero() -> None:
 )
 def test_each_side_of_zero_that_has_a_bar_has_a_line(rates: tuple[float, ...], above: int) -> None:
     assert plot._lines_above(max(0, *rates), min(0, *rates), 4) == above
-    assert len(drawn(churn(*rates))) == 5
+    # Dates are below the bars, and zero has a line where some hang from it.
+    assert len(drawn(churn(*rates))) == 5 + (min(rates) < 0)
 
 
 def test_the_narrowest_terminal_has_one_bar() -> None:
     assert drawn(churn(1.0, 2.0), width=1) == ["2.00 █"] + ["     █"] * 3 + ["   0 ", "One bar for every 2 months."]
 
 
-def test_bars_of_zero_are_empty() -> None:
-    assert drawn(churn(0.0)) == ["0.00 ", "     ", "     ", "     ", "   0 2025-01"]
+def test_zeros_are_said_and_not_drawn() -> None:
+    assert drawn(churn(0.0, 0.0)) == ["0 throughout"]
+
+
+def test_the_line_of_zero_can_be_written_anywhere() -> None:
+    console = Console(width=40, file=Terminal(io.BytesIO(), "ascii"))
+    shown = [line.plain for line in plot.lines(churn(-1.0), attrs.fields(MRRChurnRateEntry)[1], console, 2)]
+    assert shown == ["    0 ---", "      ###", "-1.00 ###", "      2025-01"]
 
 
 def test_a_figure_that_the_closed_beta_lacks_has_no_bar() -> None:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from chartmogul_async import AsyncClient
+from chartmogul_async import AsyncClient, blocking
 from chartmogul_async.drawing import numbers
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.report import Report, fetch_report, render
@@ -170,6 +170,10 @@ async def test_wrong_arguments_are_refused_before_any_request() -> None:
             await fetch_report(client, months=0)
         with pytest.raises(ArgumentError, match="today must be"):
             await fetch_report(client, today="tomorrow")
+        with pytest.raises(ArgumentError, match=r"^client must be an AsyncClient, not blocking.Client"):
+            await fetch_report(blocking.Client("sandbox"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ArgumentError, match=r"^report must be a Report, not None"):
+            render(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         assert client.throttle.statistics().admitted == 0
 
 

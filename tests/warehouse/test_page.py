@@ -27,7 +27,7 @@ def blocks(kind: str) -> list[str]:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A company for each client that the page makes."""
-    sandbox = Sandbox(Company(customers=100, today=date(2026, 1, 31)), limits=Limits(per_second=None))
+    sandbox = Sandbox(Company(today=date(2026, 1, 31)), limits=Limits(per_second=None))
     monkeypatch.setattr(client, "connections_to", lambda _: Borrowed(sandbox.transport()))
     monkeypatch.setattr("chartmogul_async.resources.account.today_in", lambda _: sandbox.company.today)
     monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
