@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -75,10 +76,11 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
 def _path(value: str) -> Path:
     path = Path(value)
     try:
-        # Without an error, Python may take what cannot exist for what does not.
+        with suppress(FileNotFoundError):
+            path.stat()
         str(path.resolve()).encode()
-        path.exists()
-    except (OSError, RuntimeError, ValueError) as error:
+    # A name that is not Unicode is a ValueError.
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise click.BadParameter(f"must be a path that can exist, not {shown(value)}: {reason}") from None
     return path

@@ -210,10 +210,13 @@ def test_a_wrong_option_is_an_error_at_once(fake: Fake, account: Sandbox, run: R
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
-def test_a_pipe_is_no_target(tmp_path: Path) -> None:
+def test_a_pipe_and_a_loop_are_no_targets(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.duckdb")
+    (tmp_path / "loop.duckdb").symlink_to(tmp_path / "loop.duckdb")
     with pytest.raises(click.BadParameter, match=r"must be a file or a folder, not a device, as '.*duckdb' is"):
         targets.target(None, None, str(tmp_path / "pipe.duckdb"))  # type: ignore[arg-type]
+    with pytest.raises(click.BadParameter, match="must be a path that can exist, not "):
+        targets.target(None, None, str(tmp_path / "loop.duckdb"))  # type: ignore[arg-type]
 
 
 def test_a_target_is_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
