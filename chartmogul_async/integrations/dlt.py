@@ -61,6 +61,10 @@ _WOULD_LOSE = (
     "dataset or folder"
 )
 
+_WOULD_EMPTY = (
+    "{name} would be empty, since the response contains no entries from {since} to {until}: what was there is kept"
+)
+
 OnProgress = Callable[[str, int, int], object]
 
 
@@ -195,6 +199,8 @@ class _Reader:
                 return
             stored = self._compared_with(page)
             rows = list(page.rows(self._fetch(find_client(), page)))
+            if not rows and self.restate == "all":
+                raise StateError(_WOULD_EMPTY.format(name=self.table.name, since=page.since, until=page.until))
             # With the columns of the resource itself, the table of restatements would have them, too.
             yield _rows_of(self.table.name, rows, self.table.columns)
         yield from self._restatements(page, rows, stored)

@@ -227,6 +227,15 @@ def test_files_are_replaced(tmp_path: Path, sandbox: Sandbox) -> None:
     assert files.rows("restatements") == restated
 
 
+def test_an_empty_response_empties_no_files(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Warehouse(tmp_path, files=True)
+    assert files.run(source_of(sandbox, restate="all")) == {"mrr": 6}
+    monkeypatch.setattr(Page, "rows", lambda *_: iter(()))
+    with pytest.raises(PipelineStepFailed, match="no entries from 2025-06-01 to 2025-11-30: what was there is kept"):
+        files.run(source_of(sandbox, restate="all"))
+    assert len(files.rows("mrr")) == 6
+
+
 def test_files_are_not_doubled_in_silence(tmp_path: Path, sandbox: Sandbox) -> None:
     with pytest.raises(PipelineStepFailed, match="mrr cannot be merged into this destination") as failure:
         Warehouse(tmp_path, files=True).run(source_of(sandbox))

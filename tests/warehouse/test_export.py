@@ -144,8 +144,8 @@ def test_a_folder_of_another_interval_is_not_replaced(sandbox: Sandbox, capsys: 
 def test_a_range_in_words_ends_today(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert export("--to", "metrics.duckdb", "--last", "2m", "--metrics", "mrr") == 0
     assert capsys.readouterr().out == "mrr: 3 rows, 2025-11-01 to 2026-01-31\n"
-    assert export("--to", "metrics.duckdb", "--start", "2999-01-01", "--metrics", "mrr") == 0
-    assert capsys.readouterr().out == "mrr: 0 rows\n"
+    assert export("--to", "metrics.duckdb", "--start", "2999-01-01", "--metrics", "mrr") == 2
+    assert "error: --start 2999-01-01 is after 2026-01-31, which is today" in capsys.readouterr().err
 
 
 def test_plans_and_customers_are_listed_once(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
