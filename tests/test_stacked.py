@@ -67,6 +67,7 @@ def test_an_empty_series_has_no_rows() -> None:
         ([ACME], r"series must be a mapping of names to series, such as {'Acme': series}, not \["),
         ({}, r"series must be a mapping of names to series, such as {'Acme': series}, not an empty one"),
         ({1: ACME}, "not one of 1 to <Series|not one of 1 to Series"),
+        ({"\ud800": ACME}, "the names of series must be valid Unicode, without lone surrogates, not "),
         ({"Acme": [5]}, r"not one of 'Acme' to \[5\]"),
         (
             {"a": ACME, "b": Series((), NOW, MetricQuery("ltv", "2025"))},
@@ -84,6 +85,8 @@ def test_what_is_no_mapping_of_series_is_refused(given: Any, complaint: str) -> 
     [
         (5, "column must be a str, such as 'account', not 5"),
         ("date", "column must differ from the fields date, arr, percentage_change, not 'date'"),
+        ("zero\0", r"column must have no zero byte, not 'zero\\x00'"),
+        ("\ud800", "column must be valid Unicode, without lone surrogates, not "),
     ],
 )
 def test_the_column_of_the_names_is_another_one(column: Any, complaint: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Generic
 
 from attrs import field, frozen
 
-from chartmogul_async.checks import instance_of, shown
+from chartmogul_async.checks import encodable, instance_of, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.query import MetricName
@@ -54,6 +54,7 @@ def _checked_series(value: Mapping[str, Series[E, S]]) -> dict[str, Series[E, S]
     for name, series in value.items():
         if not isinstance(name, str) or not isinstance(series, Series):
             raise ArgumentError(f"{wanted}, not one of {shown(name)} to {shown(series)}")
+        encodable("the names of series", name)
     metrics = sorted({series.query.metric for series in value.values()})
     if len(metrics) > 1:
         raise ArgumentError(f"series must be of one metric, not {' and '.join(metrics)}: make a table of each")
@@ -64,6 +65,9 @@ def _checked_column(table: "SeriesTable[Any, Any]", _: object, column: str) -> N
     _, *names = table.column_names
     if instance_of("column", column, str, "'account'") in names:
         raise ArgumentError(f"column must differ from the fields {', '.join(names)}, not {column!r}")
+    # With it, arro3 panics instead of raising an error.
+    if "\0" in encodable("column", column):
+        raise ArgumentError(f"column must have no zero byte, not {column!r}")
 
 
 @frozen(repr=False)
