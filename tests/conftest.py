@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 import respx
+from hypothesis import settings
 
 # For the tests, too.
 from tests.virtual_time import VirtualTimeLoop as VirtualTimeLoop
+
+# An example has no deadline: how long it takes is a matter of the machine.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -93,7 +93,7 @@ def test_fractions_of_a_cent_make_a_column_of_floats() -> None:
     assert all(type(value) is float for value in table.column("mrr").to_pylist())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(any_series())
 def test_every_series_is_exact(made: Series) -> None:
     """But for integers beyond 2**53 beside a float in one column, which no column of floats has."""

@@ -306,6 +306,14 @@ async def test_plans_are_asked_for_by_their_uuids() -> None:
     assert len(api.requests) == 8
 
 
+async def test_a_name_like_that_of_another_is_not_lost() -> None:
+    names = ["Same", "Same", "Same (pl_0)", "pl_4", None]
+    breakdown = await segments_of(
+        Api(plans=[{"uuid": f"pl_{n}", "name": name} for n, name in enumerate(names)]), "plan"
+    )
+    assert list(breakdown.segments) == ["Same (pl_0)", "Same (pl_1)", "Same (pl_0) (pl_2)", "pl_4 (pl_3)", "pl_4"]
+
+
 async def test_an_odd_name_works_against_the_sandbox() -> None:
     its = Company(customers=0, today=TODAY, founded=date(2023, 1, 1))
     odd = PricingPlan("Café, \"Déjà\" & 'Vu'", "pl_5a62b163-07fc-4250-9ea3-bf6183e2cf06", "odd", 1, (("USD", 100),))

@@ -142,7 +142,7 @@ def test_a_notebook_shows_both_ends_of_a_long_series(count: int, shown: int) -> 
     assert f"{count} entries" in table.caption
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(series())
 def test_nothing_in_a_query_becomes_markup(made: Series) -> None:
     table = table_of(made)

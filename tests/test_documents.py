@@ -56,7 +56,7 @@ def test_a_document_reads_like_the_record() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_a_series_comes_back_as_it_was(metric: MetricName, data: st.DataObject) -> None:
     made = data.draw(series((metric,)))
@@ -67,14 +67,12 @@ def test_a_series_comes_back_as_it_was(metric: MetricName, data: st.DataObject) 
     assert_same(Series.from_dict(json.loads(written)), made)
 
 
-@settings(deadline=None)
 @given(queries())
 def test_a_query_comes_back_as_it_was(query: MetricQuery) -> None:
     assert_same(MetricQuery.from_dict(json.loads(json.dumps(query.to_dict()))), query)
     assert MetricQuery.from_dict(query.to_dict()).key() == query.key()
 
 
-@settings(deadline=None)
 @given(series())
 def test_the_parts_of_a_document_are_documents(made: Series) -> None:
     assert made.to_dict()["query"] == made.query.to_dict()
@@ -223,7 +221,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(series(), st.data())
 def test_any_damage_gives_a_series_or_an_argument_error(made: Series, data: st.DataObject) -> None:
     document: Any = made.to_dict()

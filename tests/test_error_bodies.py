@@ -265,7 +265,7 @@ def assert_is_an_error_body(body: ErrorBody) -> None:
 
 
 @given(st.integers(100, 599), st.binary(max_size=300), st.text(max_size=30))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_bytes_are_too_strange(status: int, body: bytes, content_type: str) -> None:
     assert_is_an_error_body(read_error_body(status, body, content_type))
 
@@ -279,7 +279,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(keys, json_values, max_size=5) | json_values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_json_is_too_strange(body: Any) -> None:
     assert_is_an_error_body(read_error_body(422, json.dumps(body).encode(), JSON))
 

@@ -102,6 +102,7 @@ def test_no_cell_of_csv_is_lost_or_a_formula(rows: list[list[str]]) -> None:
     text = as_csv(["a", "b"], rows, escape_formulas=False)
     assert list(csv.reader(io.StringIO(text, newline=""))) == [["a", "b"], *rows]
     safe = list(csv.reader(io.StringIO(as_csv(["a", "b"], rows, escape_formulas=True), newline="")))
+    assert as_csv(["=a"], [], escape_formulas=True) == "'=a\n"
     assert [[cell.removeprefix("'") for cell in row] for row in safe[1:]] == [
         [cell.removeprefix("'") for cell in row] for row in rows
     ]
@@ -292,9 +293,11 @@ def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
 
 
 def test_a_long_name_is_no_longer_while_it_is_written(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 240 + ".csv")
-    write_csv(SERIES, path)
-    assert list(tmp_path.iterdir()) == [path]
+    for name in ("x" * 240 + ".csv", "ü" * 125 + ".csv"):
+        path = tmp_path / name
+        write_csv(SERIES, path)
+        assert list(tmp_path.iterdir()) == [path]
+        path.unlink()
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json_lines], ids=["csv", "jsonl"])
@@ -307,11 +310,59 @@ def test_a_folder_or_device_is_never_replaced(write: Callable[..., None], tmp_pa
         write(SERIES, tmp_path / "none" / "mrr.csv")
 
 
+def test_a_place_that_cannot_exist_is_refused(tmp_path: Path) -> None:
+    for name in ("x" * 256, "zero\0byte"):
+        with pytest.raises(ArgumentError, match="path must be a path that can exist, not "):
+            write_csv(SERIES, tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to(tmp_path / "none" / "mrr.csv")
+    with pytest.raises(ArgumentError, match=f"path must be in a folder that exists, not '{tmp_path / 'none'}'"):
+        write_csv(SERIES, link)
+    link.unlink()
+    link.symlink_to(link)
+    with pytest.raises(ArgumentError, match=re.escape(os.strerror(errno.ELOOP))):
+        write_csv(SERIES, link)
+    assert link.is_symlink()
+
+
 @pytest.mark.parametrize("target", [5, io.StringIO(), None])
 def test_what_is_no_place_is_refused(target: Any) -> None:
     with pytest.raises(ArgumentError) as raised:
         write_csv(SERIES, target)
     assert str(raised.value) == f"path must be a path, or a file that is open for writing bytes, not {shown(target)}"
+
+
+class Unbuffered(io.RawIOBase):
+    """Takes so many bytes at a time, as a socket or a pipe may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = b""
+
+    def write(self, content: Any) -> int:
+        self.taken += bytes(content[:100])
+        return min(100, len(content))
+
+
+class Silent:
+    """Does not say how much it took, which is all."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def write(self, content: bytes) -> None:
+        self.taken += content
+
+
+@pytest.mark.parametrize("file", [Unbuffered(), Silent()], ids=["unbuffered", "silent"])
+def test_a_file_that_takes_a_part_gets_the_rest(file: Any) -> None:
+    write_csv(BREAKDOWN, file)
+    assert len(file.taken) > 100
+    assert file.taken == written(write_csv, BREAKDOWN)
 
 
 @pytest.mark.parametrize("write", WRITERS)

@@ -65,13 +65,13 @@ def ranges(draw: st.DrawFn) -> tuple[date, date]:
 
 
 @given(ranges(), intervals, week_starts)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_spans_are_those_of_the_naive_calendar(days: tuple[date, date], interval: Interval, week: WeekStart) -> None:
     assert list(spans(*days, interval, week)) == naive_spans(*days, interval, week)
 
 
 @given(ranges(), intervals, week_starts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_spans_cover_the_range_without_gap_or_repetition(
     days: tuple[date, date], interval: Interval, week: WeekStart
 ) -> None:
@@ -84,7 +84,7 @@ def test_spans_cover_the_range_without_gap_or_repetition(
 
 
 @given(st.dates(), intervals, week_starts)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_end_of_an_interval_is_its_last_day(day: date, interval: Interval, week: WeekStart) -> None:
     last = interval_end(day, interval, week)
     mine = calendar_interval(day, interval, week)
@@ -164,20 +164,20 @@ def test_the_recorded_range_is_a_whole_month_and_one_day() -> None:
 
 
 @given(ranges(), intervals)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_count_is_the_number_of_spans_except_for_weeks(days: tuple[date, date], interval: Interval) -> None:
     assume(interval != "week")
     assert count(*days, interval) == len(list(spans(*days, interval)))
 
 
 @given(ranges(), week_starts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_count_of_weeks_is_at_most_one_too_low(days: tuple[date, date], week: WeekStart) -> None:
     assert len(list(spans(*days, "week", week))) - count(*days, "week") in {0, 1}
 
 
 @given(ranges(), intervals, week_starts, st.integers(1, 25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_own_intervals_of_all_slices_are_the_range(
     days: tuple[date, date], interval: Interval, week: WeekStart, parts: int
 ) -> None:
@@ -192,7 +192,7 @@ def own_spans(part: Slice, interval: Interval, week: WeekStart) -> list[Span]:
 
 
 @given(ranges(), intervals, week_starts, st.integers(1, 25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_each_later_slice_starts_exactly_one_interval_early(
     days: tuple[date, date], interval: Interval, week: WeekStart, parts: int
 ) -> None:
@@ -208,7 +208,7 @@ def test_each_later_slice_starts_exactly_one_interval_early(
 
 
 @given(ranges(), intervals, week_starts, st.integers(1, 25))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_there_are_as_many_slices_as_requested_of_equal_length(
     days: tuple[date, date], interval: Interval, week: WeekStart, parts: int
 ) -> None:
@@ -240,7 +240,7 @@ shorter_than_a_month = st.sampled_from(["day", "week"])
 
 
 @given(ranges(), shorter_than_a_month, week_starts, st.integers(1, 25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_own_intervals_for_monthly_figures_are_the_range(
     days: tuple[date, date], interval: Interval, week: WeekStart, parts: int
 ) -> None:
@@ -251,7 +251,7 @@ def test_own_intervals_for_monthly_figures_are_the_range(
 
 
 @given(ranges(), shorter_than_a_month, week_starts, st.integers(1, 25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_slices_for_monthly_figures_ask_for_whole_months(
     days: tuple[date, date], interval: Interval, week: WeekStart, parts: int
 ) -> None:
@@ -269,7 +269,7 @@ def test_slices_for_monthly_figures_ask_for_whole_months(
 
 
 @given(st.dates(max_value=date(9980, 1, 1)), st.integers(1, 25), st.integers(31, 200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_long_slices_of_days_end_with_months(start: date, parts: int, length: int) -> None:
     """That makes none of them shorter by a month or more."""
     end = start + (parts * length - 1) * DAY

@@ -1278,7 +1278,6 @@ def is_even(limits: AccountLimits, now: float) -> bool:
     return limits.pace is not None and limits.pace.is_even(now)
 
 
-@settings(deadline=None)
 @given(steps(80), st.integers(1, 45), st.integers(1, 25))
 def test_in_any_order_the_slots_are_kept(happens: list[Step], per_second: int, parallel: int) -> None:
     limits = limits_of(per_second, parallel)
@@ -1308,7 +1307,6 @@ def test_in_any_order_the_slots_are_kept(happens: list[Step], per_second: int, p
     ]
 
 
-@settings(deadline=None)
 @given(steps(60), steps(30), st.integers(1, 45), st.integers(1, 25), st.booleans())
 def test_what_was_read_behaves_as_what_was_written(
     before: list[Step], after: list[Step], per_second: int, parallel: int, twice: bool
@@ -1357,7 +1355,7 @@ travels = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     travels,
     st.sampled_from([0.0, 0.02, 0.04]),

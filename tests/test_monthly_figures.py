@@ -141,7 +141,7 @@ seeds = st.integers(0, 10**6)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(metrics, shorter_than_a_month, starts, st.integers(1, 700), st.sampled_from([2, 3, 7, 20]), densities, seeds)
 async def test_slices_of_monthly_figures_equal_the_range(
     window: Window,
@@ -159,7 +159,7 @@ async def test_slices_of_monthly_figures_equal_the_range(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(metrics, shorter_than_a_month, starts, st.integers(1, 90), densities, seeds)
 async def test_single_intervals_of_monthly_figures_equal_the_range(
     window: Window, metric: MetricName, interval: Interval, start: date, days: int, density: float, seed: int
@@ -169,7 +169,7 @@ async def test_single_intervals_of_monthly_figures_equal_the_range(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(metrics, starts, st.integers(262, 1000), densities, seeds)
 async def test_long_ranges_of_monthly_figures_equal_the_range(
     window: Window, metric: MetricName, start: date, days: int, density: float, seed: int
@@ -179,7 +179,7 @@ async def test_long_ranges_of_monthly_figures_equal_the_range(
     assert await is_equal(Server(window, density, seed), query, None) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(metrics, shorter_than_a_month, starts, st.integers(1, 700), st.sampled_from([2, 3, 7, 20]), densities, seeds)
 async def test_figures_of_the_month_before_equal_the_range(
     metric: MetricName, interval: Interval, start: date, days: int, slices: int, density: float, seed: int

@@ -453,7 +453,7 @@ queries = st.builds(
 
 
 @given(queries)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_unpickled_query_equals_the_original(made: MetricQuery) -> None:
     twin = pickle.loads(pickle.dumps(made))
     assert twin == made

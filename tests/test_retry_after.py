@@ -96,7 +96,7 @@ dates = st.builds(
 @example("Mon, 01 Jan 0001 00:00:00 +2359", None)
 @example("Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 GMT")
 @example("Fri, 31 Dec 9999 23:59:59", "Mon, 01 Jan 0001 00:00:00")
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_header_is_a_sensible_wait_or_nothing(text: str, date: str | None) -> None:
     headers = [(b"retry-after", text.encode("latin-1"))]
     if date is not None:

@@ -758,13 +758,13 @@ def assert_is_record_or_decode_error(outcome: Any) -> None:
 
 
 @given(json_values, classes)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_json_becomes_a_record_or_a_decode_error(value: Any, into: Any) -> None:
     assert_is_record_or_decode_error(outcome_of(value, into))
 
 
 @given(st.sampled_from(NAMES), st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_one_changed_place_gives_a_record_or_is_named(name: str, data: st.DataObject) -> None:
     raw, _ = read(name)
     metric = re.sub(r"^(beta|today|2016-d|2022-[abc]|2026)-", "", name)
@@ -786,7 +786,7 @@ def test_one_changed_place_gives_a_record_or_is_named(name: str, data: st.DataOb
 
 
 @given(st.binary(max_size=60) | json_values.map(lambda value: json.dumps(value).encode()), classes)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_bytes_become_a_record_or_a_decode_error(content: bytes, into: Any) -> None:
     try:
         outcome = outcome_of(decode(content), into)

@@ -26,21 +26,21 @@ ISO = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 SEEDS = {target: list(seeds(target)) for target in TARGETS}
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=4000)
 @given(st.sampled_from(RESPONSES), st.randoms(use_true_random=False))
 def test_a_mutated_response_gives_a_record_or_decode_error(response: bytes, random: Random) -> None:
     head = HEADS["structuring"]
     structuring_of(response[:head] + mutated_json(response[head:], random))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(ERRORS), st.randoms(use_true_random=False))
 def test_a_mutated_error_response_is_read(response: bytes, random: Random) -> None:
     head = HEADS["error-bodies"]
     error_body_of(response[:head] + mutated_json(response[head:], random))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_seed_with_changed_bytes_does_no_harm(target: str, data: st.DataObject) -> None:
@@ -50,14 +50,14 @@ def test_a_seed_with_changed_bytes_does_no_harm(target: str, data: st.DataObject
     TARGETS[target](seed[:begin] + data.draw(st.binary(max_size=8)) + seed[end:])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=400))
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_bytes_are_too_strange(target: str, data: bytes) -> None:
     TARGETS[target](data)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(st.sampled_from(["Wed,", "21", "Oct", "2026", "9999999", "-1", "12:00:30", "GMT", "+9999", "1e9", "nan"]))
 )
@@ -90,7 +90,7 @@ ten_characters = (
 )
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=4000)
 @given(ten_characters)
 @example("1712102400")
 @example("2023070199")
@@ -156,14 +156,14 @@ def test_a_slow_input_is_noticed() -> None:
         counted(quadratic)(b"a" * 1000)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(RESPONSES), st.randoms(use_true_random=False), st.sampled_from([1000, 30_000]))
 def test_a_value_repeated_many_times_is_not_slow(response: bytes, random: Random, times: int) -> None:
     head = HEADS["structuring"]
     TARGETS["structuring"](response[:head] + with_repetition(response[head:], random, times))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(ERRORS), st.randoms(use_true_random=False), st.sampled_from([1000, 30_000]))
 def test_an_error_repeated_many_times_is_not_slow(response: bytes, random: Random, times: int) -> None:
     head = HEADS["error-bodies"]

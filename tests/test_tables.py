@@ -124,6 +124,31 @@ def test_weeks_begin_where_those_of_the_account_do() -> None:
     assert (sunday.start(TODAY), sunday.end(TODAY)) == (date(2026, 1, 25), TODAY)
 
 
+async def test_only_entries_of_the_page_are_rows() -> None:
+    """A server that responds with another range must not leave periods that no later run would read again."""
+    async with client() as its:
+        found = await its.metrics.fetch(MetricQuery("mrr", "2025-08-01", TODAY))
+        by_plan = await its.metrics.breakdown("mrr", "2025-08-01", TODAY, by="plan")
+    of_two = page()
+    of_two.until = date(2025, 11, 10)
+    periods = [row["period_start"] for row in of_two.rows(found)]
+    assert periods == [date(2025, 10, 1), date(2025, 11, 1)]
+    assert {row["period_start"] for row in page(by="plan").rows(by_plan) if row["date"] <= date(2025, 11, 30)} == {
+        *periods
+    }
+
+
+@pytest.mark.parametrize("interval", ["day", "week", "month", "quarter", "year"])
+async def test_a_page_without_a_period_is_not_complete(interval: Interval) -> None:
+    since = Calendar(interval).start(date(2025, 10, 1))
+    async with client() as its:
+        found = await its.metrics.fetch(MetricQuery("mrr", since, TODAY, interval=interval))
+    its_page = page(interval, since)
+    rows = list(its_page.rows(found))
+    assert its_page.is_complete(rows)
+    assert not any(its_page.is_complete(rows[:place] + rows[place + 1 :]) for place in (0, len(rows) // 2, -2))
+
+
 MONTHS = date(2025, 10, 1), date(2025, 11, 1), date(2025, 12, 1)
 
 

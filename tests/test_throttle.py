@@ -641,7 +641,7 @@ def test_its_repr_names_the_limits() -> None:
 STATUSES = st.sampled_from([200, 200, 200, 200, 200, 429, 503, 500, None])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     calls=st.lists(
         st.tuples(

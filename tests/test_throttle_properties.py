@@ -40,7 +40,7 @@ ROUNDING = 1e-9
 UNDOUBTED = 1.1
 
 # The fixtures of pytest are the same for all examples, and so may be the event loop of the backend.
-any_scenario = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+any_scenario = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 # --- operations ----------------------------------------------------------------------------------------------------

@@ -68,14 +68,12 @@ def series_of(metric: MetricName) -> Any:
 
 
 # Nine times as many are tried, and the first one makes a schema.
-few = settings(max_examples=20, deadline=None)
-unhurried = settings(deadline=None)
+few = settings(max_examples=20)
 
 
 # --- pydantic ---------------------------------------------------------------------------------------------------------
 
 
-@unhurried
 @given(series())
 def test_pydantic_writes_the_document(made: Series) -> None:
     written = adapter(Series).dump_json(made)
@@ -98,7 +96,6 @@ def test_pydantic_knows_the_series_of_a_metric(metric: MetricName, data: st.Data
     assert set(properties["entries"]["items"]["properties"]) == set(vars(data.draw(records(entry))))
 
 
-@unhurried
 @given(queries())
 def test_pydantic_reads_and_writes_queries(query: MetricQuery) -> None:
     written = adapter(MetricQuery).dump_json(query)
@@ -240,7 +237,6 @@ def test_fastapi_describes_what_it_returns(fastapi: StarletteClient) -> None:
     assert paths["/any"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["query"]
 
 
-@unhurried
 @given(series())
 def test_fastapi_writes_any_series_without_an_annotation(made: Series) -> None:
     assert jsonable_encoder(made) == made.to_dict()
@@ -272,7 +268,6 @@ def test_what_vars_returns_is_no_place_to_store_anything() -> None:
 # --- msgspec and Litestar ---------------------------------------------------------------------------------------------
 
 
-@unhurried
 @given(series())
 def test_msgspec_writes_the_document(made: Series) -> None:
     written = msgspec.json.encode(made)

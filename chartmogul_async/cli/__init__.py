@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,6 +44,9 @@ def _run(args: Sequence[str] | None) -> int:
     if sys.stdout is None:
         print_error("cannot write to stdout: it is closed")
         return OUTPUT
+    if sys.stderr is None:
+        # Nor has it stderr then. This takes the descriptor, too, if stdin has its own.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the process
     if isinstance(sys.stdout, io.TextIOWrapper):
         if sys.stdout is sys.__stdout__ and isinstance(sys.stdout.buffer, io.RawIOBase):
             # With PYTHONUNBUFFERED a write that a full disk cuts short would be lost without an error.

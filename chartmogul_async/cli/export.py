@@ -191,9 +191,13 @@ class _Export:
         from chartmogul_async.integrations.dlt import chartmogul_source
 
         with shown(self.quiet) as progress:
+            note = terminal.note_of_first_retry()
 
-            def count(_: Attempt) -> None:
-                self._pace.requests += 1
+            def count(attempt: Attempt) -> None:
+                self._pace.requests += attempt.retry_in is None
+                if attempt.retry_in is not None and not self.quiet:
+                    with progress.paused():
+                        note(attempt)
                 progress.update(self._pace)
 
             def read(name: str, done: int, total: int) -> None:

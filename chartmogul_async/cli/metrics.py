@@ -54,8 +54,8 @@ _ANY_TODAY = date(2020, 1, 1)
     "--by",
     type=DIMENSION,
     help="Segment by segment, with the total and, where segments add up, the remainder. Segments are the plans of "
-    "--plan, the countries of --geo, or else all. What fails is named on stderr, and what came is kept; the exit code "
-    "is then that of the first failure.",
+    "--plan, the countries of --geo, or else all. What fails is named on stderr, and what came is written, with --out "
+    "to FILE.incomplete; the exit code is then that of the first failure.",
 )
 @click.option("--geo", multiple=True, metavar="COUNTRY", help="An ISO 3166-1 code such as US. May be repeated.")
 @click.option("--plan", multiple=True, help="A plan's name, UUID or external id. May be repeated.")
@@ -157,7 +157,7 @@ def metrics(
     if has_entries:
         currency, parts = account.currency if account else None, ranges.parts(table, account)
         if chosen:
-            results.put(table, chosen, out, currency, parts, exact_text)
+            results.put(table, chosen, _place(out, table), currency, parts, exact_text)
         if as_plot:
             console = terminal.stdout()
             plot.show(console, table, currency or "units")
@@ -179,6 +179,12 @@ def _format_of_data(format_: Format | None, out: Path | None, as_plot: bool, exa
     if exact_text and chosen != "csv":
         raise click.UsageError("--exact-text requires --format csv", context)
     return chosen
+
+
+def _place(out: Path | None, table: Table) -> Path | None:
+    """A file that is there is not replaced by one in which something is missing."""
+    is_whole = not (isinstance(table, Breakdown) and table.failures)
+    return out if out is None or is_whole else out.with_name(f"{out.name}.incomplete")
 
 
 @frozen

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import Factory, define, field
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from chartmogul_async.cli import terminal
 from chartmogul_async.cli.failures import print_note
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 # Seconds between two lines.
 _EVERY = 10.0
@@ -155,6 +157,9 @@ def shown(quiet: bool) -> Iterator[Shown]:
     if quiet or not terminal.stderr_is_interactive():
         yield Hidden() if quiet else Lines()
         return
+    # Most commands have no bar, and start faster without this.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12),

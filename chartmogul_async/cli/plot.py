@@ -72,7 +72,8 @@ def lines(
     above = _lines_above(most, least, height)
     top, bottom = (_scale(value, field) for value in (most, least))
     margin = max(len(top), len(bottom))
-    room = console.width - margin - 1
+    # Lines longer than a very narrow terminal are folded by it.
+    room = max(console.width - margin - 1, 1)
     # The last entry always has a bar.
     every = -(-len(values) // room)
     chosen = range(len(values) - 1, -1, -every)[::-1]

@@ -54,7 +54,8 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
         )
     if not path.parent.is_dir():
         raise click.BadParameter(f"must be in a folder that exists, not {str(path.parent)!r}")
-    if not is_folder and path.stem.lower() == DATASET:
+    # DuckDB calls a file by what is before its first dot.
+    if not is_folder and path.name.partition(".")[0].lower() == DATASET:
         raise click.BadParameter(
             f"must have another name than {DATASET}, such as metrics.duckdb: DuckDB could not tell the file from the "
             "schema in it"

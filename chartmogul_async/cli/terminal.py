@@ -92,7 +92,7 @@ def status_of_requests() -> Iterator[OnEvent]:
         A context manager that gives the function for ``on_event``.
     """
     if not stderr_is_interactive():
-        yield only_attempts(_note_of_first_retry())
+        yield only_attempts(note_of_first_retry())
         return
     completed = 0
     # The line spinner exists in every encoding.
@@ -112,7 +112,7 @@ def bar(unit: str) -> Progress:
     Args:
         unit: What is counted, in the plural.
     """
-    # The commands without a bar start faster without this.
+    # Most commands have no bar, and start faster without this.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -133,7 +133,7 @@ def progress_of_series() -> Iterator[tuple[OnEvent, OnProgress]]:
         A context manager that gives the function for ``on_event``, and that for ``on_progress``.
     """
     if not stderr_is_interactive():
-        yield only_attempts(_note_of_first_retry()), _ignore_progress
+        yield only_attempts(note_of_first_retry()), _ignore_progress
         return
     with bar("series") as progress:
         task = progress.add_task("waiting for ChartMogul", total=None)
@@ -168,8 +168,11 @@ def _ignore_progress(_: int, __: int) -> None:
     """Do nothing, as there is no terminal."""
 
 
-def _note_of_first_retry() -> Callable[[Attempt], None]:
-    """Without it a script would be silent for a minute, as long as a server is away."""
+def note_of_first_retry() -> Callable[[Attempt], None]:
+    """Make a function that prints a note at the first retry, and then no more.
+
+    Without it a script would be silent for a minute, as long as a server is away.
+    """
     policy, noted = RetryPolicy(), False
 
     def note(attempt: Attempt) -> None:

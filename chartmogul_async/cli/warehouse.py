@@ -45,7 +45,10 @@ def opened(target: Target) -> Iterator[Warehouse]:
         _check_writable(target)
         place = str(target.path.resolve())
         destination: Any = dlt.destinations.filesystem(place) if target.is_folder else dlt.destinations.duckdb(place)
-        pipeline = dlt.pipeline(_PIPELINE, destination=destination, dataset_name=DATASET, pipelines_dir=str(folder))
+        pipeline = dlt.pipeline(
+            _PIPELINE, destination=destination, dataset_name=DATASET, pipelines_dir=str(folder), dev_mode=False
+        )
+        _overrule_settings(pipeline)
         try:
             yield Warehouse(pipeline, folder)
         finally:
@@ -53,6 +56,19 @@ def opened(target: Target) -> Iterator[Warehouse]:
             pipeline.deactivate()
             if not is_pending:
                 rmtree(folder, ignore_errors=True)
+
+
+def _overrule_settings(pipeline: dlt.Pipeline) -> None:
+    """Overrule settings of dlt's that are made for other pipelines, or name those that cannot be."""
+    # Each table would remove those before it.
+    pipeline.refresh = None
+    # A folder would not know whose tables it has.
+    pipeline.config.restore_from_destination = True
+    if pipeline.dataset_name != DATASET:
+        raise WarehouseError(
+            f"dlt's settings name the schema {pipeline.dataset_name} instead of {DATASET}: unset dataset_name_layout "
+            "and full_refresh, in its config.toml or the environment"
+        )
 
 
 def _folder_of(target: Target) -> Path:
@@ -69,8 +85,10 @@ def _locked(folder: Path, target: Target) -> Iterator[None]:
         lock = duckdb.connect(str(folder.with_suffix(".lock")))
     except OSError as error:
         raise WarehouseError(f"cannot write to {folder.parent}: {error.strerror}") from None
-    except duckdb.IOException:
-        raise WarehouseError(f"another process exports into {target.path}") from None
+    except duckdb.Error as error:
+        if "Conflicting lock" in str(error):
+            raise WarehouseError(f"another process exports into {target.path}") from None
+        raise WarehouseError(f"cannot use the lock of {target.path}: {error}") from None
     with lock:
         yield
 

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from chartmogul_async.checks import shown
 from chartmogul_async.errors import ArgumentError
 
 
@@ -20,10 +21,26 @@ def check_place(name: str, path: Path) -> None:
     Raises:
         ArgumentError: There is no such folder, or what is there is a folder or a device.
     """
-    if path.exists() and not path.is_file():
+    try:
+        _check_links(path)
+        place = path.resolve()
+        is_other = path.exists() and not path.is_file()
+    # A zero byte is a ValueError.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArgumentError(f"{name} must be a path that can exist, not {shown(str(path))}: {reason}") from None
+    if is_other:
         raise ArgumentError(f"{name} must be that of a file, not of a folder or device, as {str(path)!r} is")
-    if not path.resolve().parent.is_dir():
-        raise ArgumentError(f"{name} must be in a folder that exists, not {str(path.parent)!r}")
+    if not place.parent.is_dir():
+        # That of a link is where the link points to.
+        folder = place.parent if path.is_symlink() else path.parent
+        raise ArgumentError(f"{name} must be in a folder that exists, not {str(folder)!r}")
+
+
+def _check_links(path: Path) -> None:
+    # Since Python 3.13 nothing else notices that links are a loop, and before it is a RuntimeError.
+    with suppress(FileNotFoundError):
+        path.stat()
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -40,7 +57,8 @@ def replace(path: Path, content: bytes) -> None:
     """
     place = path.resolve()
     # Process ids repeat, in containers always: what one left that was killed must not stop the next.
-    aside = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}")
+    # A name has at most 255 bytes, and a character up to four.
+    aside = place.with_name(f".{place.name[:60]}.{secrets.token_hex(4)}")
     try:
         with aside.open("xb") as file:
             if place.exists():

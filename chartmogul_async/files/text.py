@@ -32,8 +32,8 @@ def as_csv(names: Sequence[str], rows: Iterable[Iterable[Any]], escape_formulas:
     """
     lines = _Lines()
     writer = csv.writer(lines)
-    writer.writerow(names)
     escape = _escaped if escape_formulas else _exact
+    writer.writerow(map(escape, names))
     writer.writerows(map(escape, row) for row in rows)
     return "".join(lines)
 

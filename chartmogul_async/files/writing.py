@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -98,7 +97,22 @@ def _put(target: Target, content: bytes) -> None:
         path = Path(target)
         check_place("path", path)
         replace(path, content)
-    elif hasattr(target, "write") and not isinstance(target, io.TextIOBase):
-        target.write(content)
+    elif hasattr(target, "write"):
+        _write(target, content)
     else:
-        raise ArgumentError(f"path must be a path, or a file that is open for writing bytes, not {shown(target)}")
+        raise _not_a_target(target)
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    while content:
+        try:
+            # A file without a buffer may write a part of it.
+            written: int | None = file.write(content)
+        except TypeError:
+            # It takes texts.
+            raise _not_a_target(file) from None
+        content = content[written:] if written is not None else b""
+
+
+def _not_a_target(target: object) -> ArgumentError:
+    return ArgumentError(f"path must be a path, or a file that is open for writing bytes, not {shown(target)}")

@@ -198,9 +198,11 @@ class _Reader:
             # With the columns of the resource itself, the table of restatements would have them, too.
             yield _rows_of(self.table.name, rows, self.table.columns)
         yield from self._restatements(page, rows, stored)
-        state = _state_of(page)
-        state["start"] = min(self.start.isoformat(), state.get("start", "9999"))
-        state["last"] = page.until.isoformat()
+        # Periods that did not come are asked for again by the next run.
+        if page.is_complete(rows):
+            state = _state_of(page)
+            state["start"] = min(self.start.isoformat(), state.get("start", "9999"))
+            state["last"] = page.until.isoformat()
 
     def _page(self, account: Account) -> Page:
         """What is to be read."""

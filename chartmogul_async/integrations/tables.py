@@ -207,16 +207,33 @@ class Page:
             found: The series, or the breakdown.
 
         Returns:
-            One flat dict for each entry, and each segment.
+            One flat dict for each entry of the page, and each segment. What lies outside is not kept: no later run
+            would read it again.
         """
         if isinstance(found, Series):
-            yield from (self._row(row, {}) for row in found.to_dicts() if row["date"] >= self.since)
+            yield from (self._row(row, {}) for row in found.to_dicts() if self._contains(row["date"]))
             return
         ids = {name: _id_of(name, outcome.query, self.table.by) for name, outcome in found.outcomes}
         for row in found.to_dicts():
             name: str = row.pop("segment")
-            if row["date"] >= self.since:
+            if self._contains(row["date"]):
                 yield self._row(row, {"segment_id": ids.get(name, name), "segment": name})
+
+    def is_complete(self, rows: Iterable[Figures]) -> bool:
+        """Check that there are rows of every period.
+
+        Args:
+            rows: What was read.
+        """
+        periods, day = {row["period_start"] for row in rows}, self.since
+        while day <= self.until:
+            if self.calendar.start(day) not in periods:
+                return False
+            day = self.calendar.end(day) + timedelta(days=1)
+        return True
+
+    def _contains(self, day: date) -> bool:
+        return self.since <= day <= self.calendar.end(self.until)
 
     def _row(self, row: Figures, segment: dict[str, str]) -> Figures:
         day = row.pop("date")

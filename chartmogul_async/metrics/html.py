@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 
-from chartmogul_async.drawing import charts
 from chartmogul_async.metrics.query import MetricQuery
 
 # Of more rows than a year of months the first and the last ones are shown.
@@ -98,6 +97,9 @@ def breakdown_html(
 
 def _chart(title: str, lines: Mapping[str, Sequence[Any]]) -> str:
     """A chart of the first figure of entries of the same dates; none where there is nothing to see."""
+    # Loaded only by notebooks.
+    from chartmogul_async.drawing import charts
+
     entries = next(iter(lines.values()))
     if len(entries) < _FEWEST_POINTS:
         return ""

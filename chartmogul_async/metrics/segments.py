@@ -221,12 +221,10 @@ async def _countries(session: Session, whole: MetricQuery) -> tuple[Segment, ...
 
 
 def _named(items: list[Plan] | list[PlanGroup]) -> list[tuple[str, Any]]:
-    """Each item by its name, with its UUID where the name would be ambiguous."""
-    names = Counter([*(item.name for item in items), TOTAL, REMAINDER])
-    return [(_name(item, names), item) for item in items]
+    """Each item by its name, with its UUID where the name would be ambiguous, also as that of another with its UUID."""
+    names = Counter([*(item.name for item in items), *map(_full_name, items), TOTAL, REMAINDER])
+    return [(item.name if item.name and names[item.name] == 1 else _full_name(item), item) for item in items]
 
 
-def _name(item: Plan | PlanGroup, names: Counter[str | None]) -> str:
-    if not item.name:
-        return item.uuid
-    return item.name if names[item.name] == 1 else f"{item.name} ({item.uuid})"
+def _full_name(item: Plan | PlanGroup) -> str:
+    return f"{item.name} ({item.uuid})" if item.name else item.uuid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from chartmogul_async.blocking import Client
 from chartmogul_async.cli import export, targets
 from chartmogul_async.cli.pace import Lines, Pace
 from chartmogul_async.cli.targets import Loaded, Restated, Target, WarehouseError
-from chartmogul_async.sandbox import Sandbox
+from chartmogul_async.sandbox import Fault, Faults, Sandbox
 from tests.cli.conftest import Run, plain
 
 Step = Callable[["Fake"], object]
@@ -79,9 +80,23 @@ def fake(monkeypatch: pytest.MonkeyPatch, account: Sandbox, tmp_path: Path) -> F
         vars(module).update(function)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(export, "find_spec", lambda _: True)
+    # No line of progress, however slow the machine is.
+    monkeypatch.setattr("chartmogul_async.cli.pace._EVERY", math.inf)
     monkeypatch.setattr(blocking, "Client", partial(Client, retry=RetryPolicy(attempts=1)))
     monkeypatch.chdir(tmp_path)
     return made
+
+
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_the_first_retry_is_noted(
+    fake: Fake, run: Run, account: Sandbox, monkeypatch: pytest.MonkeyPatch, quiet: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(blocking, "Client", partial(Client, retry=RetryPolicy(attempts=3, base=0.001)))
+    account.faults = Faults.sequence(Fault.status(502), Fault.status(502), None)
+    ran = run("export", "--to", "metrics.duckdb", "--metrics", "mrr", "--start", "2025", *quiet)
+    assert ran.code == 0
+    notes = re.findall(r"^note: GET http://\S+/v1/account: 502; trying up to 6 times", ran.err, re.MULTILINE)
+    assert len(notes) == (0 if quiet else 1)
 
 
 def test_each_table_is_a_line(fake: Fake, run: Run) -> None:
@@ -175,6 +190,7 @@ def test_options_are_those_of_the_source(
         ("--to none/files/ --start 2025", "Invalid value for '--to': must be in a folder that exists, not 'none'"),
         ("--to m.parquet --start 2025", "must be a DuckDB file such as metrics.duckdb, or a folder for Parquet files"),
         ("--to ChartMogul.duckdb --start 2025", "must have another name than chartmogul, such as metrics.duckdb"),
+        ("--to chartmogul.prod.duckdb --start 2025", "must have another name than chartmogul"),
     ],
 )
 def test_a_wrong_option_is_an_error_at_once(fake: Fake, account: Sandbox, run: Run, words: str, message: str) -> None:

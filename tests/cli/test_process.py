@@ -112,6 +112,7 @@ def test_a_closed_stdout_is_exit_code_7(process_environment: dict[str, str], arg
 @pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-"])
 def test_exit_codes_survive_a_stderr_that_is_full(process_environment: dict[str, str], redirection: str) -> None:
     assert in_shell(process_environment, redirection, "nrr").returncode == 2
+    assert in_shell(process_environment, redirection, "ping").stdout == "pong!\n"
     assert in_shell(process_environment, f"> /dev/full {redirection}", "--help").returncode == 7
 
 

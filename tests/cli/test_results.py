@@ -66,8 +66,11 @@ def test_what_came_is_kept_and_what_failed_is_named(account: Sandbox, run: Run, 
     unavailable, refused = Fault.status(503), Fault.status(401)
     account.faults = Faults.sequence(unavailable, where="geo=DE") + Faults.sequence(refused, where="geo=FR")
     path = tmp_path / "mrr.csv"
+    path.write_text("the whole of yesterday")
     ran = run("metrics", "mrr", *RANGE, *GEO, "--geo", "FR", "--out", str(path))
     wrote, de, fr, summed_up = ran.err.splitlines()
+    assert path.read_text() == "the whole of yesterday"
+    path = tmp_path / "mrr.csv.incomplete"
     assert wrote == f"wrote {path}"
     assert re.fullmatch(r"error: DE: GET \S+: 503 .+", de)
     assert re.fullmatch(r"error: FR: GET \S+: 401: .+", fr)
@@ -261,6 +264,10 @@ def test_each_side_of_zero_that_has_a_bar_has_a_line(rates: tuple[float, ...], a
     assert plot._lines_above(max(0, *rates), min(0, *rates), 4) == above
     # Dates are below the bars, and zero has a line where some hang from it.
     assert len(drawn(churn(*rates))) == 5 + (min(rates) < 0)
+
+
+def test_the_narrowest_terminal_has_one_bar() -> None:
+    assert drawn(churn(1.0, 2.0), width=1) == ["2.00 █"] + ["     █"] * 3 + ["   0 ", "One bar for every 2 months."]
 
 
 def test_zeros_are_said_and_not_drawn() -> None:

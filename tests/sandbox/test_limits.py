@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chartmogul_async.errors import ArgumentError
@@ -47,7 +47,6 @@ def test_a_bucket_refills_evenly_up_to_its_capacity() -> None:
     assert admitted(limits, [0.0, 0.0, 0.0, 0.125, 0.25, 0.25, 9.0, 9.0, 9.0]) == [0.0, 0.0, 0.25, 9.0, 9.0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 320), max_size=80).map(sorted), st.integers(1, 6))
 def test_no_rolling_second_of_a_sliding_log_exceeds_the_limit(ticks: list[int], size: int) -> None:
     within = admitted(Limits(per_second=size), [tick / 64 for tick in ticks])

@@ -16,7 +16,7 @@ from chartmogul_async.sandbox.records import COUNTRIES, PLANS
 from .helpers import TODAY, empty, fetch, small
 
 # A deadline would be an assertion about the wall clock.
-PROPERTY = settings(max_examples=30, deadline=None)
+PROPERTY = settings(max_examples=30)
 FOUNDED = date(2020, 1, 1)
 # Some days lie before the founding and some after today.
 DAYS = st.dates(date(2019, 11, 1), date(2023, 10, 31))

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chartmogul_async.sandbox.company import WeekStart
@@ -56,7 +56,6 @@ def test_the_last_day_of_the_calendar() -> None:
         assert end_dates("9999-12-31", "9999-12-31", interval) == ["9999-12-31"]
 
 
-@settings(deadline=None)
 @given(DAYS, st.integers(0, 900), st.sampled_from(INTERVALS), st.sampled_from(["monday", "sunday"]))
 def test_periods_are_whole_intervals_without_gaps(start: date, days: int, interval: Interval, week: WeekStart) -> None:
     end = start + timedelta(days)
@@ -83,7 +82,6 @@ def ends_interval(day: date, interval: Interval, week: WeekStart) -> bool:
     }[interval]
 
 
-@settings(deadline=None)
 @given(DAYS)
 def test_months(day: date) -> None:
     month = month_of(day.toordinal())

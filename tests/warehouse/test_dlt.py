@@ -16,6 +16,7 @@ import pytest
 from attrs import evolve
 
 from chartmogul_async import errors
+from chartmogul_async.integrations.tables import Page
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
 
 pytest.importorskip("dlt", reason="the group `warehouse` is not installed: `nox -s warehouse` has it")
@@ -288,6 +289,18 @@ def test_what_failed_is_loaded_by_the_next_run(warehouse: Warehouse, sandbox: Sa
     expected = clean(tmp_path, sandbox, by="plan")
     assert warehouse.rows("mrr") == expected.rows("mrr")
     assert warehouse.rows("mrr_by_plan") == expected.rows("mrr_by_plan")
+
+
+def test_periods_that_did_not_come_are_read_again(
+    warehouse: Warehouse, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Page.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(Page, "rows", lambda page, found: list(rows(page, found))[2:])
+        assert warehouse.run(source_of(sandbox)) == {"mrr": 4}
+    assert warehouse.run(source_of(sandbox)) == {"mrr": 6}
+    assert warehouse.rows("mrr") == clean(tmp_path, sandbox).rows("mrr")
+    assert warehouse.run(source_of(sandbox)) == {"mrr": 3}
 
 
 KILLED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     monkeypatch.setenv("CHARTMOGUL_API_KEY", sandbox.api_key)
     monkeypatch.setattr(blocking, "Client", partial(Client, retry=RetryPolicy(attempts=1)))
     monkeypatch.setattr("chartmogul_async.resources.account.today_in", lambda _: TODAY)
+    # No line of progress, however slow the machine is.
+    monkeypatch.setattr("chartmogul_async.cli.pace._EVERY", math.inf)
     with sandbox.serve() as url:
         monkeypatch.setenv("CHARTMOGUL_BASE_URL", url)
         yield sandbox
@@ -202,6 +205,24 @@ def test_a_folder_for_dlt_that_cannot_be_made(
     assert "cannot write to " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("setting", ["REFRESH=drop_sources", "DEV_MODE=true", "RESTORE_FROM_DESTINATION=false"])
+def test_settings_for_other_pipelines_lose_no_table(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv(*setting.split("="))
+    assert export("--to", "metrics.duckdb", *RANGE, "--by", "plan") == 0
+    assert len(rows("metrics.duckdb", "mrr")) == 6
+    assert len(rows("metrics.duckdb", "mrr_by_plan")) > 6
+
+
+def test_a_setting_for_another_schema_is_an_error(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATASET_NAME_LAYOUT", "raw_%s")
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "error: dlt's settings name the schema raw_chartmogul instead of chartmogul: " in capsys.readouterr().err
+
+
 HOLDING = """
 import sys
 import duckdb
@@ -231,6 +252,16 @@ def test_what_another_process_uses_is_an_error(
             assert export("--to", "metrics.duckdb", *RANGE) == 7
             assert message in capsys.readouterr().err
             process.stdin.close()
+
+
+def test_a_lock_that_cannot_be_used_is_an_error(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert export("--to", "metrics.duckdb", *RANGE, "-q") == 0
+    (lock,) = tmp_path.glob("data/chartmogul_export/*.lock")
+    lock.write_bytes(b"damaged" * 2000)
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "error: cannot use the lock of metrics.duckdb: " in capsys.readouterr().err
 
 
 def test_what_was_read_is_kept_while_it_cannot_be_loaded(
