@@ -125,6 +125,10 @@ def test_an_interval_that_is_ignored_is_noted_on_stderr(account: Sandbox, run: R
             "must be a day of the calendar, not '2025-02-30', which does not exist",
         ),
         (
+            ("mrr", "--start", "2025-Q5", "--end", "2025-03-31"),
+            "2026-Q1 or 2026, not '2025-Q5'",
+        ),
+        (
             ("mrr", "--start", "1712102400", "--end", "2025-03-31"),
             "2026-Q1 or 2026, not '1712102400'",
         ),

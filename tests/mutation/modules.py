@@ -19,6 +19,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/readers": ("readers",),
     "transport/queue": ("queue", "throttle", "stream"),
     "transport/refusals": ("throttle", "shared"),
+    "transport/store": ("arguments",),
     "transport/shared": ("shared",),
     "transport/file_store": ("file_store",),
     "transport/redis_connection": ("redis_store",),
