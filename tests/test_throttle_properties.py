@@ -512,7 +512,7 @@ A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE: list[tuple[Operation, bool, int]] = [
 ]
 
 
-@settings(any_scenario, max_examples=200)
+@settings(any_scenario, max_examples=100)
 @given(operations, st.integers(1, 5) | st.integers(1, 40), st.integers(1, 20))
 @example(A_PROBE_IS_CANCELLED_AT_ITS_ADMISSION, 40, 1)
 @example(A_TEST_OF_A_LONG_PAUSE_SUCCEEDS, 40, 20)
