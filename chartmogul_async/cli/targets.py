@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from chartmogul_async.checks import shown
 
 DATASET = "chartmogul"
 """The schema of a DuckDB file, or the folder in a folder, that has the tables."""
+
+UNREADABLE = "'["
+"""In the paths of files that DuckDB reads by patterns in quotes, as dlt writes them."""
 
 _SUFFIXES = (".duckdb", ".ddb", ".db")
 
@@ -45,7 +49,7 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
     Raises:
         BadParameter: It is neither a DuckDB file nor a folder, or cannot be one.
     """
-    path = Path(value)
+    path = _path(value)
     is_folder = path.is_dir() or value.endswith(("/", "\\"))
     if not is_folder and path.suffix.lower() not in _SUFFIXES:
         raise click.BadParameter(
@@ -54,6 +58,12 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
         )
     if not path.parent.is_dir():
         raise click.BadParameter(f"must be in a folder that exists, not {str(path.parent)!r}")
+    if not is_folder and path.exists() and not path.is_file():
+        raise click.BadParameter(f"must be a file or a folder, not a device, as {str(path)!r} is")
+    if is_folder and set(UNREADABLE) & set(str(path.resolve())):
+        raise click.BadParameter(
+            f"must be a folder whose path has none of {UNREADABLE}, which dlt cannot read, not {str(path.resolve())!r}"
+        )
     # DuckDB calls a file by what is before its first dot.
     if not is_folder and path.name.partition(".")[0].lower() == DATASET:
         raise click.BadParameter(
@@ -61,6 +71,19 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
             "schema in it"
         )
     return Target(path, is_folder)
+
+
+def _path(value: str) -> Path:
+    path = Path(value)
+    try:
+        with suppress(FileNotFoundError):
+            path.stat()
+        str(path.resolve()).encode()
+    # A name that is not Unicode is a ValueError.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise click.BadParameter(f"must be a path that can exist, not {shown(value)}: {reason}") from None
+    return path
 
 
 @frozen

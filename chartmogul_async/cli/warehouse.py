@@ -20,11 +20,13 @@ from dlt.common.exceptions import DltException
 from dlt.common.pipeline import get_dlt_pipelines_dir
 
 from chartmogul_async import ChartMogulError, errors
-from chartmogul_async.cli.targets import DATASET, Loaded, Restated, Target, WarehouseError
+from chartmogul_async.cli.targets import DATASET, UNREADABLE, Loaded, Restated, Target, WarehouseError
 from chartmogul_async.integrations.tables import RESTATEMENTS
 
 # The same in every warehouse, which knows its state by it.
 _PIPELINE = "chartmogul"
+# What DuckDB says of a file that another process has open, on Windows the last one.
+_HELD = ("Conflicting lock", "used by another process")
 
 
 @contextmanager
@@ -80,13 +82,15 @@ def _folder_of(target: Target) -> Path:
 @contextmanager
 def _locked(folder: Path, target: Target) -> Iterator[None]:
     """Hold a lock of DuckDB's, which every system has, and which ends with its process."""
+    if set(UNREADABLE) & set(str(folder)):
+        raise WarehouseError(f"dlt cannot read {folder.parent}: set DLT_DATA_DIR to a path with none of {UNREADABLE}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = duckdb.connect(str(folder.with_suffix(".lock")))
     except OSError as error:
         raise WarehouseError(f"cannot write to {folder.parent}: {error.strerror}") from None
     except duckdb.Error as error:
-        if "Conflicting lock" in str(error):
+        if any(words in str(error) for words in _HELD):
             raise WarehouseError(f"another process exports into {target.path}") from None
         raise WarehouseError(f"cannot use the lock of {target.path}: {error}") from None
     with lock:

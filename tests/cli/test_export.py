@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import pytest
 from attrs import define, field
 
@@ -186,6 +188,11 @@ def test_options_are_those_of_the_source(
         ("--to m.duckdb --start 2025 --restate -1", "must be a number of periods or 'all', not '-1'"),
         ("--to m.duckdb --start 2025 --restate 10000000", "must be a number of periods or 'all', not '10000000'"),
         ("--to files/ --start 2025 --restate 3", "--restate applies to a DuckDB file"),
+        ("--to /dev/null/m.duckdb --start 2025", "Invalid value for '--to': must be "),
+        (f"--to {'x' * 256}.duckdb --start 2025", "Invalid value for '--to': must be a path that can exist, not 'xxx"),
+        ("--to \udcff.duckdb --start 2025", "Invalid value for '--to': must be a path that can exist, not "),
+        ("--to [1]/ --start 2025", "Invalid value for '--to': must be a folder whose path has none of '["),
+        ("--to O'Brien/ --start 2025", "Invalid value for '--to': must be a folder whose path has none of '["),
         ("--to none/m.duckdb --start 2025", "Invalid value for '--to': must be in a folder that exists, not 'none'"),
         ("--to none/files/ --start 2025", "Invalid value for '--to': must be in a folder that exists, not 'none'"),
         ("--to m.parquet --start 2025", "must be a DuckDB file such as metrics.duckdb, or a folder for Parquet files"),
@@ -200,6 +207,16 @@ def test_a_wrong_option_is_an_error_at_once(fake: Fake, account: Sandbox, run: R
     assert f"error: {message}" in ran.err or message in ran.err
     assert account.counters.requests == before
     assert fake.targets == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_pipe_and_a_loop_are_no_targets(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.duckdb")
+    (tmp_path / "loop.duckdb").symlink_to(tmp_path / "loop.duckdb")
+    with pytest.raises(click.BadParameter, match=r"must be a file or a folder, not a device, as '.*duckdb' is"):
+        targets.target(None, None, str(tmp_path / "pipe.duckdb"))  # type: ignore[arg-type]
+    with pytest.raises(click.BadParameter, match="must be a path that can exist, not "):
+        targets.target(None, None, str(tmp_path / "loop.duckdb"))  # type: ignore[arg-type]
 
 
 def test_a_target_is_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

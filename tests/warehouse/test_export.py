@@ -223,6 +223,15 @@ def test_a_setting_for_another_schema_is_an_error(
     assert "error: dlt's settings name the schema raw_chartmogul instead of chartmogul: " in capsys.readouterr().err
 
 
+def test_a_folder_for_dlt_that_it_cannot_read(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLT_DATA_DIR", "home of O'Brien")
+    assert export("--to", "metrics.duckdb", *RANGE) == 7
+    assert "set DLT_DATA_DIR to a path with none of '[" in capsys.readouterr().err
+    assert not Path("home of O'Brien").exists()
+
+
 HOLDING = """
 import sys
 import duckdb
