@@ -96,6 +96,8 @@ def test_a_plan_whose_name_is_a_formula_is_text_in_csv() -> None:
     exact = written(write_csv, BREAKDOWN, escape_formulas=False).decode()
     assert next(row["segment"] for row in csv.DictReader(io.StringIO(exact))) == FORMULA
     assert json.loads(written(write_json_lines, BREAKDOWN).splitlines()[0])["segment"] == FORMULA
+    with pytest.raises(ArgumentError, match=r"^escape_formulas must be a bool, not 'no'$"):
+        written(write_csv, BREAKDOWN, escape_formulas="no")
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2)))

@@ -271,6 +271,8 @@ def test_a_date_without_an_entry_is_a_key_error() -> None:
         Series((), SUMMARY, QUERY)["2023-06-30"]
     with pytest.raises(ArgumentError, match=r"the date must be a date, .*, not '0'"):
         SERIES["0"]
+    with pytest.raises(ArgumentError, match=r"not '2023-06'; an entry is dated by the last day of its interval$"):
+        SERIES["2023-06"]
 
 
 def test_a_column_has_one_value_for_each_entry() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from chartmogul_async import Breakdown, Series, SeriesTable
-from chartmogul_async.checks import shown
+from chartmogul_async.checks import instance_of, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.files.columns import as_arrow, as_parquet
 from chartmogul_async.files.replacing import check_place, replace
@@ -28,9 +28,11 @@ def write_csv(table: Table, path: Target, *, escape_formulas: bool = True) -> No
             break. Numbers are never changed. False writes the exact text, for programs.
 
     Raises:
-        ArgumentError: It is not such a table; or the path is in no folder, or is a folder or a device.
+        ArgumentError: It is not such a table; ``escape_formulas`` is not a bool; or the path is in no folder, or is a
+            folder or a device.
         OSError: The file cannot be written. One that was there before is there still.
     """
+    instance_of("escape_formulas", escape_formulas, bool)
     rows = [row.values() for row in _checked(table).to_dicts()]
     _put(path, as_csv(table.column_names, rows, escape_formulas).encode())
 

@@ -34,6 +34,7 @@ from chartmogul_async.structuring.record import Record
 
 # A repr shows this many entries at most, and the first and the last one of more.
 _SHOWN = 6
+_DATED = "an entry is dated by the last day of its interval"
 
 
 @frozen(repr=False)
@@ -85,14 +86,16 @@ class Series(Record, Generic[E, S]):
     @overload
     def __getitem__(self, index: str | date) -> E: ...
     def __getitem__(self, index: int | slice | str | date) -> E | tuple[E, ...]:
-        return self._dated(calendar_day("the date", index)) if isinstance(index, (str, date)) else self.entries[index]
+        if isinstance(index, (str, date)):
+            return self._dated(calendar_day("the date", index, hint=f"; {_DATED}"))
+        return self.entries[index]
 
     def _dated(self, day: date) -> E:
         for entry in self.entries:
             if entry.date == day:
                 return entry
         ends = f", but there are some from {self[0].date} to {self[-1].date}" if self.entries else ""
-        raise KeyError(f"no entry is dated {day}{ends}; an entry is dated by the last day of its interval")
+        raise KeyError(f"no entry is dated {day}{ends}; {_DATED}")
 
     def __repr__(self) -> str:
         if len(self) <= _SHOWN:
