@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,6 +12,8 @@ from click.shell_completion import CompletionItem
 from chartmogul_async import errors
 from chartmogul_async.checks import calendar_day, has_form_of_a_day, shown
 from chartmogul_async.metrics.query import METRICS
+
+C = TypeVar("C", bound="Callable[..., Any] | click.Command")
 
 # Digits of a number: enough for any, and far fewer than Python refuses to read.
 _MAX_DIGITS = 9
@@ -64,13 +67,15 @@ DIMENSION: click.ParamType[Any] = _Dimension(DIMENSIONS)
 """One of them, as the type of an option; its value is the name in the library."""
 
 
-escape_option = click.option(
-    "--exact-text",
-    is_flag=True,
-    help="With csv: leave text as it is. Without this option an apostrophe is put before text that begins with = + - @ "
-    "or a tab, which a spreadsheet would take for a formula; numbers are never changed.",
-)
-"""Whether CSV is safe for spreadsheets, or exact."""
+def escape_option(command: C) -> C:
+    """Add the option that decides whether CSV is safe for spreadsheets, or exact."""
+    option = click.option(
+        "--exact-text",
+        is_flag=True,
+        help="With csv: leave text as it is. Without this option an apostrophe is put before text that begins with = + "
+        "- @ or a tab, which a spreadsheet would take for a formula; numbers are never changed.",
+    )
+    return option(command)
 
 
 def day(_: click.Context, __: click.Parameter, value: str | None) -> date | None:

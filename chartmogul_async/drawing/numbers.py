@@ -10,6 +10,8 @@ from chartmogul_async.money import decimals, units
 
 _NONE = "\N{EN DASH}"
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+# A difference of so much, of one unit or of the number itself, is none that anybody sees.
+_NOTHING = 1e-9
 _SHORT = ((1e9, "bn"), (1e6, "m"), (1e3, "k"))
 
 
@@ -59,8 +61,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         high: The greatest one.
         most: About how many steps there may be.
     """
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low <= _NOTHING * max(1.0, abs(low), abs(high)):
+        high = low + (abs(low) if abs(low) > _NOTHING else 1.0)
     step = _round_step((high - low) / most)
     first, end = math.floor(low / step), math.ceil(high / step)
     return list(_multiples(first, end, step))

@@ -281,6 +281,15 @@ def test_a_usage_error_is_exit_code_2(run: Run, monkeypatch: pytest.MonkeyPatch,
     assert (ran.code, ran.out, ran.err) == (2, "", f"error: {error}\n")
 
 
+def test_a_command_works_without_stderr(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["ping"])
+    assert sys.stderr.name == os.devnull
+    sys.stderr.close()
+    assert ended.value.code == 0
+
+
 def test_an_unbuffered_stdout_is_buffered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Python ignores how much of a text an unbuffered stdout has taken."""
     with (tmp_path / "stdout").open("wb", buffering=0) as raw, io.TextIOWrapper(raw, write_through=True) as stdout:
