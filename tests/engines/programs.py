@@ -64,14 +64,14 @@ class Place:
             error.add_note(self.log())
             raise
         finally:
-            # As a service manager does; some engines leave it to the shell to tell their children.
+            # As a service manager does; some engines leave it to the shell to tell their children. That of taskiq waits
+            # for ever where a signal meets the restart of a worker.
             os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(60)
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def log(self) -> str:
         """What it logged so far."""
