@@ -438,6 +438,8 @@ class World:
             await come_to_rest()
             await self.let_everything_end()
         await anyio.sleep(UNDOUBTED + self.throttle._limits.window.usual)
+        # What was given up while responses were slow occupies its slot longer than a response takes now.
+        await anyio.sleep_until(max([anyio.current_time(), *self.throttle._limits.lingering]))
         now, most = anyio.current_time(), max(self.parallel, self.per_second)
         # Neither limit should hide what the other has lost, nor the rate that was learned.
         self.throttle.resize(per_second=most, parallel=most)
@@ -512,6 +514,17 @@ A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE: list[tuple[Operation, bool, int]] = [
 ]
 
 
+A_SLOT_LINGERS_AFTER_SLOW_RESPONSES = [
+    (Come(), False, 1),
+    (Come(gives_up=0.3), False, 1),
+    (Pass(5.0), False, 1),
+    (End(0, 200), False, 3),
+    (Come(), False, 1),
+    (Come(gives_up=0.3), False, 1),
+    (Pass(0.3), False, 1),
+]
+
+
 @settings(any_scenario, max_examples=100)
 @given(operations, st.integers(1, 5) | st.integers(1, 40), st.integers(1, 20))
 @example(A_PROBE_IS_CANCELLED_AT_ITS_ADMISSION, 40, 1)
@@ -519,6 +532,7 @@ A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE: list[tuple[Operation, bool, int]] = [
 @example(A_TEST_OF_A_PAUSE_GOES_AHEAD_OF_THE_QUEUE, 40, 20)
 @example(AN_OLD_REQUEST_MAKES_THE_PAUSE_LONGER, 40, 20)
 @example(LIMITS_GROW_BEHIND_RETRIES, 4, 11)
+@example(A_SLOT_LINGERS_AFTER_SLOW_RESPONSES, 3, 2)
 async def test_in_any_order_the_throttle_agrees_with_the_model(
     steps: list[tuple[Operation, bool, int]], per_second: int, parallel: int
 ) -> None:
