@@ -525,7 +525,7 @@ A_SLOT_LINGERS_AFTER_SLOW_RESPONSES = [
 ]
 
 
-@settings(any_scenario, max_examples=100)
+@settings(any_scenario, max_examples=200)
 @given(operations, st.integers(1, 5) | st.integers(1, 40), st.integers(1, 20))
 @example(A_PROBE_IS_CANCELLED_AT_ITS_ADMISSION, 40, 1)
 @example(A_TEST_OF_A_LONG_PAUSE_SUCCEEDS, 40, 20)

@@ -64,14 +64,18 @@ class Place:
             error.add_note(self.log())
             raise
         finally:
-            # As a service manager does; some engines leave it to the shell to tell their children. That of taskiq waits
-            # for ever where a signal meets the restart of a worker.
+            # As a service manager does; some engines leave it to the shell to tell their children.
             os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired as error:
+                # Which of the processes did not end, and where, is not known otherwise.
+                error.add_note(self.log())
+                raise
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def log(self) -> str:
         """What it logged so far."""
