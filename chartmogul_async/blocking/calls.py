@@ -9,12 +9,11 @@ from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal
 from attrs import define
 
 from chartmogul_async import AsyncClient
 from chartmogul_async.blocking.docstrings import docstring_of
-from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.blocking.loop import LOOP, Loop
 from chartmogul_async.errors import StateError
 
 # Of a part it is only found.
@@ -48,7 +47,7 @@ class Calls:
     def __init__(self, client: AsyncClient, renew: Callable[[], AsyncClient]) -> None:
         self._client: AsyncClient | None = client
         self._renew = renew
-        self._portal: BlockingPortal | None = None
+        self._loop: Loop | None = None
         self._in_progress: set[Future[Any]] = set()
         self._is_closed = False
 
@@ -97,9 +96,9 @@ class Calls:
             self.check_usable()
             if self._client is None:
                 self._client = self._renew()
-            if self._portal is None:
-                self._portal = LOOP.join(self)
-            future = self._portal.start_task_soon(_attempt, work, self._client)
+            if self._loop is None:
+                self._loop = LOOP.join(self)
+            future = self._loop.start(_attempt(work, self._client))
             self._in_progress.add(future)
         future.add_done_callback(self._in_progress.discard)
         return future
@@ -113,14 +112,14 @@ class Calls:
         _check_thread()
         with LOOP.lock:
             self._is_closed = True
-            client, portal, self._portal = self._client, self._portal, None
-            if client is None or portal is None:
+            client, loop, self._loop = self._client, self._loop, None
+            if client is None or loop is None:
                 # It is closed already, or made no call in this process.
                 return
             for future in list(self._in_progress):
                 future.cancel()
             try:
-                portal.start_task_soon(client.aclose).result()
+                loop.start(client.aclose()).result()
             finally:
                 LOOP.leave(self)
 
@@ -131,7 +130,7 @@ class Calls:
             All that.
         """
         kept = self._client, self._in_progress
-        self._client, self._in_progress, self._portal = None, set(), None
+        self._client, self._in_progress, self._loop = None, set(), None
         return kept
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from threading import RLock, Thread, get_ident
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal
+from attrs import frozen
 
 T = TypeVar("T")
 
@@ -29,6 +31,31 @@ class User(Protocol):
         ...
 
 
+@frozen(eq=False)
+class Loop:
+    """A loop that runs, and the event that ends it."""
+
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event
+
+    def start(self, call: Coroutine[Any, Any, T]) -> Future[T]:
+        """Make a call in the loop, in the context of the caller.
+
+        Anyio's portal would wait until the call has begun, which takes as long as to wait for its result.
+
+        Args:
+            call: The call.
+
+        Returns:
+            The call in progress; to cancel it cancels the call.
+        """
+        context = copy_context()
+        # Trio brings it; there anyio notes in the context which library's event loop the caller is in.
+        if sniffio := sys.modules.get("sniffio"):
+            context.run(sniffio.current_async_library_cvar.set, "asyncio")
+        return context.run(asyncio.run_coroutine_threadsafe, call, self.loop)
+
+
 class LoopThread:
     """Starts with the first call of the first client, and ends when the last client that made one is closed.
 
@@ -37,7 +64,7 @@ class LoopThread:
     Attributes:
         lock: Held to start, to end and to hand over a call: no call is handed to a loop that ends in that moment.
             Reentrant, since a signal handler may close a client in the middle of a call.
-        portal: Where calls are handed over; None while no client uses it.
+        running: Where calls are handed over; None while no client uses it.
     """
 
     def __init__(self) -> None:
@@ -45,7 +72,7 @@ class LoopThread:
 
     def _begin(self) -> None:
         self.lock: AbstractContextManager[bool] = RLock()
-        self.portal: BlockingPortal | None = None
+        self.running: Loop | None = None
         self._thread: Thread | None = None
         self._users: set[User] = set()
         # The frame of the thread has it, too, and in a forked child such a frame is never cleared.
@@ -56,26 +83,26 @@ class LoopThread:
 
         Connections and tasks of the parent must be neither closed in the child nor collected, which Python reports.
         """
-        self._kept += [self.portal, *(user.abandon() for user in self._users)]
+        self._kept += [self.running, *(user.abandon() for user in self._users)]
         self._begin()
 
     def is_current(self) -> bool:
         """Whether the caller is in the loop's own thread, where waiting for a call would never end."""
         return self._thread is not None and self._thread.ident == get_ident()
 
-    def join(self, user: User) -> BlockingPortal:
+    def join(self, user: User) -> Loop:
         """Use the loop from now on, and start it if it does not run. The lock must be held.
 
         Args:
             user: The calls of one client.
 
         Returns:
-            The portal.
+            The loop.
         """
-        if self.portal is None:
-            self.portal = self._started()
+        if self.running is None:
+            self.running = self._started()
         self._users.add(user)
-        return self.portal
+        return self.running
 
     def leave(self, user: User) -> None:
         """Use the loop no longer; the last one ends it. The lock must be held.
@@ -84,10 +111,10 @@ class LoopThread:
             user: What ``join`` was given.
         """
         self._users.discard(user)
-        portal, thread = self.portal, self._thread
-        if not self._users and portal and thread:
-            self.portal = self._thread = None
-            portal.start_task_soon(portal.stop, True).result()
+        running, thread = self.running, self._thread
+        if not self._users and running and thread:
+            self.running = self._thread = None
+            running.loop.call_soon_threadsafe(running.stop.set)
             thread.join()
 
     def run(self, function: Callable[[], T]) -> T:
@@ -99,30 +126,32 @@ class LoopThread:
         Returns:
             Its result.
         """
+
+        async def call() -> T:
+            return function()
+
         if self.is_current():
             return function()
         with self.lock:
-            return function() if self.portal is None else self.portal.call(function)
+            return function() if self.running is None else self.running.start(call()).result()
 
     def close(self) -> None:
         """Close all users, as at the exit of the interpreter."""
         for user in list(self._users):
             user.close()
 
-    def _started(self) -> BlockingPortal:
-        # Not by anyio's ``start_blocking_portal``: its generator, which a forked child inherits, would wait there for
-        # a thread that does not exist.
-        started: Future[BlockingPortal] = Future()
+    def _started(self) -> Loop:
+        started: Future[Loop] = Future()
         self._thread = Thread(target=_run, args=(started, self._kept), name="chartmogul_async", daemon=True)
         self._thread.start()
         return started.result()
 
 
-def _run(started: Future[BlockingPortal], kept: list[object]) -> None:  # noqa: ARG001 - see LoopThread
+def _run(started: Future[Loop], kept: list[object]) -> None:  # noqa: ARG001 - see LoopThread
     async def serve() -> None:
-        async with BlockingPortal() as portal:
-            started.set_result(portal)
-            await portal.sleep_until_stopped()
+        running = Loop(asyncio.get_running_loop(), asyncio.Event())
+        started.set_result(running)
+        await running.stop.wait()
 
     try:
         anyio.run(serve)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 import traceback
@@ -98,6 +99,12 @@ def test_it_works_where_an_event_loop_runs(anyio_backend: tuple[str, dict[str, A
             return client.metrics.mrr(*RANGE)[0].mrr
 
     assert anyio.run(cell, backend=anyio_backend[0]) == 363819722
+
+
+def test_it_works_without_what_trio_brings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sniffio", None)
+    with blocking_client(in_turn(200)) as client:
+        assert client.metrics.mrr(*RANGE)[0].mrr == 363819722
 
 
 def test_clients_share_the_loop_and_may_share_a_throttle() -> None:

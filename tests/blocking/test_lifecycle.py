@@ -115,19 +115,19 @@ def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     with blocking_client(in_turn(200), throttle=Throttle()) as client, blocking_client(in_turn(200)) as other:
         client.metrics.mrr(*RANGE)
         other.metrics.mrr(*RANGE)
-        portal = LOOP.portal
-        assert portal is not None
+        running = LOOP.running
+        assert running is not None
         monkeypatch.setattr(os, "getpid", lambda: 0)
         LOOP.forget()
         assert client.throttle.statistics().admitted == 1
         client.metrics.mrr(*RANGE)
         assert client.throttle.statistics().admitted == 2
-        assert LOOP.portal not in (None, portal)
+        assert LOOP.running not in (None, running)
         # One that makes no call in the child has nothing to close there.
         other.close()
         with pytest.raises(errors.StateError, match="this client is closed"):
             other.ping()
-    portal.call(portal.stop, True)
+    running.loop.call_soon_threadsafe(running.stop.set)
     for thread in threads_of_the_loop():
         thread.join()
 
