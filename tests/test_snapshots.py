@@ -93,11 +93,11 @@ def test_what_is_read_is_what_was_written(state: str) -> None:
     assert all(read.in_flight.get(start.number, start) is start for start in read.window.starts)
     counted = {start.number for start in read.window.starts}
     assert (state == "long") == (not set(read.in_flight) <= counted)
-    assert list(read.window.round_trips) == pytest.approx(list(limits.window.round_trips), abs=MICROSECOND)
+    assert read.window.round_trips == pytest.approx(limits.window.round_trips, abs=MICROSECOND)
     assert (read.window.fastest, read.window.usual) == pytest.approx(
         (limits.window.fastest, limits.window.usual), abs=0.001
     )
-    assert read.window.round_trips.maxlen == 80
+    assert len(read.window.round_trips) <= 80
 
 
 @pytest.mark.parametrize("state", ["busy", "long"])
@@ -204,7 +204,7 @@ def test_round_trips_are_kept_to_seven_digits(trip: float) -> None:
     limits = limits_of()
     exchange(limits, 0.0, takes=trip)
     once = loads(dumps(limits))
-    assert list(once.window.round_trips) == [pytest.approx(trip, rel=1e-6, abs=MICROSECOND)]
+    assert once.window.round_trips == [pytest.approx(trip, rel=1e-6, abs=MICROSECOND)]
     assert loads(dumps(once)).window.round_trips == once.window.round_trips
 
 

@@ -81,22 +81,29 @@ def replaced(day: date, changes: list[tuple[int, str]]) -> str:
 almost_dates = st.builds(
     replaced, st.dates(), st.lists(st.tuples(st.integers(0, 9), st.sampled_from(CHARACTERS)), min_size=1, max_size=3)
 )
-ten_characters = (
+about_ten_characters = (
     almost_dates
     | st.text("0123456789", min_size=10, max_size=10)
     | st.text(CHARACTERS, min_size=10, max_size=10)
     | st.from_regex(r"[0-9]{4}-?W[0-9]{2}[-0-9+ ]{2,3}", fullmatch=True).filter(lambda text: len(text) == 10)
     | st.integers(0, 9_999_999_999).map("{:010}".format)
+    | st.text("0123456789-W", min_size=7, max_size=12)
+    | almost_dates.map(lambda text: text[:8])
+    | almost_dates.map(lambda text: text + "-")
 )
 
 
 @settings(max_examples=4000)
-@given(ten_characters)
+@given(about_ten_characters)
 @example("1712102400")
 @example("2023070199")
 @example("2023-W31-1")
 @example("2023W31-11")
-def test_ten_characters_are_a_date_in_bulk_if_they_are_exactly(text: str) -> None:
+@example("2023071-")
+@example("2023-W3-")
+@example("2023-07-1")
+@example("2023-07-011")
+def test_some_characters_are_a_date_in_bulk_if_they_are_exactly(text: str) -> None:
     """Python 3.11 to 3.13 read eight digits of a text without hyphens, and ignore the rest."""
     summary = {"current": 1, "previous": 1, "percentage-change": 0.0}
     response = {"entries": [{"date": text, "arr": 1, "percentage-change": 0.5}], "summary": summary}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chartmogul_async.transport.window import Start, Window
+from chartmogul_async.transport.window import RECENT, Start, Window
 
 # The server's second with its margin.
 SECOND = 1.001
@@ -32,6 +34,18 @@ def counted_by(trip: float, *round_trips: float, limit: int = MANY) -> float:
     start = started(window, 10.0)
     window.learn(start, 10.0 + trip, responded=True, limit=limit)
     return start.counted_by
+
+
+@given(st.lists(st.floats(0, 100) | st.sampled_from([0.01, 0.02, 0.03]), min_size=1, max_size=3 * RECENT))
+def test_what_trips_teach_one_by_one_they_teach_at_once(trips: list[float]) -> None:
+    one_by_one, at_once = Window(), Window()
+    for number, trip in enumerate(trips):
+        one_by_one.learn(started(one_by_one, 0.0, number), trip, responded=True, limit=MANY)
+    at_once.learn_trips(trips)
+    recent = sorted(trips[-RECENT:])
+    for window in (one_by_one, at_once):
+        assert window.round_trips == trips[-RECENT:]
+        assert (window.fastest, window.usual) == (recent[0], recent[(len(recent) - 1) * 9 // 10])
 
 
 # --- with a response -----------------------------------------------------------------------------------------------

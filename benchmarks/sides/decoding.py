@@ -63,6 +63,10 @@ def _ours(endpoint: str, parser: str) -> Read:
 
 
 def _loads(parser: str) -> Read:
+    # Python's garbage collector visits all that is in memory, so the parser alone must have as much around it.
+    from chartmogul_async.metrics import records  # noqa: F401
+    from chartmogul_async.structuring import converter  # noqa: F401
+
     if parser == "json":
         return json.loads
     import orjson

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from benchmarks.sides.limiters import PER_SECOND, Admit, Refusals, answered, beh
 if TYPE_CHECKING:
     from chartmogul_async import Throttle
 
+# Seconds after which neither the server nor a client counts a request any more.
+_FORGOTTEN = 1.5
 _COMMAND = [sys.executable, "-m", "benchmarks.sides", "shared.process"]
 
 
@@ -69,6 +72,9 @@ def _all(url: str, calls: Sequence[int], how: str, where: str) -> Reading:
     for process in started:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+    # Otherwise the first requests of all would share a second with those that made them ready, and the last ones, a
+    # few only, would take a second of their own.
+    time.sleep(_FORGOTTEN)
     for process in started:
         assert process.stdin is not None
         process.stdin.write("\n")

@@ -21,9 +21,9 @@ EXACT_BELOW = 2**53
 _NOT_INTEGER = "value.__class__ is not int"
 # The range also excludes infinity and NaN.
 _NOT_FLOAT = f"value.__class__ is not float or not -{EXACT_BELOW}.0 < value < {EXACT_BELOW}.0"
-# The second hyphen excludes all else of ten characters that ``date.fromisoformat`` accepts: weeks (2023-W31-1) and, in
-# Python 3.11 to 3.13, ten digits.
-_NOT_DATE = "len(value) != 10 or value[7] != '-'"
+# The second hyphen excludes all else that ``date.fromisoformat`` accepts: weeks (2023-W31-1), eight digits and, in
+# Python 3.11 to 3.13, ten.
+_NOT_DATE = "value[7] != '-'"
 
 _UNUSUAL: Mapping[Any, str] = {
     int: _NOT_INTEGER,

@@ -15,6 +15,7 @@ are sent a second apart may arrive less than a second apart, so that moment is n
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
@@ -57,8 +58,9 @@ class Window:
     """A rolling second, as the server counts it."""
 
     starts: deque[Start] = Factory(deque)
-    # Seconds from sending a request to receiving its response.
-    round_trips: deque[float] = Factory(lambda: deque(maxlen=RECENT))
+    # Seconds from sending a request to receiving its response, the latest last; and the same in the order of size.
+    round_trips: list[float] = Factory(list)
+    _in_order: list[float] = Factory(list)
     # Of the recent round trips, the fastest, and the one that most do not exceed; 0 while there are none.
     fastest: float = 0.0
     usual: float = 0.0
@@ -79,7 +81,7 @@ class Window:
             return
         start.counted_by = now
         trip = now - start.sent
-        self.learn_trips((trip,))
+        self._learn_trip(trip)
         if limit <= _FEW:
             return
         start.counted_by = now - max(0.0, self.fastest - _MARGIN)
@@ -88,11 +90,22 @@ class Window:
 
     def learn_trips(self, trips: Iterable[float]) -> None:
         """Round trips took so many seconds."""
-        self.round_trips.extend(trips)
-        if self.round_trips:
-            in_order = sorted(self.round_trips)
-            self.fastest = in_order[0]
-            self.usual = in_order[int((len(in_order) - 1) * _USUAL_SHARE)]
+        self.round_trips = [*self.round_trips, *trips][-RECENT:]
+        self._in_order = sorted(self.round_trips)
+        self._look_at_trips()
+
+    def _learn_trip(self, trip: float) -> None:
+        if len(self.round_trips) == RECENT:
+            # To sort them all takes four times as long.
+            del self._in_order[bisect_left(self._in_order, self.round_trips.pop(0))]
+        self.round_trips.append(trip)
+        insort(self._in_order, trip)
+        self._look_at_trips()
+
+    def _look_at_trips(self) -> None:
+        if self._in_order:
+            self.fastest = self._in_order[0]
+            self.usual = self._in_order[int((len(self._in_order) - 1) * _USUAL_SHARE)]
 
     def opens_at(self, now: float, limit: int) -> float:
         """When the next start fits into a limit: now, later, or (infinity) only after a response."""
