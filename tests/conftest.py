@@ -5,6 +5,7 @@ A test marked ``sockets`` talks to a real server and so runs in real time.
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would all processes that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Many tests collect garbage. They need not look at ten thousand tests that are kept, which takes a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
