@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -64,7 +65,7 @@ async def uuids(api: respx.Router, **arguments: Any) -> list[str]:
 @pytest.mark.parametrize("name", INTO)
 def test_recorded_pages_are_kept_to_the_last_value(name: str) -> None:
     for raw in json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8")):
-        envelope = structure(raw, INTO[name])
+        envelope = structure(deepcopy(raw), INTO[name])
         sent = raw.get("entries") or raw.get("plans") or raw["plan_groups"]
         assert len(sent) == len(envelope.entries) >= 1
         for one, record in zip(sent, envelope.entries, strict=True):

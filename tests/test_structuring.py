@@ -12,6 +12,7 @@ import importlib.util
 import json
 import re
 import sys
+from copy import deepcopy
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import NoneType
@@ -629,6 +630,33 @@ def test_problems_in_lists_of_lists_are_counted_together() -> None:
     assert refused.value.problems[60] == "$.entries[1].external_ids[0]: expected str, got int"
 
 
+@pytest.mark.parametrize("parser", ["json", "orjson"])
+def test_records_that_were_made_before_a_mismatch_are_no_problem(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass puts records in the place of objects, and the second one finds the mismatch."""
+    if parser == "json":
+        monkeypatch.setattr(converter, "orjson", None)
+    else:
+        pytest.importorskip("orjson")
+    for place, response in (
+        ("$.summary.current: expected int or float, got str", response_with() | {"summary": SUMMARY | {"current": ""}}),
+        ("$.entries[1].mrr: expected int or float, got str", response_with(mrr="1")),
+    ):
+        with pytest.raises(DecodeError) as refused:
+            converter.read(json.dumps(response).encode(), MRR)
+        assert refused.value.problems == (place,)
+
+
+def test_a_document_is_left_as_it_is_and_contains_no_records() -> None:
+    summary = {"current": 1, "previous": 1, "percentage_change": 0.5}
+    document: dict[str, Any] = {"entries": [{"date": "2023-07-31", "mrr": 1}], "summary": summary}
+    before = deepcopy(document)
+    response = structure(document, MRR, kebab=False)
+    assert document == before
+    document["entries"] = list(response.entries)
+    with pytest.raises(DecodeError, match=r"\$\.entries\[0\]: expected object, got MRREntry"):
+        structure(document, MRR, kebab=False)
+
+
 def test_a_mismatch_behind_many_entries_has_its_place() -> None:
     good, bad = {"date": "2023-07-31", "mrr": 1}, {"date": "2023-07-31", "mrr": "x"}
     complete = response_with()["entries"][0]
@@ -661,9 +689,9 @@ def test_null_means_the_default_that_is_not_null() -> None:
 
 def test_any_number_of_entries_is_accepted() -> None:
     complete = response_with()["entries"][0]
-    raw = {"entries": [complete] * 10_001, "summary": SUMMARY}
-    assert len(structure(raw, MRR).entries) == 10_001
-    assert len(converter.read(json.dumps(raw).encode(), MRR).entries) == 10_001
+    content = json.dumps({"entries": [complete] * 10_001, "summary": SUMMARY}).encode()
+    assert len(structure(decode(content), MRR).entries) == 10_001
+    assert len(converter.read(content, MRR).entries) == 10_001
 
 
 def test_a_list_of_objects_other_than_entries_is_limited() -> None:

@@ -108,7 +108,7 @@ def structure(value: Any, into: type[T], *, kebab: bool = True) -> T:
     """Turn parsed JSON into a record.
 
     Args:
-        value: The value, as ``decode`` returns it.
+        value: The value, as ``decode`` returns it. Of a response it is used up: records take the place of objects.
         into: The class of the record.
         kebab: Whether the keys are those of a response; otherwise they are those of a document.
 
@@ -234,23 +234,28 @@ def _tuple_hook(cls: Any, converter: cattrs.BaseConverter, kebab: bool) -> Calla
     if _is_class(item):
         structure_all = bulk_structurer(item, [_key_of(item, field.name, kebab) for field in attrs.fields(item)])
     most = math.inf if structure_all or not _is_class(item) else _MAX_OBJECTS
+    # The fast converter may have made some records before it met a mismatch elsewhere.
+    made = item if kebab and _is_class(item) else None
     structure_all = structure_all or _one_by_one
 
     def exact(value: Any, _: int) -> Any:
-        return structure_item(value, item)
+        return value if type(value) is made else structure_item(value, item)
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise TypeError(f"expected list, got {_type_name(value)}")
         if len(value) > most:
             raise TypeError(f"expected a list of at most {most} objects, got {len(value)}")
+        # A response was parsed here; a document is its owner's.
+        objects = value if kebab else value.copy()
         if not converter.detailed_validation:
-            return tuple(structure_all(value, exact))
+            structure_all(objects, exact)
+            return tuple(objects)
         mismatches = _Mismatches()
-        records = mismatches.collect(value, structure_all, exact)
+        mismatches.collect(objects, structure_all, exact)
         if mismatches.found:
             raise mismatches
-        return tuple(records)
+        return tuple(objects)
 
     return hook
 
@@ -264,8 +269,9 @@ def _to_dict(cls: Any, converter: cattrs.Converter) -> Callable[[Any], dict[str,
     return make_dict_unstructure_fn(cls, converter, _cattrs_include_init_false=True)
 
 
-def _one_by_one(objects: list[Any], exact: Exact) -> list[Any]:
-    return [exact(each, index) for index, each in enumerate(objects)]
+def _one_by_one(objects: list[Any], exact: Exact) -> None:
+    for index, each in enumerate(objects):
+        objects[index] = exact(each, index)
 
 
 class _Mismatches(Exception):  # noqa: N818 - several errors, not one
@@ -280,7 +286,7 @@ class _Mismatches(Exception):  # noqa: N818 - several errors, not one
         self.found: list[tuple[int, Exception]] = []
         self._problems = 0
 
-    def collect(self, objects: list[Any], structure_all: Structurer, exact: Exact) -> list[Any]:
+    def collect(self, objects: list[Any], structure_all: Structurer, exact: Exact) -> None:
         def note(value: Any, index: int) -> Any:
             try:
                 return exact(value, index)
@@ -289,9 +295,9 @@ class _Mismatches(Exception):  # noqa: N818 - several errors, not one
                 self._problems += sum(1 for _ in _problems_of(error, "", kebab=True))
                 if self._problems > _MAX_PROBLEMS:
                     raise self from None
-                return None
+                return value
 
-        return structure_all(objects, note)
+        structure_all(objects, note)
 
 
 # --- single values -----------------------------------------------------------------------------------------
