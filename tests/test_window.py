@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -36,8 +37,10 @@ def counted_by(trip: float, *round_trips: float, limit: int = MANY) -> float:
     return start.counted_by
 
 
-@given(st.lists(st.floats(0, 100) | st.sampled_from([0.01, 0.02, 0.03]), min_size=1, max_size=3 * RECENT))
-def test_what_trips_teach_one_by_one_they_teach_at_once(trips: list[float]) -> None:
+@pytest.mark.parametrize("number", [1, RECENT - 1, RECENT, RECENT + 1, 3 * RECENT])
+@given(st.randoms(use_true_random=False), st.sampled_from([1, 6]))
+def test_what_trips_teach_one_by_one_they_teach_at_once(number: int, random: Random, digits: int) -> None:
+    trips = [round(random.random(), digits) for _ in range(number)]
     one_by_one, at_once = Window(), Window()
     for number, trip in enumerate(trips):
         one_by_one.learn(started(one_by_one, 0.0, number), trip, responded=True, limit=MANY)
