@@ -30,18 +30,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
-    """Many tests collect garbage. They need not look at ten thousand tests that are kept, which takes a second."""
-    gc.collect()
-    gc.freeze()
-
-
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
     if name == "trio":
         from trio.testing import MockClock
 
         return name, {"clock": MockClock(autojump_threshold=0)}
     return name, {"loop_factory": VirtualTimeLoop}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def older_objects_are_frozen() -> None:
+    """Many tests collect garbage. They need not look at ten thousand other tests, and at what some modules keep."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -21,15 +21,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return LOOPS[request.param]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def older_objects_are_frozen() -> Iterator[None]:
-    """The garbage collector skips objects older than these tests, since it runs after each one."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def garbage_is_collected() -> Iterator[None]:
     """A socket or a task that was not closed emits a warning when it is collected."""
