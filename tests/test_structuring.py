@@ -646,6 +646,13 @@ def test_records_that_were_made_before_a_mismatch_are_no_problem(parser: str, mo
         assert refused.value.problems == (place,)
 
 
+def test_records_take_the_place_of_the_objects_of_a_response() -> None:
+    """So the memory of an object is free for the next record."""
+    raw = response_with()
+    entries = structure(raw, MRR).entries
+    assert tuple(raw["entries"]) == entries != ()
+
+
 def test_a_document_is_left_as_it_is_and_contains_no_records() -> None:
     summary = {"current": 1, "previous": 1, "percentage_change": 0.5}
     document: dict[str, Any] = {"entries": [{"date": "2023-07-31", "mrr": 1}], "summary": summary}
@@ -906,7 +913,7 @@ def test_what_matches_is_structured_by_the_fast_converter_alone(monkeypatch: pyt
 
 def test_with_the_extra_fast_orjson_alone_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("orjson")
-    monkeypatch.delattr(converter, "decode")
+    monkeypatch.delattr(converter, "_parsed")
     assert converter.read(json.dumps(response_with()).encode(), MRR) == structure(response_with(), MRR)
 
 
