@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from concurrent.futures import CancelledError, Future
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-import anyio
-from attrs import define
-
 from chartmogul_async import AsyncClient
+from chartmogul_async.blocking.call import Call
 from chartmogul_async.blocking.docstrings import docstring_of
 from chartmogul_async.blocking.loop import LOOP, Loop
 from chartmogul_async.errors import StateError
@@ -22,18 +19,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLOSED = "this client is closed; make a new Client, and close it after its last call"
-_CLOSED_MEANWHILE = "this client was closed while the call was in progress; close it after its last call"
 _IN_THE_LOOP = (
     "a blocking client cannot be used in the thread of its event loop, where on_event is called: "
     "the call would wait for itself"
 )
-
-
-@define
-class Raised:
-    """What a call raised, carried to the thread that waits for it, and forgotten when it is there."""
-
-    error: BaseException | None
 
 
 class Calls:
@@ -48,7 +37,7 @@ class Calls:
         self._client: AsyncClient | None = client
         self._renew = renew
         self._loop: Loop | None = None
-        self._in_progress: set[Future[Any]] = set()
+        self._in_progress: set[Call[Any]] = set()
         self._is_closed = False
 
     def check_usable(self) -> None:
@@ -68,25 +57,40 @@ class Calls:
         Raises:
             StateError: The client is closed, or was meanwhile.
         """
-        future = self.start(work)
+        call = self.call(work)
         try:
-            return result_of(future)
+            self.start(call)
+            return call.result()
         except BaseException:
             # After Ctrl-C, or what else a signal raised, nobody waits for the response any more.
-            future.cancel()
+            call.cancel()
             raise
         finally:
-            # The traceback of an error, which the future holds, knows this frame.
-            del future
+            # The traceback of an error knows this frame.
+            del call
 
-    def start(self, work: Callable[[AsyncClient], Awaitable[T]]) -> Future[T | Raised]:
-        """Make a call without waiting for it.
+    def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> Call[T]:
+        """A call that is not made yet.
 
         Args:
             work: The call, which is made in the event loop.
 
         Returns:
-            The call in progress, for ``result_of``; to cancel it cancels the call.
+            The call, for ``start``.
+        """
+
+        def attempt() -> Awaitable[T]:
+            # It was started, and a client that is given up is not in use.
+            assert self._client is not None
+            return work(self._client)
+
+        return Call(attempt, self._in_progress.discard)
+
+    def start(self, call: Call[Any]) -> None:
+        """Make a call without waiting for it.
+
+        Args:
+            call: The call.
 
         Raises:
             StateError: The client is closed.
@@ -96,12 +100,25 @@ class Calls:
             self.check_usable()
             if self._client is None:
                 self._client = self._renew()
-            if self._loop is None:
-                self._loop = LOOP.join(self)
-            future = self._loop.start(_attempt(work, self._client))
-            self._in_progress.add(future)
-        future.add_done_callback(self._in_progress.discard)
-        return future
+            try:
+                if self._loop is None:
+                    self._loop = LOOP.join(self)
+                loop = self._loop
+            except BaseException:
+                self._leave()
+                raise
+            if self._is_closed or loop is None:
+                # A signal handler closed it in the meantime.
+                self._leave()
+                raise StateError(_CLOSED)
+            try:
+                self._in_progress.add(call)
+                loop.start(call)
+            except BaseException:
+                # A signal handler raised it, perhaps before the call was handed over.
+                call.cancel()
+                call.give_up()
+                raise
 
     def close(self) -> None:
         """Cancel what is in progress, and close the connections. Closing twice does nothing.
@@ -116,12 +133,18 @@ class Calls:
             if client is None or loop is None:
                 # It is closed already, or made no call in this process.
                 return
-            for future in list(self._in_progress):
-                future.cancel()
+            for call in list(self._in_progress):
+                call.cancel()
             try:
-                loop.start(client.aclose()).result()
+                closing = Call(client.aclose)
+                loop.start(closing)
+                closing.result()
             finally:
                 LOOP.leave(self)
+
+    def _leave(self) -> None:
+        self._loop = None
+        LOOP.leave(self)
 
     def abandon(self) -> object:
         """Give up the client and the calls of the parent, in a forked child.
@@ -137,45 +160,6 @@ class Calls:
 def _check_thread() -> None:
     if LOOP.is_current():
         raise StateError(_IN_THE_LOOP)
-
-
-async def _attempt(work: Callable[[AsyncClient], Awaitable[T]], client: AsyncClient) -> T | Raised:
-    try:
-        return await work(client)
-    except anyio.get_cancelled_exc_class():
-        raise
-    except BaseException as error:  # noqa: BLE001 - what on_event raised is raised by the call and ends no event loop
-        return Raised(error)
-
-
-def result_of(future: Future[T | Raised]) -> T:
-    """Wait for a call.
-
-    Args:
-        future: The call in progress.
-
-    Returns:
-        Its result.
-
-    Raises:
-        StateError: The client was closed meanwhile.
-    """
-    try:
-        outcome = future.result()
-    except CancelledError:
-        raise StateError(_CLOSED_MEANWHILE) from None
-    finally:
-        del future
-    if not isinstance(outcome, Raised):
-        return outcome
-    # The event loop may know the future for longer.
-    error, outcome.error = outcome.error, None
-    assert error is not None
-    try:
-        # The first frame is the one that handed the error over.
-        raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
-    finally:
-        del outcome, error
 
 
 class Blocking(Generic[A]):

@@ -6,15 +6,17 @@ import asyncio
 import atexit
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from contextvars import copy_context
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from queue import SimpleQueue
 from threading import RLock, Thread, get_ident
 from typing import Any, Protocol, TypeVar
 
 import anyio
 from attrs import frozen
+
+from chartmogul_async.blocking.call import Call, Raised
+from chartmogul_async.blocking.tasks import task_of
 
 T = TypeVar("T")
 
@@ -33,27 +35,27 @@ class User(Protocol):
 
 @frozen(eq=False)
 class Loop:
-    """A loop that runs, and the event that ends it."""
+    """An event loop that runs in the thread, and the event that ends it."""
 
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
 
-    def start(self, call: Coroutine[Any, Any, T]) -> Future[T]:
-        """Make a call in the loop, in the context of the caller.
-
-        Anyio's portal would wait until the call has begun, which takes as long as to wait for its result.
+    def start(self, call: Call[Any]) -> None:
+        """Begin a call.
 
         Args:
             call: The call.
-
-        Returns:
-            The call in progress; to cancel it cancels the call.
         """
-        context = copy_context()
-        # Trio brings it; there anyio notes in the context which library's event loop the caller is in.
-        if sniffio := sys.modules.get("sniffio"):
-            context.run(sniffio.current_async_library_cvar.set, "asyncio")
-        return context.run(asyncio.run_coroutine_threadsafe, call, self.loop)
+        try:
+            call.hand_over(self.loop)
+        except RuntimeError:
+            # A signal handler closed the last client in the meantime, and with it the loop.
+            call.give_up()
+
+    def end(self) -> None:
+        """End the loop, if it has not ended."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.stop.set)
 
 
 class LoopThread:
@@ -100,7 +102,15 @@ class LoopThread:
             The loop.
         """
         if self.running is None:
-            self.running = self._started()
+            start = _Start()
+            try:
+                self.running = self._started(start)
+            except BaseException:
+                # A signal handler may raise when the thread runs already.
+                start.abandon()
+                # Another thread may have its number next.
+                self._thread = None
+                raise
         self._users.add(user)
         return self.running
 
@@ -114,7 +124,7 @@ class LoopThread:
         running, thread = self.running, self._thread
         if not self._users and running and thread:
             self.running = self._thread = None
-            running.loop.call_soon_threadsafe(running.stop.set)
+            running.end()
             thread.join()
 
     def run(self, function: Callable[[], T]) -> T:
@@ -133,30 +143,62 @@ class LoopThread:
         if self.is_current():
             return function()
         with self.lock:
-            return function() if self.running is None else self.running.start(call()).result()
+            if self.running is None:
+                return function()
+            waiting = Call(call)
+            self.running.start(waiting)
+            return waiting.result()
 
     def close(self) -> None:
         """Close all users, as at the exit of the interpreter."""
         for user in list(self._users):
             user.close()
 
-    def _started(self) -> Loop:
-        started: Future[Loop] = Future()
-        self._thread = Thread(target=_run, args=(started, self._kept), name="chartmogul_async", daemon=True)
+    def _started(self, start: _Start) -> Loop:
+        self._thread = Thread(target=_run, args=(start, self._kept), name="chartmogul_async", daemon=True)
         self._thread.start()
-        return started.result()
+        outcome = start.outcomes.get()
+        if isinstance(outcome, Loop):
+            return outcome
+        # The thread ended with that.
+        assert outcome.error is not None
+        raise outcome.error
 
 
-def _run(started: Future[Loop], kept: list[object]) -> None:  # noqa: ARG001 - see LoopThread
+class _Start:
+    """The start of the thread, and what comes of it."""
+
+    def __init__(self) -> None:
+        self.outcomes: SimpleQueue[Loop | Raised] = SimpleQueue()
+        self._loop: Loop | None = None
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """End the thread, as soon as it runs."""
+        self._is_abandoned = True
+        if self._loop is not None:
+            self._loop.end()
+
+    def succeed(self, loop: Loop) -> None:
+        """The thread runs this loop."""
+        self._loop = loop
+        self.outcomes.put(loop)
+        if self._is_abandoned:
+            loop.end()
+
+
+def _run(start: _Start, kept: list[object]) -> None:  # noqa: ARG001 - see LoopThread
     async def serve() -> None:
-        running = Loop(asyncio.get_running_loop(), asyncio.Event())
-        started.set_result(running)
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(task_of)
+        running = Loop(loop, asyncio.Event())
+        start.succeed(running)
         await running.stop.wait()
 
     try:
         anyio.run(serve)
     except Exception as error:  # noqa: BLE001 - such as the OSError of a process that has no file descriptors left
-        started.set_exception(error)
+        start.outcomes.put(Raised(error))
 
 
 LOOP = LoopThread()

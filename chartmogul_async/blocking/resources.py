@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from chartmogul_async import AsyncClient, MetricQuery
 from chartmogul_async import Throttle as AsyncThrottle
 from chartmogul_async.blocking.breakdown_calls import BreakdownCalls
+from chartmogul_async.blocking.call import Call
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.blocking.pages import listing
@@ -91,12 +91,12 @@ class Metrics(BreakdownCalls):
             ArgumentError: ``queries`` or one of them is something else; the latter is raised inside the block.
             StateError: The stream is entered twice or read outside its block; the client is closed.
         """
-        return Outcomes(many_queries(queries), self._start, self._throttle.parallel)
+        return Outcomes(many_queries(queries), self._call_for, self._calls.start, self._throttle.parallel)
 
-    def _start(self, query: Any) -> Future[Any]:
+    def _call_for(self, query: Any) -> Call[Any]:
         instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
         # What the async ``stream`` does for each query.
-        return self._calls.start(lambda client: outcome_of(query, self._find(client)._fetch_one_of_many))  # noqa: SLF001
+        return self._calls.call(lambda client: outcome_of(query, self._find(client)._fetch_one_of_many))  # noqa: SLF001
 
 
 class Customers(Blocking[AsyncCustomers]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from queue import SimpleQueue
@@ -11,7 +10,8 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
-from chartmogul_async.blocking.calls import Blocking, Raised, result_of
+from chartmogul_async.blocking.call import Call
+from chartmogul_async.blocking.calls import Blocking
 from chartmogul_async.errors import StateError
 
 A = TypeVar("A")
@@ -38,20 +38,28 @@ class Outcomes(Generic[T]):
 
     Args:
         queries: The queries.
-        start: Begins to fetch one query.
+        call_for: Makes the call that fetches one query.
+        start: Begins a call.
         limit: How many queries are in progress at once.
     """
 
     __module__ = "chartmogul_async.blocking"
 
-    def __init__(self, queries: Iterable[Any], start: Callable[[Any], Future[T | Raised]], limit: int) -> None:
+    def __init__(
+        self,
+        queries: Iterable[Any],
+        call_for: Callable[[Any], Call[T]],
+        start: Callable[[Call[T]], object],
+        limit: int,
+    ) -> None:
         self._pending = iter(queries)
+        self._call_for = call_for
         self._start = start
         self._limit = limit
         self._state: Literal["new", "open", "left"] = "new"
         self._reading = Lock()
-        self._in_progress: set[Future[T | Raised]] = set()
-        self._complete: SimpleQueue[Future[T | Raised]] = SimpleQueue()
+        self._in_progress: set[Call[T]] = set()
+        self._complete: SimpleQueue[Call[T]] = SimpleQueue()
 
     def __enter__(self) -> Self:
         if self._state != "new":
@@ -63,8 +71,8 @@ class Outcomes(Generic[T]):
         self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._state = "left"
-        for future in list(self._in_progress):
-            future.cancel()
+        for call in list(self._in_progress):
+            call.cancel()
 
     def __iter__(self) -> Self:
         self._check_open()
@@ -76,24 +84,32 @@ class Outcomes(Generic[T]):
             self._fill()
             if not self._in_progress:
                 raise StopIteration
-            future = self._complete.get()
+            call = self._complete.get()
             # Another thread may have left the block in the meantime.
             self._check_open()
-            self._in_progress.remove(future)
+            self._in_progress.remove(call)
         try:
-            return result_of(future)
+            return call.result()
         finally:
-            del future
+            del call
 
     def _fill(self) -> None:
         for query in islice(self._pending, self._limit - len(self._in_progress)):
-            future = self._start(query)
-            self._in_progress.add(future)
-            future.add_done_callback(self._complete.put)
-            if self._state == "left":
-                # Another thread left the block in that moment, and may not have seen this one.
-                future.cancel()
+            call = self._call_for(query)
+            call.then(self._note_end)
+            self._in_progress.add(call)
+            try:
+                self._start(call)
+                # Another thread may have left the block in that moment, without seeing this one.
                 self._check_open()
+            except BaseException:
+                self._in_progress.discard(call)
+                call.cancel()
+                raise
+
+    def _note_end(self, call: Call[T]) -> None:
+        if call in self._in_progress:
+            self._complete.put(call)
 
     def _check_open(self) -> None:
         if self._state == "new":

@@ -19,7 +19,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 # The server's second, and a millisecond for the rounding of clocks.
 _SECOND = 1.001
@@ -58,9 +58,10 @@ class Window:
     """A rolling second, as the server counts it."""
 
     starts: deque[Start] = Factory(deque)
-    # Seconds from sending a request to receiving its response, the latest last; and the same in the order of size.
-    round_trips: list[float] = Factory(list)
-    _in_order: list[float] = Factory(list)
+    # Seconds from sending a request to receiving its response, the latest last.
+    round_trips: list[float] = field(factory=list, init=False)
+    # The same in the order of size. To sort them after each response takes four times as long as to keep them so.
+    _in_order: list[float] = field(factory=list, init=False)
     # Of the recent round trips, the fastest, and the one that most do not exceed; 0 while there are none.
     fastest: float = 0.0
     usual: float = 0.0
@@ -96,7 +97,6 @@ class Window:
 
     def _learn_trip(self, trip: float) -> None:
         if len(self.round_trips) == RECENT:
-            # To sort them all takes four times as long.
             del self._in_order[bisect_left(self._in_order, self.round_trips.pop(0))]
         self.round_trips.append(trip)
         insort(self._in_order, trip)

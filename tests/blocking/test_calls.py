@@ -207,7 +207,7 @@ def test_an_error_is_that_of_the_async_client() -> None:
     assert str(caught.value) == str(expected)
     assert caught.value.__context__ is caught.value.__cause__ is None
     # Three frames more than the async client's, and none of a library.
-    ours = [("blocking/calls.py", name) for name in ("call", "wait", "result_of")]
+    ours = [("blocking/calls.py", "call"), ("blocking/calls.py", "wait"), ("blocking/call.py", "result")]
     assert frames_of(caught.value) == ours + frames_of(expected)
 
 

@@ -127,7 +127,7 @@ def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
         other.close()
         with pytest.raises(errors.StateError, match="this client is closed"):
             other.ping()
-    running.loop.call_soon_threadsafe(running.stop.set)
+    running.end()
     for thread in threads_of_the_loop():
         thread.join()
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from chartmogul_async import MetricQuery, Throttle, errors
+from chartmogul_async.blocking.call import Call
 from tests.blocking.clients import RANGE, blocking_client
 from tests.clients import in_turn, ok
 
@@ -146,11 +147,21 @@ def test_what_starts_while_another_thread_leaves_is_cancelled() -> None:
         yield MetricQuery("mrr", *RANGE)
         raise AssertionError
 
+    started: list[Call[Any]] = []
     with blocking_client(respond) as client:
         stream = client.metrics.stream(leaving())
+        start = stream._start
+
+        def note(call: Call[Any]) -> None:
+            started.append(call)
+            start(call)
+
+        stream._start = note
         with pytest.raises(errors.StateError, match="the block of the stream was left"):
             next(stream.__enter__())
-        assert [future.cancelled() for future in stream._in_progress] == [True]
+        (call,) = started
+        with pytest.raises(errors.StateError):
+            call.result()
 
 
 def waiting_stream(leave: str) -> type[BaseException]:

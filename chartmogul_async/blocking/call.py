@@ -1,0 +1,148 @@
+"""One call in the event loop, for which another thread waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import copy_context
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from attrs import define
+
+from chartmogul_async.blocking.tasks import Carried
+from chartmogul_async.errors import StateError
+
+T = TypeVar("T")
+
+_CLOSED_MEANWHILE = "this client was closed while the call was in progress; close it after its last call"
+
+
+@define
+class Raised:
+    """What a call raised, carried to the thread that waits for it, and forgotten when it is there."""
+
+    error: BaseException | None
+
+
+class Call(Generic[T]):
+    """Work for the event loop.
+
+    A thread waits for it in C code, and so does the loop hand over the result: what a signal handler raises in the
+    middle, as for Ctrl-C, leaves nothing locked, as it may in ``concurrent.futures.Future``.
+
+    Args:
+        work: What is awaited in the event loop.
+        then: Functions that are called there with the call when it has ended.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[T]], *then: Callable[[Call[T]], object]) -> None:
+        self._work: Callable[[], Awaitable[T]] | None = work
+        self._then = list(then)
+        self._outcomes: SimpleQueue[T | Raised] = SimpleQueue()
+        self._task: asyncio.Task[T | Raised] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_cancelled = self._has_ended = False
+
+    def then(self, function: Callable[[Call[T]], object]) -> None:
+        """Call a function in the event loop when the call has ended. It is not handed over yet.
+
+        Args:
+            function: The function, which is given the call.
+        """
+        self._then.append(function)
+
+    def hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin in an event loop, in the context of the caller.
+
+        Anyio's portal would wait until the call has begun, which takes as long as to wait for its result.
+
+        Args:
+            loop: The event loop.
+
+        Raises:
+            RuntimeError: It has ended.
+        """
+        self._loop = loop
+        context = copy_context()
+        # Trio brings it; there anyio notes in the context which library's event loop the caller is in.
+        if sniffio := sys.modules.get("sniffio"):
+            context.run(sniffio.current_async_library_cvar.set, "asyncio")
+        loop.call_soon_threadsafe(self._begin, context=context)
+
+    def cancel(self) -> None:
+        """Cancel the call, whether it was handed over or not. Nothing happens if it has ended."""
+        self._is_cancelled = True
+        if self._loop is not None and not self._has_ended:
+            # The loop may have ended.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def result(self) -> T:
+        """Wait for the call, once.
+
+        Returns:
+            Its result.
+
+        Raises:
+            StateError: The client was closed meanwhile.
+        """
+        outcome = self._outcomes.get()
+        if not isinstance(outcome, Raised):
+            return outcome
+        # The event loop may know the outcome for longer.
+        error, outcome.error = outcome.error, None
+        assert error is not None
+        try:
+            # The first frame is the one that handed the error over.
+            raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+        finally:
+            del outcome, error
+
+    def give_up(self) -> None:
+        """End the call without a result, if it has not ended."""
+        self._end(Raised(StateError(_CLOSED_MEANWHILE)))
+
+    # --- in the event loop ---------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._is_cancelled:
+            self.give_up()
+            return
+        # The coroutine is made here, where nothing can come between that and its task.
+        self._task = asyncio.ensure_future(self._attempt())
+        self._task.add_done_callback(self._note_end)
+
+    async def _attempt(self) -> T | Raised:
+        # A call begins once.
+        assert self._work is not None
+        try:
+            return await self._work()
+        except asyncio.CancelledError:
+            raise
+        except Carried as carried:
+            return Raised(carried.error)
+        except BaseException as error:  # noqa: BLE001 - what on_event raised, for example, is raised by the call
+            return Raised(error)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _note_end(self, task: asyncio.Task[T | Raised]) -> None:
+        # Otherwise they would keep one another.
+        self._task = self._work = None
+        if task.cancelled():
+            self.give_up()
+        else:
+            self._end(task.result())
+
+    def _end(self, outcome: T | Raised) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._outcomes.put(outcome)
+        for function in self._then:
+            function(self)
