@@ -30,8 +30,8 @@ class Raised:
 class Call(Generic[T]):
     """Work for the event loop.
 
-    A thread waits for it in C code, and so does the loop hand over the result: what a signal handler raises in the
-    middle, as for Ctrl-C, leaves nothing locked, as it may in ``concurrent.futures.Future``.
+    A thread waits for the result in a queue that is written in C. What a signal handler raises there, as for Ctrl-C,
+    leaves nothing locked; in ``concurrent.futures.Future`` it may, and the event loop would then wait for ever.
 
     Args:
         work: What is awaited in the event loop.
