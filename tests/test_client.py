@@ -476,7 +476,8 @@ async def test_resources_are_made_once(api: respx.Router) -> None:
 async def test_use_after_close_is_refused(api: respx.Router) -> None:
     async with client_of(api) as client:
         pass
-    with pytest.raises(errors.StateError, match="this client is closed"):
+    message = "^this client is closed; make a new AsyncClient, and close it after its last call$"
+    with pytest.raises(errors.StateError, match=message):
         await client.ping()
     with pytest.raises(errors.StateError, match="this client was entered before"):
         await client.__aenter__()
@@ -496,7 +497,10 @@ def test_use_from_a_second_event_loop_is_refused() -> None:
         await client.metrics.mrr(*RANGE)
 
     asyncio.run(use())
-    with pytest.raises(errors.StateError, match="another event loop"):
+    its_place = (
+        "^this client is in use in another event loop, where its connections live; make one AsyncClient for each"
+    )
+    with pytest.raises(errors.StateError, match=its_place):
         asyncio.run(use())
 
 

@@ -18,7 +18,7 @@ import respx
 
 from chartmogul_async import RetryPolicy, Throttle, errors
 from chartmogul_async.events import OnEvent
-from chartmogul_async.transport.exchanges import Endpoint, Exchanges
+from chartmogul_async.transport.exchanges import Endpoint, Exchanges, account_of
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.reuse import Reuse
@@ -106,7 +106,8 @@ async def test_calls_that_wait_when_the_client_closes_end_at_once() -> None:
 
         async def call() -> None:
             nonlocal raised
-            with pytest.raises(errors.StateError, match="closed while the call was in progress"):
+            message = "^this client was closed while the call was in progress; close it after its last call$"
+            with pytest.raises(errors.StateError, match=message):
                 await closed.ping()
             raised += 1
 
@@ -623,3 +624,66 @@ async def test_a_request_id_is_cut() -> None:
         with pytest.raises(errors.ValidationError) as caught:
             await client.ping()
     assert caught.value.request_id == "a b" + "c" * 197
+
+
+# --- what the throttle is told ----------------------------------------------------------------------------------
+
+
+async def test_a_retry_claims_what_its_call_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    claims: list[Any] = []
+    acquire = Throttle._acquire
+
+    async def note(self: Throttle, *arguments: Any, **options: Any) -> Permit:
+        claims.append(options["claim"])
+        return await acquire(self, *arguments, **options)
+
+    monkeypatch.setattr(Throttle, "_acquire", note)
+    async with client_of(in_turn(500, 200), retry=RetryPolicy(base=0.001)) as client:
+        await client.with_options(priority="batch").metrics.mrr(*RANGE)
+    assert [claim.is_batch for claim in claims] == [True, True]
+    assert claims[0] is claims[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "given_up"),
+    [
+        (200, False),
+        (404, False),
+        (httpx.ConnectError("refused"), False),
+        (httpx.ReadTimeout("slow"), True),
+        ("cancelled", True),
+    ],
+    ids=str,
+)
+async def test_a_slot_lingers_after_what_was_given_up(
+    outcome: Any, given_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may still be busy with it."""
+    told: list[bool] = []
+    end = Throttle._end
+
+    async def note(self: Throttle, permit: Permit, status: Any, retry_after: Any, given_up: bool) -> Any:
+        told.append(given_up)
+        return await end(self, permit, status, retry_after, given_up)
+
+    monkeypatch.setattr(Throttle, "_end", note)
+    async with client_of(stall if outcome == "cancelled" else in_turn(outcome), retry=ONCE) as client:
+        with anyio.move_on_after(1), suppress(errors.ChartMogulError):
+            await client.metrics.mrr(*RANGE)
+    assert told == [given_up]
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_only_a_throttle_of_one_process_says_how_to_share(
+    is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Throttle, "_is_shared", is_shared)
+    async with client_of(in_turn(429), retry=ONCE) as client:
+        with pytest.raises(errors.RateLimitError) as caught:
+            await client.metrics.mrr(*RANGE)
+    assert ("FileStore" in "".join(getattr(caught.value, "__notes__", []))) == (not is_shared)
+
+
+def test_an_account_has_the_same_name_in_every_version() -> None:
+    """What processes share is found by it."""
+    assert account_of("https://api.chartmogul.com/v1", "key") == "b98c10c1613f874100f27d36a9478d54"

@@ -39,6 +39,8 @@ TESTS: Mapping[str, Sequence[str]] = {
         "options",
         "reuse",
         "accounts",
+        "weeks",
+        "lists",
     ),
     "transport/session": ("reuse", "options", "session"),
     "transport/reuse": ("reuse", "options"),
