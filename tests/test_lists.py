@@ -178,8 +178,9 @@ async def test_what_leads_nowhere_is_an_error(api: respx.Router, responses: list
 
 async def test_the_cursor_that_was_given_may_not_come_back(api: respx.Router) -> None:
     route(api, page("pl_1", has_more=True, cursor="one"))
-    with pytest.raises(DecodeError, match="the cursor is missing or repeats"):
+    with pytest.raises(DecodeError, match="the cursor is missing or repeats") as caught:
         await uuids(api, cursor="one")
+    assert caught.value.problems == ("$.cursor: has_more is true, but the cursor is missing or repeats",)
 
 
 async def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

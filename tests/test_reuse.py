@@ -721,6 +721,35 @@ def _ends(request: httpx.Request) -> list[str]:
     return [f"2024-{month:02}-{days[month]}" for month in range(first, last + 1)]
 
 
+def result_of(size: int, sent_at: float = 0.0) -> reuse.Result[str]:
+    return reuse.Result("value", size, sent_at, ())
+
+
+async def test_a_result_is_as_old_as_its_first_request() -> None:
+    """Also long after the clock of the event loop began."""
+    await anyio.sleep(100)
+    kept, now = reuse.Reuse(), anyio.current_time()
+    kept.keep(("account", "key"), result_of(1, sent_at=now))
+    for age in (0.0, 59.0, 1.0):
+        await anyio.sleep(age)
+        assert kept.recent(("account", "key"), max_age=60) is not None
+    await anyio.sleep(0.001)
+    assert kept.recent(("account", "key"), max_age=60) is None
+
+
+def test_the_bytes_of_what_is_kept_are_counted() -> None:
+    kept = reuse.Reuse()
+    for size in (10, 30, 20):
+        kept.keep(("account", "one"), result_of(size))
+        assert kept.kept_bytes == size
+    kept.keep(("account", "two"), result_of(5))
+    assert (kept.kept, kept.kept_bytes) == (2, 25)
+    kept.clear()
+    assert (kept.kept, kept.kept_bytes) == (0, 0)
+    kept.keep(("account", "two"), result_of(7))
+    assert kept.kept_bytes == 7
+
+
 async def test_a_result_that_is_too_large_replaces_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reuse, "_MOST_BYTES", len(ok().content))
     server = Server(ok(), httpx.Response(200, json={**MRR, "more": "x" * 100}))
