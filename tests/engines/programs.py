@@ -71,8 +71,7 @@ class Place:
             except subprocess.TimeoutExpired as error:
                 # Which of the processes did not end, and where, is not known otherwise.
                 error.add_note(self.log())
-                if not workers_without_end(self.log()):
-                    raise
+                raise
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -102,18 +101,6 @@ class Place:
             text=True,
             start_new_session=True,
         )
-
-
-def workers_without_end(log: str) -> set[str]:
-    """The workers of taskiq that wait for their own reader of messages, which sometimes ignores that it is cancelled.
-
-    They have not begun to wait for tasks, nor to close what belongs to those.
-    """
-
-    def workers(message: str) -> set[str]:
-        return set(re.findall(rf"\[(worker-\d+)\] {message}", log))
-
-    return workers("Stopping prefetching") - workers("Waiting for .* running tasks") - workers("The runner is stopped")
 
 
 def until(condition: Callable[[], object], *processes: subprocess.Popen[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from chartmogul_async.sandbox import Company, Limits, Sandbox
-from tests.engines.programs import BLOCKS, FOUR_COUNTRIES, PAGE, Place, block_with, until, workers_without_end
+from tests.engines.programs import BLOCKS, FOUR_COUNTRIES, PAGE, Place, block_with, until
 from tests.redis_server import RedisServer, running
 
 pytestmark = [
@@ -105,13 +105,6 @@ def test_taskiq_loses_nothing_when_a_worker_is_killed(tmp_path: Path, redis: Red
     assert (counters.refused_429, counters.refused_503) == (0, 0)
     assert counters.peak_parallel <= 20
     assert counters.requests >= 4 + 120 + 3
-
-
-def test_a_worker_that_waits_for_its_reader_is_told_apart() -> None:
-    stopping, stopped = "][{}] Stopping prefetching messages...", "][{}] The runner is stopped."
-    waiting = "][worker-2] Waiting for 3 running tasks to complete..."
-    log = [stopping.format(f"worker-{number}") for number in range(3)]
-    assert workers_without_end("\n".join([*log, stopped.format("worker-1"), waiting])) == {"worker-0"}
 
 
 def taken(redis: RedisServer) -> dict[int, int]:
