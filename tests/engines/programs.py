@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8")
 BLOCKS: list[str] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -70,6 +72,9 @@ class Place:
                 process.wait(60)
             except subprocess.TimeoutExpired as error:
                 # Which of the processes did not end, and where, is not known otherwise.
+                show_tasks(process.pid)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(3)
                 error.add_note(self.log())
                 raise
             finally:
@@ -101,6 +106,35 @@ class Place:
             text=True,
             start_new_session=True,
         )
+
+
+# Written into the program of a worker: at this signal it logs where each of its tasks stands.
+SHOW_TASKS = """
+import asyncio
+import signal
+import sys
+
+
+def show_tasks(*_):
+    for task in asyncio.all_tasks(asyncio.get_event_loop()):
+        print("task", task.get_name(), file=sys.stderr)
+        waits = task.get_coro()
+        while waits is not None:
+            kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(waits, f"{kind}_frame")), "")
+            frame = getattr(waits, f"{kind}_frame", None)
+            print("   ", frame or waits, file=sys.stderr)
+            waits = getattr(waits, "gi_yieldfrom" if kind == "gi" else f"{kind}_await", None)
+    sys.stderr.flush()
+
+
+signal.signal(signal.SIGUSR1, show_tasks)
+"""
+
+
+def show_tasks(pid: int) -> None:
+    """Have the child processes of an engine log where their tasks stand; they must know ``SHOW_TASKS``."""
+    for child in psutil.Process(pid).children():
+        child.send_signal(signal.SIGUSR1)
 
 
 def until(condition: Callable[[], object], *processes: subprocess.Popen[str]) -> None:

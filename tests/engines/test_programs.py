@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from chartmogul_async.sandbox import Company, Limits, Sandbox
-from tests.engines.programs import BLOCKS, FOUR_COUNTRIES, PAGE, Place, block_with, until
+from tests.engines.programs import (
+    BLOCKS,
+    FOUR_COUNTRIES,
+    PAGE,
+    SHOW_TASKS,
+    Place,
+    block_with,
+    until,
+)
 from tests.redis_server import RedisServer, running
 
 pytestmark = [
@@ -49,7 +57,8 @@ def taskiq_place(folder: Path, url: str, redis: RedisServer) -> Place:
     ):
         assert printed in worker
         worker = worker.replace(printed, quick)
-    place.write("pulls.py", worker)
+    # It is looked at if they do not end.
+    place.write("pulls.py", worker + SHOW_TASKS)
     place.write("nightly.py", block_with("async def nightly"))
     place.write("figures.py", block_with("asyncio.timeout"))
     place.write("many.py", MANY)
