@@ -56,6 +56,13 @@ async def test_the_request_id_of_a_success_is_masked(api: respx.Router) -> None:
     assert attempt.request_id == "***"
 
 
+async def test_a_response_that_a_transport_keeps_is_not_changed() -> None:
+    response = httpx.Response(200, headers={"x-request-id": KEY}, json={"data": "pong!"})
+    async with client_of(lambda _: response) as client:
+        await client.ping()
+    assert response.headers["x-request-id"] == KEY
+
+
 @pytest.mark.parametrize("form", [KEY, CREDENTIALS], ids=["key", "credentials"])
 async def test_the_document_of_a_failure_shows_no_key(api: respx.Router, form: str) -> None:
     body = {"errors": {"plans": f"is unknown to {form}"}, "message": f"{form} may not do this"}
