@@ -143,6 +143,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", "--diff", ".")
     session.run("ruff", "check", ".")
     session.run("validate-pyproject", "pyproject.toml")
+    if Path(".github").exists():
+        workflows = map(str, Path(".github/workflows").iterdir())
+        session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+        session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+        session.run("zizmor", "--offline", "--min-severity", "medium", "--quiet", ".github")
     sdist, wheel = built(session)
     session.run("twine", "check", "--strict", sdist, wheel)
     session.run("check-wheel-contents", wheel)
