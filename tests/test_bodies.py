@@ -86,6 +86,28 @@ async def test_the_headers_are_those_that_were_sent() -> None:
     assert (response.status_code, response.content) == (404, BODY)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_a_response_that_was_read_already_is_not_read_again(encoding: str) -> None:
+    """A transport around another one may log bodies; httpx has decompressed them then."""
+    stream = Stream(gzip.compress(BODY) if encoding == "gzip" else BODY)
+    response = httpx.Response(200, headers={"content-encoding": encoding}, stream=stream)
+    await response.aread()
+    assert (await with_whole_body(response)).content == BODY
+
+
+@pytest.mark.usefixtures("small")
+async def test_what_was_read_already_has_the_same_limit() -> None:
+    for status, size in ((200, BIG + 1), (404, LARGEST_ERROR_BODY + 2)):
+        response = httpx.Response(status, headers={"x-request-id": "7"}, stream=Stream(b"a" * size))
+        await response.aread()
+        if status == 404:
+            assert (await with_whole_body(response)).content == b"a" * (LARGEST_ERROR_BODY + 1)
+            continue
+        with pytest.raises(errors.DecodeError, match="larger than 1000 bytes") as caught:
+            await with_whole_body(response)
+        assert caught.value.request_id == "7"
+
+
 async def test_an_empty_body_is_not_decompressed() -> None:
     assert await body_of(encoding="gzip") == b""
 

@@ -13,6 +13,7 @@ import pytest
 
 from chartmogul_async import errors
 from chartmogul_async.transport import connections
+from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.connections import Borrowed, Connections, connections_to
 from tests.fake_connections import REQUEST, Fake, Fakes, Layer
 from tests.faults.kinds import HAS_DIRECT
@@ -152,18 +153,29 @@ async def test_a_body_that_breaks_costs_its_connection() -> None:
     assert fakes.closed == [True]
 
 
-async def test_a_connection_lost_while_it_is_made_is_a_connect_error() -> None:
+class Lost(Fake):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+
+class LostDirectly:
+    closed = False
+
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("kind", [Lost, LostDirectly])
+async def test_a_connection_lost_while_it_is_made_is_a_connect_error(kind: type[Lost | LostDirectly]) -> None:
     """On uvloop, anyio looks up the name of a socket that was reset immediately, and there is none any more."""
-
-    class Lost(Fake):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            raise AttributeError("'NoneType' object has no attribute 'getpeername'")
-
-    fakes = Fakes(Lost)
+    lost = kind()
     with pytest.raises(httpx.ConnectError, match=r"^the connection was lost as soon as it was made$") as caught:
-        await Connections(fakes).send(REQUEST)
+        await Connections(lambda: lost).send(REQUEST)
     assert isinstance(caught.value.__cause__, AttributeError)
-    assert fakes.closed == [True]
+    assert lost.closed
 
 
 async def test_a_users_transport_is_shared_and_closed_with_the_client() -> None:

@@ -33,21 +33,22 @@ def _is_success(response: CompleteResponse) -> bool:
     return httpx.codes.is_success(response.status_code)
 
 
-@frozen
+@frozen(eq=False)
 class CompleteResponse:
     """A response with its body in memory, decompressed.
 
-    An httpx response that is given a body reads it through its decoders once more, which costs more than this module.
+    An httpx response that is given a body reads it through its decoders once more, which costs more than all that is
+    done here.
 
     Attributes:
         status_code: The status.
-        headers: The headers as they were sent, those about the encoding and the length, too.
+        headers: The headers, those about the encoding and the length as they were sent. They may repeat secrets.
         content: The body.
         is_success: Whether the status is one of 200 to 299.
     """
 
     status_code: int
-    headers: httpx.Headers
+    headers: httpx.Headers = field(repr=False)
     content: bytes = field(repr=False)
     is_success: bool = field(init=False, repr=False, default=Factory(_is_success, takes_self=True))
 
@@ -69,6 +70,9 @@ async def with_whole_body(response: httpx.Response) -> CompleteResponse:
         httpx.DecodingError: The body cannot be decompressed.
     """
     try:
+        if response.is_stream_consumed and not isinstance(response.stream, httpx.ByteStream):
+            # Whoever sent the request has read the response, too, and decompressed it.
+            return _within_limit(response.status_code, response.headers, response.content)
         # Without a name for it, no traceback keeps the body.
         return complete_response(
             response.status_code, response.headers, await _collected(response, limit_for(response.status_code))
@@ -93,20 +97,31 @@ def complete_response(status: int, headers: httpx.Headers, body: bytes) -> Compl
         httpx.DecodingError: The body cannot be decompressed.
     """
     limit, encoding, problem = limit_for(status), headers.get("content-encoding", ""), None
-    # The beginning of a longer body may be too little to be decompressed.
-    if encoding.strip().lower() in _COMPRESSED and 0 < len(body) <= limit:
-        try:
-            body = b"".join(_members(body, limit))
-        except zlib.error as error:
-            problem = str(error)
-    if problem is not None:
-        # The traceback must not keep the body.
-        body = b""
-        raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
-    if len(body) > limit and httpx.codes.is_success(status):
-        body = b""
-        raise unread(status, headers, f"is larger than {limit} bytes")
-    return CompleteResponse(status, headers, body)
+    try:
+        # The beginning of a longer body may be too little to be decompressed.
+        if encoding.strip().lower() in _COMPRESSED and 0 < len(body) <= limit:
+            try:
+                body = b"".join(_members(body, limit))
+            except zlib.error as error:
+                problem = str(error)
+        if problem is not None:
+            raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
+        return _within_limit(status, headers, body)
+    finally:
+        # A traceback keeps what has a name, and may show it.
+        del body, headers
+
+
+def _within_limit(status: int, headers: httpx.Headers, body: bytes) -> CompleteResponse:
+    try:
+        limit = limit_for(status)
+        if len(body) <= limit:
+            return CompleteResponse(status, headers, body)
+        if httpx.codes.is_success(status):
+            raise unread(status, headers, f"is larger than {limit} bytes")
+        return CompleteResponse(status, headers, body[: limit + 1])
+    finally:
+        del body, headers
 
 
 def limit_for(status: int) -> int:

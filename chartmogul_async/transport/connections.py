@@ -1,8 +1,8 @@
 """One connection for each request in flight, reused for later requests.
 
 httpx's own pool looks through all its connections and waiters at every event, which is slow with a long queue of
-requests, and a cancellation at the wrong moment can make one of its slots unusable for good. Here each slot is
-a transport with a single connection: taken for one exchange, put back after a complete response, and discarded alone
+requests, and a cancellation at the wrong moment can make one of its slots unusable for good. Here each slot has
+a single connection: taken for one exchange, put back after a complete response, and discarded alone
 after anything else. The throttle decides how many there are.
 
 With the extra ``fast`` that is a connection of our own (``direct``), which costs less; through a proxy, and without the
@@ -21,6 +21,7 @@ from typing import Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
+import attrs
 import httpx
 
 from chartmogul_async.errors import ArgumentError
@@ -110,7 +111,9 @@ class Borrowed:
 
     async def send(self, request: httpx.Request) -> CompleteResponse:
         """Send a request, and read the response to its end."""
-        return await with_whole_body(await self._transport.handle_async_request(request))
+        response = await with_whole_body(await self._transport.handle_async_request(request))
+        # A transport may give the same headers again, or change them.
+        return attrs.evolve(response, headers=response.headers.copy())
 
     async def aclose(self) -> None:
         """Close the transport."""
@@ -119,10 +122,10 @@ class Borrowed:
 
 async def _exchange(connection: Connection, request: httpx.Request) -> tuple[CompleteResponse, bool]:
     """The response, and whether the connection may be used again."""
-    if not isinstance(connection, httpx.AsyncBaseTransport):
-        # Our own notices by itself what was received behind a response.
-        return await connection.send(request), True
     try:
+        if not isinstance(connection, httpx.AsyncBaseTransport):
+            # Our own notices by itself what was received behind a response.
+            return await connection.send(request), True
         response = await connection.handle_async_request(request)
     except AttributeError as error:
         # On uvloop anyio looks up the name of a socket that is already gone.

@@ -16,7 +16,6 @@ from urllib.parse import quote, urlencode
 
 import anyio
 import anyio.lowlevel
-import attrs
 import httpx
 
 from chartmogul_async._version import __version__
@@ -44,7 +43,7 @@ _HEADERS = (
     (b"accept-encoding", b"gzip"),
     (b"user-agent", f"chartmogul_async/{__version__}".encode()),
 )
-# A request without it makes its headers a second time, to add the host.
+# With a stream httpx leaves the headers as they are given. Without one it would make them twice, to add the host.
 _NO_BODY = httpx.ByteStream(b"")
 
 
@@ -68,7 +67,7 @@ class Endpoint:
         base_path: The path of the URL.
         server: The URL without its path.
         host: The host and the port of the URL, as the header says it.
-        connections: The same.
+        connections: What sends requests.
         is_closed: Whether the connections are closed.
     """
 
@@ -281,7 +280,7 @@ class Exchanges:
             request = httpx.Request("GET", url, headers=headers, stream=_NO_BODY, extensions=extensions)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
-        # A user's transport may look at the content.
+        # Whatever sends it may look at the content.
         request.read()
         return request
 
@@ -292,18 +291,16 @@ class Exchanges:
         with anyio.move_on_after(budget):
             async with admission.alive():
                 response = await self._endpoint.connections.send(request)
-            return self._with_safe_id(response) if "x-request-id" in response.headers else response
+            if "x-request-id" in response.headers:
+                self._mask_request_id(response)
+            return response
         raise TimeoutError("RetryPolicy.total is used up")
 
-    def _with_safe_id(self, response: CompleteResponse) -> CompleteResponse:
-        """Events and errors contain the request id, and a server may make it of what it was sent."""
+    def _mask_request_id(self, response: CompleteResponse) -> None:
+        """Events and errors contain it, and a server may make it of what it was sent."""
         request_id = response.headers["x-request-id"]
-        if (safe := self._safe_id(request_id)) == request_id:
-            return response
-        # The headers may be those of a response that a user's transport gives to several requests.
-        headers = response.headers.copy()
-        headers["x-request-id"] = safe
-        return attrs.evolve(response, headers=headers)
+        if (safe := self._safe_id(request_id)) != request_id:
+            response.headers["x-request-id"] = safe
 
     def _safe_id(self, request_id: str) -> str:
         return one_line(masked(request_id, self._secrets()), _MAX_REQUEST_ID)

@@ -124,7 +124,7 @@ def show_tasks(*_):
         while waits is not None:
             if type(waits).__name__ == "async_generator_asend":
                 # It does not say itself which generator it advances.
-                (waits,) = filter(isasyncgen, gc.get_referents(waits))
+                waits = next(filter(isasyncgen, gc.get_referents(waits)), None)
             kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(waits, f"{kind}_frame")), "")
             frame = getattr(waits, f"{kind}_frame", None)
             print("   ", frame or waits, file=sys.stderr)
