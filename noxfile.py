@@ -283,7 +283,7 @@ def prereleases(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def bench(session: nox.Session) -> None:
     """The benchmarks: ratios, measured side by side."""
-    session.install("-e", ".[cli,fast,otel,redis]", *group("bench"))
+    session.install("-e", ".[cli,fast,otel,redis,taskiq]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

@@ -4,6 +4,7 @@ from benchmarks.questions import (
     admission,
     blocking,
     decode,
+    engines,
     fan_out,
     fleet,
     growth,
@@ -30,5 +31,6 @@ QUESTIONS = {
         importing.QUESTION,
         growth.QUESTION,
         fleet.QUESTION,
+        engines.QUESTION,
     )
 }
