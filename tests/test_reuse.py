@@ -327,6 +327,60 @@ async def test_a_call_that_carries_on_has_the_place_of_the_first_one() -> None:
     assert order == ["in flight", "earlier", "carries on", "later"]
 
 
+async def test_a_call_that_carries_on_what_was_sent_goes_ahead_of_all() -> None:
+    """The request that it makes again had left the queue before any of them came."""
+    order: list[str] = []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    async with client_of(Server(), throttle=Throttle(per_second=1)) as client, anyio.create_task_group() as group:
+        with anyio.CancelScope() as first:
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(call, client, "cancelled", "US")
+                await step()
+                for name, geo in (("waits", "DE"), ("carries on", "US")):
+                    group.start_soon(call, client, name, geo)
+                    await step()
+                first.cancel()
+    assert order == ["carries on", "waits"]
+
+
+async def test_a_call_that_carries_on_is_as_urgent_as_any_that_waits() -> None:
+    """The interactive call waits for one of a batch that has more time, and not for the rest of the batch."""
+    order: list[str] = []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    async def page(client: AsyncClient) -> None:
+        with anyio.fail_after(60):
+            await call(client, "page", "US")
+
+    throttle = Throttle(parallel=1)
+    async with client_of(Server(), throttle=throttle) as client, anyio.create_task_group() as group:
+        batch, first = client.with_options(priority="batch"), anyio.CancelScope()
+
+        async def cancelled() -> None:
+            with first:
+                await call(batch, "cancelled", "US")
+
+        for name, geo in (("in flight", "DE"), ("batch 1", "FR"), ("batch 2", "GB")):
+            group.start_soon(call, batch, name, geo)
+            await step()
+        group.start_soon(cancelled)
+        await step()
+        group.start_soon(call, batch, "the same of the batch", "US")
+        await step()
+        group.start_soon(page, client)
+        await step()
+        first.cancel()
+    assert order[0] == "in flight"
+    assert set(order[1:3]) == {"the same of the batch", "page"}
+
+
 async def test_an_error_goes_to_all() -> None:
     """Each has one of its own, without the traceback of another task."""
     async with client_of(Server(httpx.Response(422, json={"message": "no"}))) as client:
