@@ -42,7 +42,7 @@ TESTS: Mapping[str, Sequence[str]] = {
         "weeks",
         "lists",
     ),
-    "transport/session": ("reuse", "options", "session"),
+    "transport/session": ("reuse", "options", "session", "lists", "client"),
     "transport/reuse": ("reuse", "options"),
     "transport/failures": ("errors", "session", "retry", "secrets"),
     "transport/bodies": ("bodies",),
