@@ -751,6 +751,15 @@ async def test_a_call_that_comes_later_is_told_of_all_responses() -> None:
     assert statuses == [200] * 20
 
 
+async def test_whoever_uses_a_range_again_is_told_of_all_its_responses() -> None:
+    sandbox, statuses = sandbox_of(), []
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        await client.with_options(max_age=60).metrics.mrr(*LONG, slices=4)
+        view = client.with_options(max_age=60, on_response=lambda response: statuses.append(response.status))
+        await view.metrics.mrr(*LONG, slices=4)
+    assert (statuses, sandbox.counters.requests) == ([200] * 4, 4)
+
+
 async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
     """One of them makes requests of its own, and is there later."""
     asked = 0

@@ -543,6 +543,35 @@ async def test_the_first_failure_is_raised_bare_and_cancels_the_rest() -> None:
     assert in_progress == 0
 
 
+@pytest.mark.parametrize("status", [400, 404, 422, 499])
+async def test_a_slice_that_is_refused_may_be_about_its_days(status: int) -> None:
+    """Such as those before the account's first one; the range as a whole is asked for."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return ok() if asked[-1] == "2023-01-01..2023-12-31" else httpx.Response(status)
+
+    async with client_of(handler, throttle=Throttle(parallel=1)) as client:
+        assert len(await client.metrics.mrr("2023-01-01", "2023-12-31", slices=2)) == 1
+    assert asked == ["2023-01-01..2023-06-30", "2023-01-01..2023-12-31"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 502])
+async def test_an_error_that_is_not_about_the_days_is_raised(status: int) -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return httpx.Response(status)
+
+    throttle, once = Throttle(parallel=1), RetryPolicy(attempts=1)
+    async with client_of(handler, throttle=throttle, retry=once) as client:
+        with pytest.raises(errors.StatusError) as caught:
+            await client.metrics.mrr("2023-01-01", "2023-12-31", slices=2)
+    assert (caught.value.status, asked) == (status, ["2023-01-01..2023-06-30"])
+
+
 async def test_an_error_of_on_event_is_raised_by_the_call() -> None:
     def refuse(event: Event) -> None:
         if event == SlicesDisagreed("mrr", 2):
