@@ -26,6 +26,7 @@ from chartmogul_async import (
     SlicesDisagreed,
     Throttle,
     errors,
+    intervals,
 )
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -641,6 +642,21 @@ async def test_equal_ranges_share_their_slices() -> None:
         series = await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day"))
     assert sandbox.counters.requests == 20
     assert all(each == series[0] for each in series)
+
+
+async def test_equal_ranges_are_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To cut ten years of days takes milliseconds, for which every other task waits."""
+    cuts: list[object] = []
+
+    def counted(*arguments: Any) -> tuple[intervals.Slice, ...]:
+        cuts.append(arguments)
+        return cut(*arguments)
+
+    cut = intervals.slices
+    monkeypatch.setattr(intervals, "slices", counted)
+    async with AsyncClient("sandbox", transport=sandbox_of().transport()) as client:
+        await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day"))
+    assert len(cuts) == 1
 
 
 async def test_a_range_in_progress_is_joined_slice_by_slice() -> None:

@@ -107,6 +107,7 @@ async def test_the_summary_is_that_of_every_slice() -> None:
 
     async with client_of(handler) as client:
         series = await client.metrics.mrr("2023-07-01", "2023-08-31", slices=2)
+    assert series.query == MetricQuery("mrr", "2023-07-01", "2023-08-31")
     assert series.summary.current == 8
     assert [entry.date for entry in series] == [date(2023, 7, 31), date(2023, 8, 31)]
 
