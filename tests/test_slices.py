@@ -603,6 +603,19 @@ async def test_a_slice_that_is_refused_may_be_about_its_days(status: int) -> Non
     assert asked == ["2023-01-01..2023-06-30", "2023-01-01..2023-12-31"]
 
 
+async def test_a_range_of_one_slice_that_is_refused_is_not_repeated() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return httpx.Response(422)
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.ValidationError):
+            await client.metrics.mrr("2024-01-15", "2024-01-20", slices=50)
+    assert asked == ["2024-01-15..2024-01-20"]
+
+
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 502])
 async def test_an_error_that_is_not_about_the_days_is_raised(status: int) -> None:
     asked: list[str] = []
