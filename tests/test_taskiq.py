@@ -104,6 +104,7 @@ async def test_a_query_becomes_its_series(metrics: TaskiqMetrics, sandbox: Sandb
 
 async def test_outcomes_are_in_order_and_equal_queries_sent_once(metrics: TaskiqMetrics, broker: Broker) -> None:
     outcomes = await metrics.fetch_all(iter([MRR, ARR, MRR]))
+    assert [outcome.query for outcome in outcomes] == [MRR, ARR, MRR]
     assert [outcome.result().query for outcome in outcomes] == [MRR, ARR, MRR]
     assert [task_id.partition(":")[2] for task_id in broker.sent] == [MRR.key(), ARR.key()]
     assert await metrics.fetch_all([]) == ()
@@ -166,6 +167,7 @@ async def test_accounts_share_connections(broker: Broker, sandbox: Sandbox) -> N
 async def test_a_failure_is_an_outcome(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
     sandbox.faults = Faults.sequence(Fault.status(422), Fault.status(429), Fault.garbage())
     outcomes = [*await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR])]
+    assert [outcome.query for outcome in outcomes] == [MRR] * 3
     refused, limited, unreadable = [outcome.error for outcome in outcomes]
     assert isinstance(refused, errors.ValidationError)
     assert (refused.status, refused.path, refused.attempts) == (422, "/v1/metrics/mrr", 1)
@@ -234,6 +236,7 @@ async def test_a_query_that_makes_no_request_is_an_outcome(metrics: TaskiqMetric
     unknown = MetricQuery("mrr", *RANGE, filters="region~ANY~'US'")
     object.__setattr__(unknown, "filters", "~" * 100_000)
     failed, other = await metrics.fetch_all([unknown, MRR])
+    assert (failed.query, other.query) == (unknown, MRR)
     assert type(failed.error) is errors.ArgumentError
     assert str(failed.error).startswith("query must be a MetricQuery")
     assert other.error is None
@@ -250,15 +253,26 @@ async def test_a_result_is_looked_for_ten_times_in_a_second(broker: Broker, sand
 
 async def test_what_was_lost_is_sent_again(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "chartmogul_async")
-    broker = Broker(lost=2)
-    metrics = TaskiqMetrics(broker, clients_of(sandbox), resend_after=0.01)
-    assert len(await metrics.fetch_all([MRR, ARR])) == 2
+    broker, made = Broker(lost=2), list[str]()
+    metrics = TaskiqMetrics(broker, clients_of(sandbox, made), resend_after=0.01)
+    outcomes = await metrics.fetch_all([MRR, ARR], account="acme")
+    assert ([outcome.result().query for outcome in outcomes], made) == ([MRR, ARR], ["acme"])
     # Those of one call have one id each, so each of them has one result.
     assert len(set(broker.sent)) == len(broker.results.texts) == 2
     assert len(broker.sent) >= 4
     messages = [record.getMessage() for record in caplog.records if "sent again" in record.getMessage()]
     assert set(messages) == {"a query had no result after 0.01 s, and was sent again"}
     assert len(messages) == len(broker.sent) - 2
+    await broker.shutdown()
+
+
+async def test_what_was_lost_is_sent_again_after_a_minute(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    # taskiq looks at the wall clock.
+    monkeypatch.setattr("taskiq.task.time", anyio.current_time)
+    broker = Broker(lost=1)
+    started = anyio.current_time()
+    await TaskiqMetrics(broker, clients_of(sandbox)).fetch(MRR)
+    assert anyio.current_time() - started == pytest.approx(60, abs=0.3)
     await broker.shutdown()
 
 
