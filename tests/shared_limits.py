@@ -22,12 +22,15 @@ class LoopStore:
         latency: Seconds that a value takes in each direction; updates that overlap are tried again, as with Redis.
         lease: Seconds after which a process that was not seen is taken to be gone.
         on_outage: What to do while the store is away.
+        ahead: Seconds by which its clock is ahead of that of the event loop.
     """
 
     pid = 0
 
-    def __init__(self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local") -> None:
-        self.latency, self.lease = latency, lease
+    def __init__(
+        self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local", ahead: float = 1000.0
+    ) -> None:
+        self.latency, self.lease, self.ahead = latency, lease, ahead
         self.on_outage: OnOutage = on_outage
         self.poll = 0.005 + latency
         self.is_away = False
@@ -43,13 +46,16 @@ class LoopStore:
             self._check()
             self.updates += 1
             limits = fresh() if content is None else loads(content)
-            result = change(limits, anyio.current_time())
+            result = change(limits, self.now())
             if self._contents.get(account) == content:
                 self._contents[account] = dumps(limits)
                 self.written(limits)
                 await anyio.sleep(self.latency)
                 return result
             self.conflicts += 1
+
+    def now(self) -> float:
+        return anyio.current_time() + self.ahead
 
     def release(self, account: str) -> None:
         pass

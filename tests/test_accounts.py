@@ -478,6 +478,7 @@ async def test_an_account_at_rest_remembers(kind: str) -> None:
         assert seconds == pytest.approx([0.1, 0.1, 0.9, 0.1], abs=0.15)
         statistics = one.throttle.statistics()
         assert (statistics.admitted, statistics.per_second, statistics.in_flight) == (4, 2, 0)
+        assert statistics.delayed == 1
         limited = clients.for_account("limited").with_options(retry=RetryPolicy(attempts=1))
         with pytest.raises(errors.RateLimitError):
             await another_mrr(limited)()

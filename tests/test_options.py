@@ -17,6 +17,7 @@ from chartmogul_async.sandbox.limits import SlidingLog
 from chartmogul_async.transport.permits import Claim
 from tests.clients import KEY, client_of, in_turn, ok
 from tests.shared_limits import LoopStore
+from tests.test_reuse import step
 from tests.worlds.servers import Server, between
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -283,9 +284,9 @@ async def test_stream_and_fetch_all_are_batches_unless_told_otherwise(kind: str)
             fetched = partial(many.metrics.fetch_all, queries("AT", "CH", "NL"))
             throttle.resize(parallel=1)
             async with started as outcomes:
-                await anyio.wait_all_tasks_blocked()
+                await step()
                 group.start_soon(fetched)
-                await anyio.wait_all_tasks_blocked()
+                await step()
                 await client.metrics.mrr(*RANGE, geo="US")
                 async for _ in outcomes:
                     pass

@@ -375,6 +375,24 @@ async def test_a_pause_beyond_max_pause_is_refused_at_once() -> None:
     assert anyio.current_time() - start == pytest.approx(3600)
 
 
+async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> None:
+    throttle = Throttle(parallel=1)
+    permit, start = await throttle._acquire(), anyio.current_time()
+
+    async def wait_in_queue() -> None:
+        with pytest.raises(RateLimitError, match="rate limited for 90 s in all"):
+            await throttle._acquire(max_pause=90)
+        assert anyio.current_time() == start
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait_in_queue)
+        await anyio.wait_all_tasks_blocked()
+        throttle._release(permit, 429, retry_after=90)
+    with pytest.raises(RateLimitError, match="rate limited for another 90 s"):
+        await throttle._acquire(max_pause=90)
+    assert anyio.current_time() == start
+
+
 async def test_a_503_lowers_concurrency_and_successes_restore_it() -> None:
     throttle = Throttle(parallel=8)
     permits = [await throttle._acquire() for _ in range(8)]
@@ -580,6 +598,16 @@ async def test_resizing_admits_waiters_at_once() -> None:
     throttle._release(first, 200)
     throttle.resize(per_second=1)
     assert throttle._free_slots() == 0
+
+
+def test_resizing_changes_only_what_it_is_given() -> None:
+    throttle = Throttle(30, 10)
+    throttle.resize(parallel=5)
+    assert repr(throttle) == "Throttle(per_second=30, parallel=5)"
+    throttle.resize(per_second=7)
+    assert repr(throttle) == "Throttle(per_second=7, parallel=5)"
+    statistics = throttle.statistics()
+    assert (statistics.per_second, statistics.max_in_flight, throttle.parallel) == (7, 5, 5)
 
 
 async def test_a_lower_rate_holds_for_starts_already_counted() -> None:
