@@ -127,8 +127,25 @@ async def test_one_throttle_is_for_one_account() -> None:
         async with AsyncClient(KEY, transport=transport, throttle=throttle) as again:
             await again.ping()
         async with AsyncClient("another-key", transport=transport, throttle=throttle) as other:
-            with pytest.raises(errors.StateError, match="keeps the limits of another account"):
+            with pytest.raises(errors.StateError) as caught:
                 await other.ping()
+    assert str(caught.value) == (
+        "this Throttle's store keeps the limits of another account; make one Throttle for each account"
+    )
+
+
+async def test_the_store_is_released_with_the_last_client_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(LoopStore, "release", lambda _, account: released.append(account))
+    store = LoopStore()
+    throttle = Throttle(store=store)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": "pong!"}))
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
+        async with AsyncClient(KEY, transport=transport, throttle=throttle) as other:
+            await client.ping()
+            await other.ping()
+        assert released == []
+    assert released == store.accounts
 
 
 # --- what is learned reaches everyone ------------------------------------------------------------------------------
@@ -402,12 +419,22 @@ async def test_statistics_and_free_slots() -> None:
     throttle, other = Throttle(store=store), queue_of(store)
     queue = shared_by(throttle)
     await admit(other, 3)
-    await admit(queue, 2)
+    permits = await admit(queue, 2)
     statistics = throttle.statistics()
     # What is in flight is the account's, what was admitted the process's own.
     assert (statistics.admitted, statistics.delayed, statistics.waiting, statistics.in_flight) == (2, 0, 0, 5)
     assert throttle._free_slots() == 15
     assert throttle._free_slots(taken=19) == 1
+    await admit(queue, 15)
+    assert throttle.statistics().delayed == 0
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(queue.acquire)
+        await anyio.sleep(0.1)
+        assert (throttle.statistics().waiting, throttle.statistics().delayed) == (2, 0)
+        for permit in permits:
+            await queue.end(permit, 200)
+    assert (throttle.statistics().waiting, throttle.statistics().delayed) == (0, 2)
 
 
 async def test_statistics_of_times_are_those_of_the_stores_clock() -> None:
