@@ -1123,7 +1123,8 @@ def test_a_throttle_belongs_to_its_loop_until_the_last_client_closes(first: int)
     throttle, users = Throttle(), [object(), object()]
 
     async def attach(user: object) -> None:
-        throttle._attach(user)
+        # What admits the requests is made once.
+        assert throttle._attach(user, "account") is throttle._attach(user, "account")
 
     with (
         asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,

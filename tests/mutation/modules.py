@@ -26,7 +26,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/redis_store": ("redis_store",),
     "transport/cap": ("cap",),
     "transport/permits": ("queue", "throttle", "session", "secrets"),
-    "transport/throttle": ("throttle", "queue", "session", "stream", "options", "accounts", "shared"),
+    "transport/throttle": ("throttle", "queue", "session", "stream", "options", "reuse", "accounts", "shared"),
     "transport/retry": ("retry", "session", "events", "queue"),
     "transport/retry_after": ("retry_after",),
     "transport/exchanges": (
