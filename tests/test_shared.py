@@ -519,6 +519,18 @@ async def test_a_long_exchange_keeps_its_slot() -> None:
     await other.acquire()
 
 
+async def test_a_long_exchange_of_a_client_keeps_its_slot() -> None:
+    store = LoopStore(lease=5.0)
+    server = Server(COUNTERS["sliding"](40), work=constant(12.0))
+    throttle, other = Throttle(parallel=1, store=store), queue_of(store, parallel=1)
+    async with AsyncClient(KEY, transport=server, throttle=throttle) as client, anyio.create_task_group() as group:
+        group.start_soon(client.ping)
+        await anyio.sleep(0.1)
+        (other._account,) = store.accounts
+        await other.acquire()
+        assert anyio.current_time() == pytest.approx(12.0, abs=0.5)
+
+
 async def test_an_exchange_renews_only_what_nothing_else_does() -> None:
     store = LoopStore(lease=6.0)
     queue = queue_of(store)
