@@ -366,6 +366,26 @@ async def test_a_batch_gets_a_tenth_beside_many_interactive_calls() -> None:
     assert done["batch"] >= 0.1 * sum(done.values())
 
 
+@pytest.mark.parametrize(("comes_after", "is_sent_as"), [(0.5, 8), (20.5, 28)])
+async def test_a_batch_that_was_passed_over_seven_times_is_due(comes_after: float, is_sent_as: int) -> None:
+    """What was sent before it came has not passed it over."""
+    sent: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.params["name"])
+        await anyio.sleep(1.0)
+        return ok()
+
+    throttle = Throttle(parallel=1)
+    async with client_of(handler, throttle=throttle) as client, anyio.create_task_group() as group:
+        for number in range(40):
+            group.start_soon(client.get, "/plans", {"name": number})
+            await step()
+        await anyio.sleep(comes_after)
+        group.start_soon(client.with_options(priority="batch").get, "/plans", {"name": "batch"})
+    assert sent.index("batch") == is_sent_as
+
+
 async def test_a_promoted_waiter_goes_behind_the_interactive_ones() -> None:
     throttle = Throttle(parallel=1)
     admitted: list[str] = []

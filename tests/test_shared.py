@@ -335,7 +335,7 @@ async def test_retries_go_first() -> None:
     order: list[str] = []
 
     async def wait(name: str, is_retry: bool) -> None:
-        got = await queue.acquire(is_retry=is_retry)
+        got = await (queue.acquire(is_retry=True) if is_retry else queue.acquire())
         order.append(name)
         await queue.end(got, 200)
 
@@ -447,6 +447,22 @@ async def test_statistics_of_times_are_those_of_the_stores_clock() -> None:
         statistics = throttle.statistics()
         assert (statistics.paused_for, statistics.paced_for) == pytest.approx((30 - passed, 60 - passed))
     assert throttle._free_slots() == 0
+
+
+async def test_before_its_first_request_a_process_knows_its_own_limits() -> None:
+    throttle = Throttle(30, 10, store=LoopStore())
+    shared_by(throttle)
+    statistics = throttle.statistics()
+    assert (statistics.per_second, statistics.max_in_flight, throttle._free_slots()) == (30, 10, 10)
+
+
+async def test_the_limits_of_the_process_that_came_last_hold_for_all() -> None:
+    store = LoopStore()
+    first = queue_of(store)
+    await admit(first)
+    await admit(queue_of(store, per_second=10, parallel=5))
+    await admit(first)
+    assert (first.limits.per_second, first.limits.parallel) == (10, 5)
 
 
 async def test_resizing_one_process_resizes_all() -> None:
