@@ -294,7 +294,21 @@ async def test_a_call_that_leaves_while_it_is_admitted_gives_its_permit_back() -
         for permit in permits:
             group.start_soon(queue.end, permit, 200)
     assert sorted(admitted) == ["first", "third"]
-    assert (len(store.limits("account").in_flight), queue.admitted) == (2, 4)
+    assert (len(store.limits("account").in_flight), queue.admitted, queue.delayed) == (2, 4, 2)
+
+
+@pytest.mark.parametrize(("given_up", "seconds"), [(True, 2.05), (False, 0.0)])
+async def test_a_request_that_was_given_up_keeps_its_slot_for_a_while(given_up: bool, seconds: float) -> None:
+    """As long as a response usually takes: the server is still at work."""
+    queue = queue_of(LoopStore(), parallel=1)
+    for takes in (3.0, 1.0):
+        (permit,) = await admit(queue)
+        await permit.trace("http11.send_request_headers.complete", {})
+        await anyio.sleep(takes)
+        await queue.end(permit, 200 if takes == 3.0 else None, given_up=takes == 1.0 and given_up)
+    started = anyio.current_time()
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(seconds, abs=0.01)
 
 
 async def test_a_permit_is_given_back_once() -> None:

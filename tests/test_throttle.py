@@ -432,6 +432,7 @@ async def test_first_come_first_served() -> None:
             await anyio.wait_all_tasks_blocked()
         throttle._release(permit, 200)
     assert order == list(range(10))
+    assert (throttle.statistics().admitted, throttle.statistics().delayed) == (11, 10)
 
 
 async def test_a_cancelled_waiter_does_not_block_the_next() -> None:
