@@ -456,6 +456,18 @@ async def test_no_slot_is_lost_in_a_storm_of_cancellations(kind: str, seed: int)
     assert not any(api.in_flight.values())
 
 
+async def test_an_account_whose_calls_have_left_waits_for_no_slot() -> None:
+    cap = cap_module.Cap(max_in_flight=1, most_awake=10)
+    one, other = Throttle()._share_slots(cap), Throttle()._share_slots(cap)
+    await one._acquire()
+    async with anyio.create_task_group() as group:
+        group.start_soon(other._acquire)
+        await anyio.sleep(1)
+        assert cap.waiting == 1
+        group.cancel_scope.cancel()
+    assert cap.waiting == 0
+
+
 async def test_slots_that_come_during_an_update_are_all_used() -> None:
     """Another account gives one back, and the request whose end the update reports another one."""
     cap = cap_module.Cap(max_in_flight=4, most_awake=10)

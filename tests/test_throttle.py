@@ -307,6 +307,7 @@ async def test_a_pause_too_long_for_all_is_tested_once_a_minute() -> None:
             await throttle._acquire(max_pause=90)
         await anyio.sleep(61)
         probe = await throttle._acquire(max_pause=90)
+        assert (probe.admitted, probe.was_queued) == (anyio.current_time(), False)
         with pytest.raises(RateLimitError):
             await throttle._acquire(max_pause=90)
         throttle._release(probe, 429, retry_after=86_400)
