@@ -741,6 +741,21 @@ async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     assert store.limits("account").paused_until == -math.inf
 
 
+async def test_a_store_that_is_back_learns_of_other_limits() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue)
+    store.is_away = True
+    queue.resize(10, None)
+    # An update of the own share does not tell the store.
+    await admit(queue)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(queue)
+    limits = store.limits("account")
+    assert (limits.per_second, limits.parallel) == (10, 20)
+
+
 async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     """They use their share until then."""
     store = LoopStore()

@@ -20,7 +20,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/queue": ("queue", "throttle", "stream"),
     "transport/refusals": ("throttle", "shared"),
     "transport/store": ("arguments",),
-    "transport/shared": ("shared",),
+    "transport/shared": ("shared", "accounts", "options", "reuse", "session"),
     "transport/file_store": ("file_store",),
     "transport/redis_connection": ("redis_store",),
     "transport/redis_store": ("redis_store",),
