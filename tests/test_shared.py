@@ -492,6 +492,9 @@ async def test_resizing_one_process_resizes_all() -> None:
     # The other one does not set it back.
     await admit(queue)
     assert (queue.limits.per_second, queue.limits.parallel) == (10, 5)
+    throttle.resize(parallel=7)
+    await admit(queue)
+    assert (queue.limits.per_second, queue.limits.parallel) == (10, 7)
 
 
 async def test_clients_of_one_throttle_share_its_queue() -> None:
