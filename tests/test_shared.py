@@ -374,6 +374,68 @@ async def test_a_pause_that_is_too_long_is_an_error() -> None:
     await queue.acquire(max_pause=90.0)
 
 
+async def test_a_permit_says_how_long_it_was_waited_for() -> None:
+    queue, permits = queue_of(LoopStore(), parallel=1), []
+    await anyio.sleep(50.0)
+    started = anyio.current_time()
+    (first,) = await admit(queue)
+    assert (first.admitted, first.queued, first.paused, first.was_queued) == (started, 0.0, 0.0, False)
+
+    async def wait() -> None:
+        permits.append(await queue.acquire())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(2.0)
+        await queue.end(first, 200)
+    (second,) = permits
+    assert (second.admitted - started, second.queued) == pytest.approx((2.0, 2.0), abs=0.01)
+    assert (second.paused, second.was_queued) == (0.0, True)
+
+
+async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    refused_after: list[float] = []
+
+    async def refuse_one() -> None:
+        permit = await queue.acquire()
+        await anyio.sleep(10)
+        await queue.end(permit, 429)
+
+    async def wait(max_pause: float) -> None:
+        start = anyio.current_time()
+        with pytest.raises(errors.RateLimitError):
+            await queue.acquire(max_pause)
+        refused_after.append(anyio.current_time() - start)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(refuse_one)
+            await anyio.sleep(0.01)
+        group.start_soon(wait, 76)
+        group.start_soon(wait, 40)
+    # As in `test_throttle`: exchanges of 10 s, and pauses of 0.25, 1, 6, 30 and 30 s.
+    four = 10 + 0.25 + 10 + 1 + 10 + 6 + 10
+    assert refused_after == pytest.approx([four, four + 30 + 10], abs=0.2)
+
+
+async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+
+    async def wait() -> None:
+        with pytest.raises(errors.RateLimitError, match="rate limited for 90 s in all"):
+            await queue.acquire(max_pause=90.0)
+        assert anyio.current_time() == started
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(0)
+        await queue.end(permit, 429, retry_after=90.0)
+        group.start_soon(wait)
+
+
 async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     (permit,) = await admit(queue)
@@ -389,7 +451,10 @@ async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
             group.start_soon(wait)
         await anyio.sleep(1.0)
         await queue.end(permit, 429, retry_after=300.0)
-    assert len(refused) == 3
+    assert [(error.retry_after, error.waited) for error in refused] == [(300.0, 0.0)] * 3
+    assert {error.message for error in refused} == {
+        "not sent: rate limited for 300 s in all, which exceeds RetryPolicy.total; the key may be in use elsewhere"
+    }
 
 
 async def test_who_gives_up_before_a_response_can_come_is_passed_over() -> None:
@@ -671,6 +736,24 @@ async def test_an_equal_share_while_the_store_is_away(caplog: pytest.LogCaptureF
         "and 5 in parallel, its share among 4"
     )
     assert [record.getMessage() for record in caplog.records] == [message] * 4
+
+
+@pytest.mark.parametrize(("size", "seen", "share"), [((40, 20), 0, (40, 20, 1)), ((1, 1), 2, (1, 1, 2))])
+async def test_a_share_is_of_those_that_were_seen_and_never_nothing(
+    size: tuple[int, int], seen: int, share: tuple[int, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LoopStore()
+    queues = [queue_of(store, *size) for _ in range(2)]
+    for queue in queues[:seen]:
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+        await anyio.sleep(2.0)
+    store.is_away = True
+    await admit(queues[-1])
+    (record,) = caplog.records
+    assert record.args is not None
+    assert tuple(record.args)[1:] == share
+    assert (queues[-1].limits.per_second, queues[-1].limits.parallel) == share[:2]
 
 
 async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
