@@ -34,12 +34,13 @@ class LoopStore:
         self.on_outage: OnOutage = on_outage
         self.poll = 0.005 + latency
         self.is_away = False
-        self.updates = self.conflicts = 0
+        self.asked = self.updates = self.conflicts = 0
         # Called when an update has taken place and its process does not know it yet.
         self.written: Callable[[AccountLimits], object] = lambda _: None
         self._contents: dict[str, bytes] = {}
 
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        self.asked += 1
         while True:
             content = self._contents.get(account)
             await anyio.sleep(self.latency)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -393,9 +394,34 @@ async def test_a_permit_says_how_long_it_was_waited_for() -> None:
     assert (second.paused, second.was_queued) == (0.0, True)
 
 
+async def test_a_permit_says_how_long_requests_were_paused_in_vain() -> None:
+    """The same as where nothing is shared."""
+
+    async def paused(throttle: Throttle) -> list[float]:
+        admission, seconds = throttle._attach(object(), "account"), []
+
+        async def call(status: int) -> None:
+            permit = await admission.acquire()
+            seconds.append(permit.paused)
+            await anyio.sleep(1.0)
+            await admission.end(permit, status)
+
+        async with anyio.create_task_group() as group:
+            for status in (429, 429, 429, 200, 200):
+                group.start_soon(call, status)
+                await anyio.sleep(0.01)
+        return seconds
+
+    # After a response of another kind, no pause was in vain.
+    own = await paused(Throttle(parallel=1))
+    assert own == pytest.approx([0, 0.25, 1.25, 7.25, 0], abs=0.1)
+    assert await paused(Throttle(parallel=1, store=LoopStore())) == pytest.approx(own, abs=0.1)
+
+
 async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     refused_after: list[float] = []
+    waited: list[float] = []
 
     async def refuse_one() -> None:
         permit = await queue.acquire()
@@ -404,9 +430,10 @@ async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
 
     async def wait(max_pause: float) -> None:
         start = anyio.current_time()
-        with pytest.raises(errors.RateLimitError):
+        with pytest.raises(errors.RateLimitError) as caught:
             await queue.acquire(max_pause)
         refused_after.append(anyio.current_time() - start)
+        waited.append(caught.value.waited)
 
     async with anyio.create_task_group() as group:
         for _ in range(6):
@@ -417,6 +444,7 @@ async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
     # As in `test_throttle`: exchanges of 10 s, and pauses of 0.25, 1, 6, 30 and 30 s.
     four = 10 + 0.25 + 10 + 1 + 10 + 6 + 10
     assert refused_after == pytest.approx([four, four + 30 + 10], abs=0.2)
+    assert waited == pytest.approx([0.25 + 1 + 6, 0.25 + 1 + 6 + 30], abs=0.2)
 
 
 async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> None:
@@ -431,9 +459,44 @@ async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> N
 
     async with anyio.create_task_group() as group:
         group.start_soon(wait)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         await queue.end(permit, 429, retry_after=90.0)
         group.start_soon(wait)
+
+
+@pytest.mark.parametrize(
+    ("takes", "pause", "max_pause", "is_tested"),
+    [
+        (0.0, 150.0, 90.0, True),
+        (0.0, 60.5, 0.4, True),
+        (15.0, 140.0, 90.0, True),
+        (15.0, 130.0, 90.0, False),
+    ],
+)
+async def test_only_a_pause_that_leaves_no_time_for_a_response_is_tested(
+    takes: float, pause: float, max_pause: float, is_tested: bool
+) -> None:
+    queue = queue_of(LoopStore())
+    (permit,) = await admit(queue)
+    await anyio.sleep(takes)
+    await queue.end(permit, 429, retry_after=pause)
+    await anyio.sleep(60.0)
+    started = anyio.current_time()
+    await queue.acquire(max_pause)
+    assert anyio.current_time() - started == pytest.approx(0.0 if is_tested else pause - 60.0, abs=0.1)
+
+
+async def test_no_pause_is_tested_where_there_is_none() -> None:
+    """Responses take longer than the call may be paused for, but it waits for the window alone."""
+    queue = queue_of(LoopStore(), per_second=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(2.0)
+    await queue.end(permit, 200)
+    (permit,) = await admit(queue)
+    await permit.trace("http11.send_request_headers.complete", {})
+    started = anyio.current_time()
+    await queue.acquire(max_pause=1.0)
+    assert anyio.current_time() - started >= 1.0
 
 
 async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
@@ -825,6 +888,37 @@ async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     assert store.limits("account").window.count(store.now()) >= 3
     # Nobody else is there.
     assert store.limits("account").paused_until == -math.inf
+
+
+async def test_a_store_that_is_away_is_tried_once_a_second() -> None:
+    """To find out that it is away may take long."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue)
+    store.is_away = True
+    before = store.asked
+    await admit(queue, 5)
+    assert store.asked - before == 1
+    await anyio.sleep(1.0)
+    await admit(queue, 5)
+    assert store.asked - before == 2
+
+
+async def test_a_request_of_an_outage_is_not_taken_for_one_before_it() -> None:
+    """Their numbers differ."""
+    store = LoopStore()
+    queue = queue_of(store)
+    (ended, permit) = await admit(queue, 2)
+    await queue.end(ended, 200)
+    store.is_away = True
+    await anyio.sleep(5.0)
+    await queue.end(permit, 200)
+    await admit(queue)
+    store.is_away = False
+    await anyio.sleep(5.0)
+    await admit(queue)
+    moments = [start.admitted for start in store.limits("account").in_flight.values()]
+    assert moments == pytest.approx([store.now()] * 2)
 
 
 async def test_a_store_that_is_back_learns_of_other_limits() -> None:
