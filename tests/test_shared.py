@@ -24,6 +24,7 @@ from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
 
 KEY = "api-key-of-an-account"
+SENT = "http11.send_request_headers.complete"
 # Updates for a request, with those that only look whether a slot is free.
 UPDATES = 8
 
@@ -298,13 +299,18 @@ async def test_a_call_that_leaves_while_it_is_admitted_gives_its_permit_back() -
     assert (len(store.limits("account").in_flight), queue.admitted, queue.delayed) == (2, 4, 2)
 
 
-@pytest.mark.parametrize(("given_up", "seconds"), [(True, 2.05), (False, 0.0)])
-async def test_a_request_that_was_given_up_keeps_its_slot_for_a_while(given_up: bool, seconds: float) -> None:
-    """As long as a response usually takes: the server is still at work."""
+@pytest.mark.parametrize(
+    ("given_up", "event", "seconds"),
+    [(True, SENT, 2.05), (False, SENT, 0.0), (True, "connection.connect_tcp.started", 0.0)],
+)
+async def test_a_request_that_was_given_up_keeps_its_slot_for_a_while(
+    given_up: bool, event: str, seconds: float
+) -> None:
+    """As long as a response usually takes, once it was sent: the server is still at work."""
     queue = queue_of(LoopStore(), parallel=1)
     for takes in (3.0, 1.0):
         (permit,) = await admit(queue)
-        await permit.trace("http11.send_request_headers.complete", {})
+        await permit.trace(SENT if takes == 3.0 else event, {})
         await anyio.sleep(takes)
         await queue.end(permit, 200 if takes == 3.0 else None, given_up=takes == 1.0 and given_up)
     started = anyio.current_time()
@@ -331,6 +337,49 @@ async def test_what_ends_during_an_update_is_reported_together() -> None:
             group.start_soon(queue.end, permit, 200)
     assert store.updates - before == 2
     assert store.limits("account").in_flight == {}
+
+
+async def test_a_pause_begins_when_the_refusal_came() -> None:
+    """Not when the store learns of it: another update was under way."""
+    store = LoopStore(latency=0.5)
+    queue = queue_of(store)
+    first, second = await admit(queue, 2)
+    started = store.now()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, first, 200)
+        await anyio.sleep(0.3)
+        group.start_soon(queue.end, second, 429, 7.0)
+    # An update takes place half a second after it begins.
+    assert store.limits("account").paused_until == pytest.approx(started + 0.3 + 0.5 + 7.0)
+
+
+async def test_who_was_admitted_waits_no_more() -> None:
+    store = LoopStore()
+    queue = queue_of(store, parallel=2)
+    await admit(queue, 2)
+    assert store.limits("account").turns.members[queue.member].waiting == 0
+    with anyio.move_on_after(0.1):
+        await admit(queue)
+    assert store.limits("account").turns.members[queue.member].waiting == 0
+
+
+async def test_one_update_leaves_each_process_a_part_of_what_is_free() -> None:
+    """Twelve slots, all at once, for three processes that wait."""
+    store = LoopStore()
+    queues = [queue_of(store, per_second=400, parallel=12) for _ in range(3)]
+    permits = await admit(queues[0], 12)
+    async with anyio.create_task_group() as group:
+        for queue in queues:
+            for _ in range(12):
+                group.start_soon(queue.acquire)
+        await anyio.sleep(1.0)
+        for permit in permits:
+            group.start_soon(queues[0].end, permit, 200)
+        await anyio.sleep(1.0)
+        taken = [queue.admitted - (12 if queue is queues[0] else 0) for queue in queues]
+        assert sum(taken) == 12
+        assert min(taken) >= 2
+        group.cancel_scope.cancel()
 
 
 async def test_an_update_is_not_cut_off() -> None:
@@ -484,6 +533,8 @@ async def test_only_a_pause_that_leaves_no_time_for_a_response_is_tested(
     started = anyio.current_time()
     await queue.acquire(max_pause)
     assert anyio.current_time() - started == pytest.approx(0.0 if is_tested else pause - 60.0, abs=0.1)
+    (start,) = queue.limits.in_flight.values()
+    assert start.owner == queue.member
 
 
 async def test_no_pause_is_tested_where_there_is_none() -> None:
@@ -493,7 +544,7 @@ async def test_no_pause_is_tested_where_there_is_none() -> None:
     await anyio.sleep(2.0)
     await queue.end(permit, 200)
     (permit,) = await admit(queue)
-    await permit.trace("http11.send_request_headers.complete", {})
+    await permit.trace(SENT, {})
     started = anyio.current_time()
     await queue.acquire(max_pause=1.0)
     assert anyio.current_time() - started >= 1.0
@@ -856,6 +907,49 @@ async def test_what_was_sent_before_an_outage_counts_in_it(starts: int) -> None:
     assert anyio.current_time() - started == pytest.approx(1.05 if starts == 39 else 0.0, abs=0.02)
 
 
+async def test_what_was_sent_before_an_outage_counts_from_when_it_was_sent() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=2)
+    (ended, in_flight) = await admit(queue, 2)
+    await queue.end(ended, 200)
+    await anyio.sleep(0.5)
+    store.is_away = True
+    started = anyio.current_time()
+    await queue.end((await admit(queue))[0], 200)
+    assert anyio.current_time() - started == pytest.approx(0.55, abs=0.02)
+    # What is in flight counts once.
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(1.6, abs=0.05)
+    await queue.end(in_flight, 200)
+
+
+async def test_what_ends_as_the_store_goes_away_counts_from_then() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(5.0)
+    store.is_away = True
+    started = anyio.current_time()
+    await queue.end(permit, 200)
+    with anyio.fail_after(10.0):
+        await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(1.0, abs=0.1)
+
+
+async def test_what_was_sent_long_before_a_store_is_back_counts_no_more() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=5)
+    store.is_away = True
+    for permit in await admit(queue, 5):
+        await queue.end(permit, 200)
+    await anyio.sleep(5.0)
+    store.is_away = False
+    started = anyio.current_time()
+    await admit(queue, 5)
+    assert anyio.current_time() == started
+    assert store.asked > store.updates > 0
+
+
 @pytest.mark.parametrize(("theirs", "own"), [(15, 5), (10, 10), (2, 10)])
 async def test_slots_beyond_the_share_of_others_are_not_used_twice(theirs: int, own: int) -> None:
     """What they had in flight when the store went away stays in flight until the responses come."""
@@ -908,8 +1002,10 @@ async def test_a_request_of_an_outage_is_not_taken_for_one_before_it() -> None:
     """Their numbers differ."""
     store = LoopStore()
     queue = queue_of(store)
-    (ended, permit) = await admit(queue, 2)
-    await queue.end(ended, 200)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    await anyio.sleep(5.0)
+    (permit,) = await admit(queue)
     store.is_away = True
     await anyio.sleep(5.0)
     await queue.end(permit, 200)
@@ -924,11 +1020,13 @@ async def test_a_request_of_an_outage_is_not_taken_for_one_before_it() -> None:
 async def test_a_store_that_is_back_learns_of_other_limits() -> None:
     store = LoopStore()
     queue = queue_of(store)
-    await admit(queue)
+    for each in (queue_of(store), queue):
+        await admit(each)
     store.is_away = True
     queue.resize(10, None)
-    # An update of the own share does not tell the store.
+    # Its share is one of the new limits, of which the store does not know yet.
     await admit(queue)
+    assert (queue.limits.per_second, queue.limits.parallel) == (5, 10)
     store.is_away = False
     await anyio.sleep(1.1)
     await admit(queue)
@@ -956,6 +1054,23 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     await admit(other)
     assert store.now() == pytest.approx(started + 1.5)
     assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+
+
+async def test_a_pause_that_began_during_an_outage_lasts() -> None:
+    """Another process did not notice the outage, and was refused."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        await admit(queue)
+    store.is_away = True
+    await anyio.sleep(0.1)
+    await admit(one)
+    ends = store.now() + 30.0
+    store.change(lambda limits: setattr(limits, "paused_until", ends))
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(one)
+    assert store.now() == pytest.approx(ends)
 
 
 async def test_an_outage_may_be_an_error() -> None:
