@@ -16,6 +16,7 @@ import pytest
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.events import HOW_TO_SHARE
 from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
+from chartmogul_async.transport.cap import Cap, Slots
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
@@ -296,7 +297,8 @@ async def test_a_call_that_leaves_while_it_is_admitted_gives_its_permit_back() -
         for permit in permits:
             group.start_soon(queue.end, permit, 200)
     assert sorted(admitted) == ["first", "third"]
-    assert (len(store.limits("account").in_flight), queue.admitted, queue.delayed) == (2, 4, 2)
+    limits = store.limits("account")
+    assert (len(limits.in_flight), limits.admitted, queue.admitted, queue.delayed) == (2, 4, 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -1056,6 +1058,32 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     assert store.limits("account").paused_until == pytest.approx(started + 1.5)
 
 
+async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:
+    """A call that has waited since before the outage is refused when a pause in it is too long."""
+    store = LoopStore()
+    queue = queue_of(store, parallel=2)
+    (refused,) = await admit(queue)
+    await queue.end(refused, 429, retry_after=40.0)
+    (probe,) = await admit(queue)
+    await queue.end(probe, 200)
+    one, other = await admit(queue, 2)
+
+    async def wait() -> None:
+        with pytest.raises(errors.RateLimitError, match="rate limited for 60 s in all"):
+            await queue.acquire(max_pause=50.0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(0.1)
+        group.start_soon(wait)
+        await anyio.sleep(0.1)
+        store.is_away = True
+        # The first one that waits takes its slot.
+        await queue.end(one, 200)
+        await queue.end(other, 429, 60.0)
+    assert queue.limits.paused_until > anyio.current_time() + 50.0
+
+
 async def test_a_pause_that_began_during_an_outage_lasts() -> None:
     """Another process did not notice the outage, and was refused."""
     store = LoopStore()
@@ -1185,6 +1213,51 @@ async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
                 group.start_soon(exchanges, pages, False)
     assert done[True] >= 0.1 * sum(done.values())
     assert math.isfinite(done[False])
+
+
+async def test_slots_are_taken_and_waited_for_as_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch counts as one among the accounts of a process, too."""
+    asked: list[tuple[str, bool]] = []
+    take, wait = Slots.take, Slots.wait
+
+    def noted_take(slots: Slots, is_batch: bool) -> bool:
+        asked.append(("take", is_batch))
+        return take(slots, is_batch)
+
+    def noted_wait(slots: Slots, is_batch: bool) -> bool:
+        asked.append(("wait", is_batch))
+        return wait(slots, is_batch)
+
+    monkeypatch.setattr(Slots, "take", noted_take)
+    monkeypatch.setattr(Slots, "wait", noted_wait)
+    throttle = Throttle(store=LoopStore())._share_slots(Cap(max_in_flight=1, most_awake=1))
+    queue = shared_by(throttle)
+    for is_batch in (False, True):
+        asked.clear()
+        permit = await queue.acquire(claim=Claim(is_batch))
+        assert asked[0] == ("take", is_batch)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(queue.acquire, claim=Claim(not is_batch)))
+            await anyio.sleep(0.1)
+            assert asked[-1] == ("wait", not is_batch)
+            asked.clear()
+            await queue.end(permit, 200)
+            await anyio.sleep(0.1)
+            assert set(asked) == {("take", not is_batch), ("wait", not is_batch)}
+        (left,) = queue._in_flight
+        await queue.end(left, 200)
+
+
+async def test_as_many_slots_are_taken_as_requests_are_admitted() -> None:
+    cap = Cap(max_in_flight=20, most_awake=1)
+    queue = shared_by(Throttle(store=LoopStore(latency=0.1))._share_slots(cap))
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(queue.acquire)
+    assert cap.free == 15
+    for permit in list(queue._in_flight):
+        await queue.end(permit, 200)
+    assert cap.free == 20
 
 
 # --- how to share ----------------------------------------------------------------------------------------------------
