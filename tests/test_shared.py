@@ -320,6 +320,26 @@ async def test_a_request_that_was_given_up_keeps_its_slot_for_a_while(
     assert anyio.current_time() - started == pytest.approx(seconds, abs=0.01)
 
 
+async def test_a_permit_that_is_given_back_counts_nowhere() -> None:
+    store = LoopStore()
+    queue = queue_of(store, parallel=3)
+    permits: list[Permit] = []
+
+    async def wait() -> None:
+        permits.append(await queue.acquire())
+
+    first = await admit(queue, 3)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(wait)
+        await anyio.sleep(0.1)
+        for permit in first:
+            await queue.end(permit, 200)
+    assert (queue.admitted, queue.delayed) == (6, 3)
+    await queue.give_back(permits[0])
+    assert (queue.admitted, queue.delayed, store.limits("account").admitted) == (5, 2, 5)
+
+
 async def test_a_permit_is_given_back_once() -> None:
     store = LoopStore()
     queue = queue_of(store)
@@ -1192,6 +1212,16 @@ async def test_one_update_leaves_a_batch_no_more_than_its_share(passed_over: int
         group.cancel_scope.cancel()
     assert len(admitted) == 20
     assert 2 <= sum(admitted) <= 3
+
+
+async def test_an_interactive_call_goes_where_no_batch_waits_that_is_due() -> None:
+    """As when that of another process left."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue)
+    store.change(lambda limits: setattr(limits, "passed_over", 7))
+    with anyio.fail_after(1.0):
+        await admit(queue)
 
 
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
