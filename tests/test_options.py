@@ -366,8 +366,9 @@ async def test_a_batch_gets_a_tenth_beside_many_interactive_calls() -> None:
     assert done["batch"] >= 0.1 * sum(done.values())
 
 
+@pytest.mark.parametrize("kind", ["own", "shared"])
 @pytest.mark.parametrize(("comes_after", "is_sent_as"), [(0.5, 8), (20.5, 28)])
-async def test_a_batch_that_was_passed_over_seven_times_is_due(comes_after: float, is_sent_as: int) -> None:
+async def test_a_batch_that_was_passed_over_seven_times_is_due(comes_after: float, is_sent_as: int, kind: str) -> None:
     """What was sent before it came has not passed it over."""
     sent: list[str] = []
 
@@ -376,8 +377,7 @@ async def test_a_batch_that_was_passed_over_seven_times_is_due(comes_after: floa
         await anyio.sleep(1.0)
         return ok()
 
-    throttle = Throttle(parallel=1)
-    async with client_of(handler, throttle=throttle) as client, anyio.create_task_group() as group:
+    async with client_of(handler, throttle=throttle_of(kind)) as client, anyio.create_task_group() as group:
         for number in range(40):
             group.start_soon(client.get, "/plans", {"name": number})
             await step()
