@@ -664,6 +664,22 @@ async def test_statistics_of_times_are_those_of_the_stores_clock() -> None:
     assert throttle._free_slots() == 0
 
 
+async def test_free_slots_are_what_this_process_could_start_immediately() -> None:
+    throttle = Throttle(per_second=5, store=LoopStore(latency=0.1))
+    queue = shared_by(throttle)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(queue.acquire)
+        await anyio.sleep(0.05)
+        # They wait for the store.
+        assert throttle._free_slots() == 2
+    for permit in list(queue._in_flight):
+        await queue.end(permit, 200)
+    assert throttle._free_slots() == 2
+    await anyio.sleep(1.5)
+    assert throttle._free_slots() == 5
+
+
 async def test_before_its_first_request_a_process_knows_its_own_limits() -> None:
     throttle = Throttle(30, 10, store=LoopStore())
     shared_by(throttle)
