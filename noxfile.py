@@ -30,8 +30,9 @@ nox.options.sessions = [
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
-# The files of this run, once they are built.
+# The files of this run, once they are built, and where its tests are.
 BUILT: list[str] = []
+SUITE: list[Path] = []
 # What failed in this run, with the reason.
 FAILED: list[str] = []
 
@@ -83,22 +84,34 @@ def built(session: nox.Session) -> tuple[str, str]:
     return sdist, wheel
 
 
+def suite(session: nox.Session) -> Path:
+    """The suite of the source distribution, without its package, so that only an installed one can be imported.
+
+    It is the same for all sessions of a run: each Python compiles it once.
+    """
+    if not SUITE:
+        sdist, _ = built(session)
+        place = Path(session.cache_dir).resolve() / "suite"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.unpack_archive(sdist, place)
+        (unpacked,) = place.iterdir()
+        shutil.rmtree(unpacked / "chartmogul_async")
+        SUITE.append(unpacked)
+    return SUITE[0]
+
+
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Run the suite of the source distribution, without its package, so that only an installed one can be imported."""
-    sdist, _ = built(session)
-    place = Path(session.create_tmp()) / "suite"
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.unpack_archive(sdist, place)
-    (suite,) = place.iterdir()
-    shutil.rmtree(suite / "chartmogul_async")
+    """Run tests of the suite on all cores."""
     # Otherwise each worker, and each process that a test starts, would compile all that it imports.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Tests over sockets wait for half of their time.
     session.env["PYTEST_XDIST_AUTO_NUM_WORKERS"] = str(2 * (os.cpu_count() or 1))
-    report = Path(session.create_tmp()).resolve() / "report.xml"
+    own = Path(session.create_tmp()).resolve()
+    report = own / "report.xml"
     report.unlink(missing_ok=True)
-    command = ("python", "-m", "pytest", f"--junit-xml={report}", *options, *session.posargs)
-    with session.chdir(suite):
+    kept = (f"--junit-xml={report}", "-o", f"cache_dir={own / 'cache'}")
+    command = ("python", "-m", "pytest", *kept, *options, *session.posargs)
+    with session.chdir(suite(session)):
         try:
             session.run(*command, "-n", "auto")
         except CommandFailed:
@@ -130,6 +143,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", "--diff", ".")
     session.run("ruff", "check", ".")
     session.run("validate-pyproject", "pyproject.toml")
+    if Path(".github").exists():
+        workflows = map(str, Path(".github/workflows").iterdir())
+        session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+        session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+        session.run("zizmor", "--offline", "--min-severity", "medium", "--quiet", ".github")
     sdist, wheel = built(session)
     session.run("twine", "check", "--strict", sdist, wheel)
     session.run("check-wheel-contents", wheel)

@@ -36,7 +36,7 @@ from chartmogul_async.resources.account import Account, Pong, account_params
 from chartmogul_async.resources.customers import Customers
 from chartmogul_async.resources.plan_groups import PlanGroups
 from chartmogul_async.resources.plans import Plans
-from chartmogul_async.transport.connections import Borrowed, connections_to
+from chartmogul_async.transport.connections import Borrowed, Sender, connections_to
 from chartmogul_async.transport.exchanges import Endpoint, Exchanges, account_of
 from chartmogul_async.transport.options import Options, Priority
 from chartmogul_async.transport.retry import RetryPolicy
@@ -293,7 +293,7 @@ class AsyncClient:
         return await self._session.fetch_json("/" + path.lstrip("/"), texts)
 
 
-def connections_over(transport: httpx.AsyncBaseTransport | None, base_url: str) -> httpx.AsyncBaseTransport:
+def connections_over(transport: httpx.AsyncBaseTransport | None, base_url: str) -> Sender:
     """Choose what sends the requests.
 
     Args:

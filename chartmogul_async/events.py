@@ -147,7 +147,7 @@ class ResponseInfo:
         method: The HTTP method.
         path: The path of the request, such as ``/v1/metrics/mrr``.
         status: The HTTP status, that of a success.
-        headers: The headers, each name in lower case.
+        headers: The headers, each name in lower case. Those about the encoding and the length are of what was sent.
         request_id: The server's id of the request.
         elapsed: Seconds of the exchange.
     """

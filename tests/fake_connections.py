@@ -48,7 +48,7 @@ class Fakes:
         """So many exchanges at the same time, each on its own connection."""
         async with anyio.create_task_group() as group:
             for _ in range(number):
-                group.start_soon(connections.handle_async_request, REQUEST)
+                group.start_soon(connections.send, REQUEST)
             await anyio.wait_all_tasks_blocked()
             for fake in self.made:
                 fake.gate.set()

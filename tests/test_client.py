@@ -44,6 +44,32 @@ async def test_metric_is_one_get_with_the_parameters_of_the_api(api: respx.Route
     assert request.extensions["timeout"] == {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": None}
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://localhost:8000/v1", "localhost:8000"),
+        ("http://[::1]:80/v1", "[::1]"),
+        ("https://API.example:443", "api.example"),
+        ("https://bücher.example:8443", "xn--bcher-kva.example:8443"),
+    ],
+)
+async def test_the_host_is_that_of_the_base_url(url: str, host: str) -> None:
+    """As httpx says it by itself. A transport may look at all of the request, which has no body."""
+    requests: list[httpx.Request] = []
+
+    class Noting(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            requests.append(request)
+            return httpx.Response(200, json={"data": "pong!"})
+
+    async with AsyncClient(KEY, base_url=url, transport=Noting()) as client:
+        await client.ping()
+    (request,) = requests
+    assert request.headers.raw[0] == (b"Host", host.encode())
+    assert request.headers.raw[0] == httpx.Request("GET", f"{url}/ping").headers.raw[0]
+    assert request.content == b""
+
+
 async def test_timeout_is_a_number_or_one_for_each_phase(api: respx.Router) -> None:
     route = api.get("/metrics/mrr").respond(json=MRR)
     for timeout in (2.0, httpx.Timeout(1.0, read=60.0)):

@@ -13,6 +13,7 @@ import pytest
 
 from chartmogul_async import errors
 from chartmogul_async.transport import connections
+from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.connections import Borrowed, Connections, connections_to
 from tests.fake_connections import REQUEST, Fake, Fakes, Layer
 from tests.faults.kinds import HAS_DIRECT
@@ -25,7 +26,7 @@ async def test_closing_during_an_exchange_closes_its_connection_later() -> None:
     fakes = Fakes()
     pool = Connections(fakes)
     async with anyio.create_task_group() as group:
-        group.start_soon(pool.handle_async_request, REQUEST)
+        group.start_soon(pool.send, REQUEST)
         await anyio.wait_all_tasks_blocked()
         await pool.aclose()
         assert fakes.closed == [False]
@@ -42,14 +43,14 @@ async def test_the_most_recently_used_connection_is_taken() -> None:
         fake.gate = anyio.Event()
     last_used: list[Fake] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(pool.handle_async_request, REQUEST)
+        group.start_soon(pool.send, REQUEST)
         await anyio.wait_all_tasks_blocked()
         last_used += [fake for fake in fakes.made if fake.gate.statistics().tasks_waiting]
         last_used[0].gate.set()
     assert len(last_used) == 1
     # It was put back, and is taken again; the other one would never respond.
     with anyio.fail_after(5):
-        await pool.handle_async_request(REQUEST)
+        await pool.send(REQUEST)
     assert len(fakes.made) == 2
 
 
@@ -61,7 +62,7 @@ async def test_connections_that_idle_too_long_are_closed(idle: float, expected: 
         patch.setattr(anyio, "current_time", lambda: now)
         await fakes.serve(pool, 3)
         now += idle
-        await pool.handle_async_request(REQUEST)
+        await pool.send(REQUEST)
     assert fakes.closed.count(True) == expected
     assert len(fakes.made) == 3
 
@@ -98,7 +99,7 @@ async def test_a_cancelled_exchange_still_closes_its_connection() -> None:
 
     fakes = Fakes(Slow)
     with anyio.move_on_after(0.01) as scope:
-        await Connections(fakes).handle_async_request(REQUEST)
+        await Connections(fakes).send(REQUEST)
     assert scope.cancelled_caught
     assert fakes.closed == [True]
 
@@ -133,7 +134,7 @@ async def test_an_error_while_closing_hides_nothing() -> None:
             raise OSError("already gone")
 
     with pytest.raises(httpx.ReadError):
-        await Connections(Broken).handle_async_request(REQUEST)
+        await Connections(Broken).send(REQUEST)
 
 
 async def test_a_body_that_breaks_costs_its_connection() -> None:
@@ -148,22 +149,33 @@ async def test_a_body_that_breaks_costs_its_connection() -> None:
 
     fakes = Fakes(Broken)
     with pytest.raises(httpx.ReadError):
-        await Connections(fakes).handle_async_request(REQUEST)
+        await Connections(fakes).send(REQUEST)
     assert fakes.closed == [True]
 
 
-async def test_a_connection_lost_while_it_is_made_is_a_connect_error() -> None:
+class Lost(Fake):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+
+class LostDirectly:
+    closed = False
+
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("kind", [Lost, LostDirectly])
+async def test_a_connection_lost_while_it_is_made_is_a_connect_error(kind: type[Lost | LostDirectly]) -> None:
     """On uvloop, anyio looks up the name of a socket that was reset immediately, and there is none any more."""
-
-    class Lost(Fake):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            raise AttributeError("'NoneType' object has no attribute 'getpeername'")
-
-    fakes = Fakes(Lost)
+    lost = kind()
     with pytest.raises(httpx.ConnectError, match=r"^the connection was lost as soon as it was made$") as caught:
-        await Connections(fakes).handle_async_request(REQUEST)
+        await Connections(lambda: lost).send(REQUEST)
     assert isinstance(caught.value.__cause__, AttributeError)
-    assert fakes.closed == [True]
+    assert lost.closed
 
 
 async def test_a_users_transport_is_shared_and_closed_with_the_client() -> None:
@@ -171,7 +183,7 @@ async def test_a_users_transport_is_shared_and_closed_with_the_client() -> None:
     fake.gate.set()
     borrowed = Borrowed(fake)
     for _ in range(2):
-        assert (await borrowed.handle_async_request(REQUEST)).content == b""
+        assert (await borrowed.send(REQUEST)).content == b""
     assert fake.requests == [REQUEST] * 2
     assert not fake.closed
     await borrowed.aclose()
@@ -192,7 +204,7 @@ async def test_a_connection_with_unsolicited_data_is_not_reused(held_by: str) ->
     fakes = Fakes(Talkative)
     pool = Connections(fakes)
     for _ in range(2):
-        assert (await pool.handle_async_request(REQUEST)).status_code == 200
+        assert (await pool.send(REQUEST)).status_code == 200
     assert fakes.closed == [True, True]
 
 
@@ -219,7 +231,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 
 
 async def first_connection_to(url: str) -> None:
-    await connections_to(httpx.URL(url)).handle_async_request(httpx.Request("GET", url))
+    await connections_to(httpx.URL(url)).send(httpx.Request("GET", url))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch
 async def test_a_transport_of_another_kind_keeps_no_socket() -> None:
     for transport in (Fake(), Layer(_pool=Layer())):
         network.keep_socket(transport)  # type: ignore[arg-type]
-        await network.close_socket(transport)  # type: ignore[arg-type]
+        await network.close_socket(transport)
 
 
 @pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:3128", "https://127.0.0.1:3128"])
@@ -188,5 +188,5 @@ async def test_the_socket_is_closed_with_its_connection(
 
     streams: list[FakeStream] = []
     with pytest.raises(httpx.ConnectError):
-        await Connections(Kept).handle_async_request(REQUEST)
+        await Connections(Kept).send(REQUEST)
     assert [stream.closed for stream in streams] == [1]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import gzip
 import json
 import pickle
 import traceback
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,9 +17,9 @@ import httpx
 import pytest
 import respx
 
-from chartmogul_async import AsyncClient, Attempt, Event, MetricQuery, RetryPolicy, errors
+from chartmogul_async import AsyncClient, Attempt, Event, MetricQuery, ResponseInfo, RetryPolicy, errors
 from chartmogul_async.transport.bodies import LARGEST_BODY
-from tests.clients import KEY, client_of, in_turn
+from tests.clients import KEY, MRR, client_of, in_turn
 
 CREDENTIALS = base64.b64encode(f"{KEY}:".encode()).decode()
 
@@ -54,6 +57,49 @@ async def test_the_request_id_of_a_success_is_masked(api: respx.Router) -> None:
     (attempt,) = events
     assert isinstance(attempt, Attempt)
     assert attempt.request_id == "***"
+
+
+class Stream(httpx.AsyncByteStream):
+    """A body that httpx does not decompress when the response is made."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield gzip.compress(b"{}")[:9]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("status", [200, 301, 404, 429, 500])
+async def test_a_traceback_with_its_variables_shows_no_header(status: int, encoding: str) -> None:
+    """As tools for errors print them. A server may repeat the key in whatever header it likes."""
+    headers = {"set-cookie": f"session={CREDENTIALS}", "location": f"/?key={KEY}", "content-encoding": encoding}
+    respond = partial(httpx.Response, status, headers=headers, stream=Stream())
+    async with client_of(lambda _: respond(), retry=RetryPolicy(attempts=2, base=0.001)) as client:
+        with pytest.raises(errors.ChartMogulError) as caught:
+            await client.ping()
+    # The first frame is that of this test.
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    trace.stack.pop(0)
+    shown = "".join(trace.format())
+    assert "self = " in shown
+    assert CREDENTIALS not in shown
+    assert KEY not in shown
+
+
+async def test_what_is_known_of_a_kept_response_does_not_change() -> None:
+    """A transport may give the same response again, and change its headers."""
+    response, infos = httpx.Response(200, headers={"x-request-id": "1"}, json=MRR), list[ResponseInfo]()
+    async with client_of(lambda _: response) as client:
+        minute = client.with_options(max_age=60, on_response=infos.append)
+        await minute.metrics.mrr("2023-07-01", "2023-07-31")
+        response.headers["x-request-id"] = KEY
+        await minute.metrics.mrr("2023-07-01", "2023-07-31")
+    assert [(info.request_id, info.headers["x-request-id"]) for info in infos] == [("1", "1")] * 2
+
+
+async def test_a_response_that_a_transport_keeps_is_not_changed() -> None:
+    response = httpx.Response(200, headers={"x-request-id": KEY}, json={"data": "pong!"})
+    async with client_of(lambda _: response) as client:
+        await client.ping()
+    assert response.headers["x-request-id"] == KEY
 
 
 @pytest.mark.parametrize("form", [KEY, CREDENTIALS], ids=["key", "credentials"])

@@ -18,6 +18,7 @@ import respx
 
 from chartmogul_async import RetryPolicy, Throttle, errors
 from chartmogul_async.events import OnEvent
+from chartmogul_async.transport.connections import Borrowed
 from chartmogul_async.transport.exchanges import Endpoint, Exchanges, account_of
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Permit
@@ -526,7 +527,7 @@ async def test_protocol_error_is_not_chained() -> None:
 
 
 def session_of(handler: Handler, throttle: Throttle, on_event: OnEvent | None = None) -> Session:
-    endpoint = Endpoint("https://x.example", httpx.MockTransport(handler))
+    endpoint = Endpoint("https://x.example", Borrowed(httpx.MockTransport(handler)))
     options = Options({}, RetryPolicy(), on_event=on_event)
     return Session(Exchanges(endpoint, "key", "account", throttle), options, Reuse())
 

@@ -6,10 +6,10 @@ The body is collected first and then decompressed up to a limit: a few compresse
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
+from attrs import Factory, field, frozen
 
 from chartmogul_async.errors import DecodeError
 from chartmogul_async.structuring.error_bodies import LARGEST_ERROR_BODY
@@ -29,7 +29,31 @@ _MOST_SMALL_CHUNKS = 10_000
 _SMALL_CHUNK = 16
 
 
-async def with_whole_body(response: httpx.Response) -> httpx.Response:
+def _is_success(response: CompleteResponse) -> bool:
+    return httpx.codes.is_success(response.status_code)
+
+
+@frozen(eq=False)
+class CompleteResponse:
+    """A response with its body in memory, decompressed.
+
+    An httpx response that is given a body reads it through its decoders once more, which costs more than all that is
+    done here.
+
+    Attributes:
+        status_code: The status.
+        headers: The headers, those about the encoding and the length as they were sent. They may repeat secrets.
+        content: The body.
+        is_success: Whether the status is one of 200 to 299.
+    """
+
+    status_code: int
+    headers: httpx.Headers = field(repr=False)
+    content: bytes = field(repr=False)
+    is_success: bool = field(init=False, repr=False, default=Factory(_is_success, takes_self=True))
+
+
+async def with_whole_body(response: httpx.Response) -> CompleteResponse:
     """Read a response to its end, or as much of an error response as is read at all.
 
     The given response is closed on every path. A body in an encoding other than gzip and deflate is left as it is.
@@ -38,7 +62,7 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         response: A response whose body was not read yet.
 
     Returns:
-        The same response with its body in memory. If that of an error response is longer than ``LARGEST_ERROR_BODY``,
+        The response with its body in memory. If that of an error response is longer than ``LARGEST_ERROR_BODY``,
         it has one byte more, and the rest was neither received nor decompressed.
 
     Raises:
@@ -46,27 +70,24 @@ async def with_whole_body(response: httpx.Response) -> httpx.Response:
         httpx.DecodingError: The body cannot be decompressed.
     """
     try:
+        if response.is_stream_consumed and not isinstance(response.stream, httpx.ByteStream):
+            # Whoever sent the request has read the response, too, and decompressed it.
+            return _within_limit(response.status_code, response.headers, response.content)
         # Without a name for it, no traceback keeps the body.
         return complete_response(
-            response.status_code,
-            response.headers,
-            await _collected(response, limit_for(response.status_code)),
-            response.extensions,
+            response.status_code, response.headers, await _collected(response, limit_for(response.status_code))
         )
     finally:
         await response.aclose()
 
 
-def complete_response(
-    status: int, headers: httpx.Headers, body: bytes, extensions: Mapping[str, Any]
-) -> httpx.Response:
+def complete_response(status: int, headers: httpx.Headers, body: bytes) -> CompleteResponse:
     """A response with its body in memory, decompressed.
 
     Args:
         status: The status.
         headers: The headers.
         body: The body as it was sent, without its chunks.
-        extensions: What else is known of the exchange.
 
     Returns:
         The response.
@@ -75,24 +96,32 @@ def complete_response(
         DecodeError: The body is too large.
         httpx.DecodingError: The body cannot be decompressed.
     """
-    limit, encoding, problem = limit_for(status), headers.get("content-encoding"), None
-    if encoding is not None:
+    limit, encoding, problem = limit_for(status), headers.get("content-encoding", ""), None
+    try:
         # The beginning of a longer body may be too little to be decompressed.
         if encoding.strip().lower() in _COMPRESSED and 0 < len(body) <= limit:
             try:
                 body = b"".join(_members(body, limit))
             except zlib.error as error:
                 problem = str(error)
-        # Without this header httpx does not decompress the body itself, which would have no limit ("gzip, gzip").
-        headers = httpx.Headers([(name, value) for name, value in headers.raw if name.lower() != b"content-encoding"])
-    if problem is not None:
-        # The traceback must not keep the body.
-        body = b""
-        raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
-    if len(body) > limit and httpx.codes.is_success(status):
-        body = b""
-        raise unread(status, headers, f"is larger than {limit} bytes")
-    return httpx.Response(status, headers=headers, content=body, extensions=dict(extensions))
+        if problem is not None:
+            raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
+        return _within_limit(status, headers, body)
+    finally:
+        # A traceback keeps what has a name, and may show it.
+        del body, headers
+
+
+def _within_limit(status: int, headers: httpx.Headers, body: bytes) -> CompleteResponse:
+    try:
+        limit = limit_for(status)
+        if len(body) <= limit:
+            return CompleteResponse(status, headers, body)
+        if httpx.codes.is_success(status):
+            raise unread(status, headers, f"is larger than {limit} bytes")
+        return CompleteResponse(status, headers, body[: limit + 1])
+    finally:
+        del body, headers
 
 
 def limit_for(status: int) -> int:

@@ -1,8 +1,8 @@
 """One connection for each request in flight, reused for later requests.
 
 httpx's own pool looks through all its connections and waiters at every event, which is slow with a long queue of
-requests, and a cancellation at the wrong moment can make one of its slots unusable for good. Here each slot is
-a transport with a single connection: taken for one exchange, put back after a complete response, and discarded alone
+requests, and a cancellation at the wrong moment can make one of its slots unusable for good. Here each slot has
+a single connection: taken for one exchange, put back after a complete response, and discarded alone
 after anything else. The throttle decides how many there are.
 
 With the extra ``fast`` that is a connection of our own (``direct``), which costs less; through a proxy, and without the
@@ -17,13 +17,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from typing import Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
+import attrs
 import httpx
 
 from chartmogul_async.errors import ArgumentError
-from chartmogul_async.transport.bodies import with_whole_body
+from chartmogul_async.transport.bodies import CompleteResponse, with_whole_body
 from chartmogul_async.transport.network import close_socket, keep_socket
 from chartmogul_async.transport.unsolicited import has_unsolicited_data
 
@@ -35,30 +37,44 @@ MAX_PORT = 65535
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Connections(httpx.AsyncBaseTransport):
-    """Sends each request over a transport of its own with a single connection, the most recently used one.
+class Sender(Protocol):
+    """What a request is given to, and a complete response taken from."""
+
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        """Send a request, and read the response to its end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...
+
+
+# A transport of httpx with a single connection, or one connection of our own.
+Connection = httpx.AsyncBaseTransport | Sender
+
+
+class Connections:
+    """Sends each request over a connection of its own, the most recently used one.
 
     Args:
-        make: Makes such a transport when none is idle.
+        make: Makes a connection when none is idle.
     """
 
-    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+    def __init__(self, make: Callable[[], Connection]) -> None:
         self._make = make
         # Each with the time of its last response, oldest first.
-        self._idle: deque[tuple[float, httpx.AsyncBaseTransport]] = deque()
+        self._idle: deque[tuple[float, Connection]] = deque()
         self._closed = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        """Send a request, and read the response to its end."""
         connection = self._idle.pop()[1] if self._idle else self._make()
         try:
-            response = await _send(connection, request)
-            # A direct connection has read it.
-            if not response.is_closed:
-                response = await with_whole_body(response)
+            response, is_reusable = await _exchange(connection, request)
         except BaseException:
             await _close(connection)
             raise
-        if self._closed or has_unsolicited_data(connection, response):
+        if self._closed or not is_reusable:
             await _close(connection)
         else:
             now = anyio.current_time()
@@ -67,6 +83,7 @@ class Connections(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
+        """Close the idle connections; those in use are closed after their responses."""
         self._closed = True
         await self._close_idle_since(math.inf)
 
@@ -82,7 +99,7 @@ class Connections(httpx.AsyncBaseTransport):
             raise cancelled
 
 
-class Borrowed(httpx.AsyncBaseTransport):
+class Borrowed:
     """A transport that the user passed in: shared by all requests, and never discarded.
 
     Args:
@@ -92,22 +109,31 @@ class Borrowed(httpx.AsyncBaseTransport):
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await with_whole_body(await self._transport.handle_async_request(request))
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        """Send a request, and read the response to its end."""
+        response = await with_whole_body(await self._transport.handle_async_request(request))
+        # A transport may give the same headers again, or change them.
+        return attrs.evolve(response, headers=response.headers.copy())
 
     async def aclose(self) -> None:
+        """Close the transport."""
         await self._transport.aclose()
 
 
-async def _send(connection: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
+async def _exchange(connection: Connection, request: httpx.Request) -> tuple[CompleteResponse, bool]:
+    """The response, and whether the connection may be used again."""
     try:
-        return await connection.handle_async_request(request)
+        if not isinstance(connection, httpx.AsyncBaseTransport):
+            # Our own notices by itself what was received behind a response.
+            return await connection.send(request), True
+        response = await connection.handle_async_request(request)
     except AttributeError as error:
         # On uvloop anyio looks up the name of a socket that is already gone.
         raise httpx.ConnectError("the connection was lost as soon as it was made") from error
+    return await with_whole_body(response), not has_unsolicited_data(connection, response)
 
 
-async def _close(connection: httpx.AsyncBaseTransport) -> None:
+async def _close(connection: Connection) -> None:
     # Whatever goes wrong while closing, the connection is given up.
     with anyio.move_on_after(_CLOSING, shield=True), suppress(Exception):
         try:
@@ -127,7 +153,7 @@ def connections_to(base_url: httpx.URL) -> Connections:
     """
     proxy = _proxy_for(base_url)
 
-    def make() -> httpx.AsyncBaseTransport:
+    def make() -> Connection:
         tls = _tls_context() if base_url.scheme == "https" else _no_tls_context()
         if proxy is None and (direct := _direct_connection()):
             return direct(base_url, tls, _KEEPALIVE)
@@ -146,7 +172,7 @@ def connections_to(base_url: httpx.URL) -> Connections:
 
 
 @cache
-def _direct_connection() -> Callable[[httpx.URL, ssl.SSLContext, float], httpx.AsyncBaseTransport] | None:
+def _direct_connection() -> Callable[[httpx.URL, ssl.SSLContext, float], Sender] | None:
     """The class, or None without the extra ``fast``; loaded with the first connection, as httpx loads its own."""
     try:
         from chartmogul_async.transport.direct import DirectConnection

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import httpcore
 import httpx
 
-from chartmogul_async.transport.bodies import complete_response, limit_for, reason_to_stop, unread
+from chartmogul_async.transport.bodies import CompleteResponse, complete_response, limit_for, reason_to_stop, unread
 from chartmogul_async.transport.http1 import ResponseParser, request_bytes
 from chartmogul_async.transport.network import connect_on_asyncio, is_asyncio
 
@@ -41,7 +41,7 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
 }
 
 
-class DirectConnection(httpx.AsyncBaseTransport):
+class DirectConnection:
     """One connection, for one exchange at a time. It is opened by a request, and again if it cannot be used any more.
 
     Whoever uses it closes it after an exchange that failed.
@@ -65,14 +65,14 @@ class DirectConnection(httpx.AsyncBaseTransport):
         # When it gets too old; None unless it is idle.
         self._usable_until: float | None = None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: httpx.Request) -> CompleteResponse:
         """Send a request, and read the response to its end.
 
         Args:
             request: The request, with its body, if any, in memory.
 
         Returns:
-            The response with its body in memory, decompressed.
+            The response.
 
         Raises:
             DecodeError: The body is too large.
@@ -90,10 +90,10 @@ class DirectConnection(httpx.AsyncBaseTransport):
             response.body.clear()
             raise _ERRORS[type(error)](str(error)) from error
         await self._end_exchange(stream, response)
-        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": response.reason}
-        return complete_response(response.status, httpx.Headers(response.headers), response.taken_body(), extensions)
+        return complete_response(response.status, httpx.Headers(response.headers), response.taken_body())
 
     async def aclose(self) -> None:
+        """Close the connection, if it is open."""
         connected, self._connected, self._stream, self._usable_until = self._connected, None, None, None
         if connected is not None:
             # There is no need to end TLS, and no other way to close a socket whose handshake was cancelled.

@@ -24,6 +24,8 @@ from chartmogul_async.events import HOW_TO_SHARE, ResponseInfo, report
 from chartmogul_async.secret import Secret
 from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import forms_of, masked
+from chartmogul_async.transport.bodies import CompleteResponse
+from chartmogul_async.transport.connections import Sender
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
@@ -41,6 +43,8 @@ _HEADERS = (
     (b"accept-encoding", b"gzip"),
     (b"user-agent", f"chartmogul_async/{__version__}".encode()),
 )
+# With a stream httpx leaves the headers as they are given. Without one it would make them twice, to add the host.
+_NO_BODY = httpx.ByteStream(b"")
 
 
 def account_of(base_url: str, key: str) -> str:
@@ -62,15 +66,17 @@ class Endpoint:
         base_url: The URL.
         base_path: The path of the URL.
         server: The URL without its path.
-        connections: The same.
+        host: The host and the port of the URL, as the header says it.
+        connections: What sends requests.
         is_closed: Whether the connections are closed.
     """
 
-    def __init__(self, base_url: str, connections: httpx.AsyncBaseTransport, owner: str = "AsyncClient") -> None:
+    def __init__(self, base_url: str, connections: Sender, owner: str = "AsyncClient") -> None:
         self.base_url: str = base_url
         self.base_path: str = httpx.URL(base_url).path.rstrip("/")
         self.server: str = str(httpx.URL(base_url).join("/")).rstrip("/")
-        self.connections: httpx.AsyncBaseTransport = connections
+        self.host: bytes = httpx.URL(base_url).netloc
+        self.connections: Sender = connections
         self.is_closed: bool = False
         self._owner = owner
         self._loop: object = None
@@ -195,7 +201,7 @@ class Exchanges:
 
     async def _respond(
         self, path: str, params: Mapping[str, str], options: Options, current: InProgress
-    ) -> tuple[httpx.Response, Attempts]:
+    ) -> tuple[CompleteResponse, Attempts]:
         """A complete response with the status of a success, after as many attempts as it takes."""
         admission, claim = self.admission(), current.claim
         attempts = None
@@ -218,7 +224,7 @@ class Exchanges:
                 outcome = await self._attempt(admission, permit, path, params, options, budget)
                 attempts.end(permit, outcome)
                 permit = None
-            if isinstance(attempts.outcome, httpx.Response) and attempts.outcome.is_success:
+            if isinstance(attempts.outcome, CompleteResponse) and attempts.outcome.is_success:
                 return attempts.outcome, attempts
             raise self._error(attempts.outcome)
         except ChartMogulError as error:
@@ -270,23 +276,27 @@ class Exchanges:
         try:
             query = urlencode(params, quote_via=quote)
             url = f"{self._endpoint.base_url}{path}?{query}" if query else f"{self._endpoint.base_url}{path}"
-            return httpx.Request("GET", url, headers=[*_HEADERS, self._authorization()], extensions=extensions)
+            headers = [(b"Host", self._endpoint.host), *_HEADERS, self._authorization()]
+            request = httpx.Request("GET", url, headers=headers, stream=_NO_BODY, extensions=extensions)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ArgumentError(f"the arguments do not make a valid URL: {error}") from None
+        # Whatever sends it may look at the content.
+        request.read()
+        return request
 
     def _authorization(self) -> tuple[bytes, bytes]:
         return b"authorization", b"Basic " + b64encode(f"{self._key.revealed}:".encode())
 
-    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> httpx.Response:
+    async def _exchange(self, admission: Admission, request: httpx.Request, budget: float) -> CompleteResponse:
         with anyio.move_on_after(budget):
             async with admission.alive():
-                response = await self._endpoint.connections.handle_async_request(request)
+                response = await self._endpoint.connections.send(request)
             if "x-request-id" in response.headers:
                 self._mask_request_id(response)
             return response
         raise TimeoutError("RetryPolicy.total is used up")
 
-    def _mask_request_id(self, response: httpx.Response) -> None:
+    def _mask_request_id(self, response: CompleteResponse) -> None:
         """Events and errors contain it, and a server may make it of what it was sent."""
         request_id = response.headers["x-request-id"]
         if (safe := self._safe_id(request_id)) != request_id:
@@ -310,7 +320,7 @@ class Exchanges:
         )
 
     def _error(self, outcome: AttemptOutcome | None) -> ChartMogulError:
-        if isinstance(outcome, httpx.Response):
+        if isinstance(outcome, CompleteResponse):
             error = status_error(outcome, self._secrets())
             if isinstance(error, RateLimitError) and not self.throttle._is_shared:
                 error.add_note(f"if other processes use this key: {HOW_TO_SHARE}")
@@ -331,7 +341,7 @@ class Exchanges:
         error.attempts = attempts.number
         error.waited += attempts.waited
         response = attempts.outcome
-        if error.status is None and isinstance(response, httpx.Response):
+        if error.status is None and isinstance(response, CompleteResponse):
             error.status, error.request_id = response.status_code, response.headers.get("x-request-id")
             complaint = error_in_success(response.content, self._secrets()) if response.is_success else None
             if complaint is not None:

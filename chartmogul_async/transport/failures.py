@@ -23,6 +23,7 @@ from chartmogul_async.errors import (
     for_status,
 )
 from chartmogul_async.structuring.error_bodies import one_line, read_error_body
+from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.retry_after import retry_after_of
 
 # What ends an exchange without a complete response. Beside httpx's own errors, these are what the layers below it
@@ -38,6 +39,7 @@ FAILURES = (
 )
 TIMEOUTS = (httpx.TimeoutException, TimeoutError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What OpenSSL calls a reply that is not TLS; newer versions by the second name.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 # The bytes that h11 quotes at the end of its messages.
@@ -65,10 +67,10 @@ def failure_error(failure: Exception) -> ChartMogulError:
     return error
 
 
-def status_error(response: httpx.Response, secrets: Sequence[str]) -> StatusError:
+def status_error(response: CompleteResponse, secrets: Sequence[str]) -> StatusError:
     """The error for a status that is not a success; ``secrets`` are masked, should the server repeat them."""
     kind = for_status(response.status_code)
-    if response.has_redirect_location:
+    if response.status_code in _REDIRECTS and "location" in response.headers:
         return kind("the server redirects elsewhere, where the API key must not be sent; check base_url")
     body = read_error_body(response.status_code, response.content, response.headers.get("content-type", ""), secrets)
     error = kind(body.message, param=body.param, details=body.details)

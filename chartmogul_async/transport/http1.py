@@ -26,7 +26,7 @@ class ResponseParser:
         method: The request's; the response to a HEAD has no body, whatever its head contains.
 
     Attributes:
-        status: The response's, once ``has_head`` is true, as are ``reason`` and ``headers``.
+        status: The response's, once ``has_head`` is true, as are ``headers``.
         has_head: Whether the head of the final response was received.
         is_complete: Whether its end was received.
         is_reusable: Whether the connection may be used again: the server keeps it open, and sent nothing more.
@@ -45,14 +45,12 @@ class ResponseParser:
         "headers",
         "is_complete",
         "is_reusable",
-        "reason",
         "size",
         "status",
     )
 
     def __init__(self, method: str) -> None:
         self.status: int = 0
-        self.reason: bytes = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.has_head: bool = False
         self.is_complete: bool = False
@@ -110,11 +108,6 @@ class ResponseParser:
         # After the end of the response this would be another one, which nothing has asked for.
         self.is_reusable = False
 
-    def on_status(self, reason: bytes) -> None:
-        if not self.is_complete:
-            # It may come in pieces.
-            self.reason += reason
-
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers, and what is behind the end, are not headers of this response.
         if not self.has_head:
@@ -136,7 +129,6 @@ class ResponseParser:
 
     def on_message_complete(self) -> None:
         if not self.has_head:
-            self.reason = b""
             self.headers.clear()
         elif not self.is_complete:
             assert self._parser is not None

@@ -101,8 +101,8 @@ def keep_socket(transport: httpx.AsyncBaseTransport) -> None:
         pool._network_backend = SocketKeepingBackend(pool._network_backend)  # noqa: SLF001 - see above
 
 
-async def close_socket(transport: httpx.AsyncBaseTransport) -> None:
-    """Close the socket of a transport's connection; where none was kept, nothing happens."""
-    backend = getattr(getattr(transport, "_pool", None), "_network_backend", None)
+async def close_socket(connection: object) -> None:
+    """Close the socket that a transport with a single connection kept; where there is none, nothing happens."""
+    backend = getattr(getattr(connection, "_pool", None), "_network_backend", None)
     if isinstance(backend, SocketKeepingBackend):
         await backend.aclose()

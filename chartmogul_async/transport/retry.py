@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 
 from chartmogul_async.checks import positive_integer, positive_number
 from chartmogul_async.events import Attempt, OnEvent, logger, report
+from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.failures import is_permanent
 from chartmogul_async.transport.permits import Permit
 from chartmogul_async.transport.retry_after import retry_after_of
@@ -26,7 +27,7 @@ RETRYABLE = frozenset({429, 500, 502, 503, 504, 520, 524})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout)
 
-AttemptOutcome = httpx.Response | Exception
+AttemptOutcome = CompleteResponse | Exception
 
 
 @frozen(cache_hash=True)
@@ -141,7 +142,7 @@ class Attempts:
 
     def _is_retryable(self, _: tenacity.RetryCallState) -> bool:
         is_safe = self._method in _SAFE_METHODS
-        if isinstance(self.outcome, httpx.Response):
+        if isinstance(self.outcome, CompleteResponse):
             status = self.outcome.status_code
             return status == 429 or (is_safe and status in RETRYABLE)
         # Tenacity asks only after an attempt.
@@ -151,7 +152,7 @@ class Attempts:
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Full jitter, but never less than what the server asked for or the throttle is paused for."""
         backoff = tenacity.wait_random_exponential(multiplier=self._policy.base, max=self._policy.cap)(state)
-        if not isinstance(self.outcome, httpx.Response):
+        if not isinstance(self.outcome, CompleteResponse):
             return backoff
         return max(backoff, self._pause_left, retry_after_of(self.outcome.headers) or 0.0)
 
@@ -166,7 +167,7 @@ class Attempts:
     def _report(self, retry_in: float | None) -> None:
         if self._on_event is None and not logger.isEnabledFor(logging.INFO):
             return
-        response = self.outcome if isinstance(self.outcome, httpx.Response) else None
+        response = self.outcome if isinstance(self.outcome, CompleteResponse) else None
         failed = response is None or response.status_code in RETRYABLE
         attempt = Attempt(
             method=self._method,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from chartmogul_async import ClientStatistics, MetricQuery, ResponseInfo, errors
@@ -57,6 +58,17 @@ def test_a_wrong_option_is_refused_at_once() -> None:
 def test_wrong_arguments_name_what_was_called(call: Callable[[Any], object], message: str) -> None:
     with blocking_client(in_turn(200)) as client, pytest.raises(TypeError, match=message):
         call(client)
+
+
+def test_arguments_are_wrong_after_others_were_right() -> None:
+    with blocking_client(lambda _: httpx.Response(200, json={})) as client:
+        unchecked: Any = client
+        for _ in range(2):
+            assert unchecked.get("/plans", params={}) == {}
+            with pytest.raises(TypeError, match=r"^Client\.get\(\) got an unexpected keyword argument 'param'$"):
+                unchecked.get("/plans", param={})
+            with pytest.raises(TypeError, match=r"^Client\.get\(\) too many positional arguments$"):
+                unchecked.get("/plans", {}, {})
 
 
 def test_a_stream_has_the_options_of_its_view() -> None:

@@ -111,15 +111,20 @@ class Place:
 # Written into the program of a worker: at this signal it logs where each of its tasks stands.
 SHOW_TASKS = """
 import asyncio
+import gc
 import signal
 import sys
+from inspect import isasyncgen
 
 
 def show_tasks(*_):
     for task in asyncio.all_tasks(asyncio.get_event_loop()):
-        print("task", task.get_name(), file=sys.stderr)
+        print("task", task.get_name(), "asked to end", task.cancelling(), file=sys.stderr)
         waits = task.get_coro()
         while waits is not None:
+            if type(waits).__name__ == "async_generator_asend":
+                # It does not say itself which generator it advances.
+                waits = next(filter(isasyncgen, gc.get_referents(waits)), None)
             kind = next((kind for kind in ("cr", "ag", "gi") if hasattr(waits, f"{kind}_frame")), "")
             frame = getattr(waits, f"{kind}_frame", None)
             print("   ", frame or waits, file=sys.stderr)
