@@ -553,6 +553,8 @@ async def test_a_recent_response_is_used_again() -> None:
         await client.metrics.mrr(*RANGE)
         await client.with_options(max_age=0.05).metrics.mrr(*RANGE)
         assert len(server.requests) == 4
+        await client.with_options(max_age=0.5).metrics.mrr(*RANGE)
+        assert len(server.requests) == 4
     assert client.statistics().kept == client.statistics().kept_bytes == 0
 
 

@@ -116,11 +116,13 @@ class RangeFetcher:
             ChartMogulError: A request failed.
         """
         key = query, slices
-        result = self._session.recent(key)
+        reuses = self._session.options.max_age > 0
+        result = self._session.recent(key) if reuses else None
         if result is None:
             parts = await self._plan(query, slices)
             result = await self._fetch_new(query, key, parts)
-            self._session.keep(key, result)
+            if reuses:
+                self._session.keep(key, result)
         return Series(result.value.entries, result.value.summary, query)
 
     async def _fetch_new(
@@ -228,6 +230,10 @@ class RangeFetcher:
             return _entries(query) + 1
         if slices is not None:
             return slices
+        days = (query.end_date - query.start_date).days + 1
+        if days < 2 * _WORTH_A_SLICE:
+            # No interval is shorter than a day.
+            return 1
         worth = _entries(query) // _entries_worth_a_slice(query)
         if worth < 2 or self._memory.is_left_undivided(query):
             return 1
