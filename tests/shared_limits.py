@@ -22,34 +22,41 @@ class LoopStore:
         latency: Seconds that a value takes in each direction; updates that overlap are tried again, as with Redis.
         lease: Seconds after which a process that was not seen is taken to be gone.
         on_outage: What to do while the store is away.
+        ahead: Seconds by which its clock is ahead of that of the event loop.
     """
 
     pid = 0
 
-    def __init__(self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local") -> None:
-        self.latency, self.lease = latency, lease
+    def __init__(
+        self, latency: float = 0.0, lease: float = math.inf, on_outage: OnOutage = "local", ahead: float = 1000.0
+    ) -> None:
+        self.latency, self.lease, self.ahead = latency, lease, ahead
         self.on_outage: OnOutage = on_outage
         self.poll = 0.005 + latency
         self.is_away = False
-        self.updates = self.conflicts = 0
+        self.asked = self.updates = self.conflicts = 0
         # Called when an update has taken place and its process does not know it yet.
         self.written: Callable[[AccountLimits], object] = lambda _: None
         self._contents: dict[str, bytes] = {}
 
     async def update(self, account: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
+        self.asked += 1
         while True:
             content = self._contents.get(account)
             await anyio.sleep(self.latency)
             self._check()
             self.updates += 1
             limits = fresh() if content is None else loads(content)
-            result = change(limits, anyio.current_time())
+            result = change(limits, self.now())
             if self._contents.get(account) == content:
                 self._contents[account] = dumps(limits)
                 self.written(limits)
                 await anyio.sleep(self.latency)
                 return result
             self.conflicts += 1
+
+    def now(self) -> float:
+        return anyio.current_time() + self.ahead
 
     def release(self, account: str) -> None:
         pass

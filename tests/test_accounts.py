@@ -456,6 +456,37 @@ async def test_no_slot_is_lost_in_a_storm_of_cancellations(kind: str, seed: int)
     assert not any(api.in_flight.values())
 
 
+async def test_an_account_whose_calls_have_left_waits_for_no_slot() -> None:
+    cap = cap_module.Cap(max_in_flight=1, most_awake=10)
+    one, other = Throttle()._share_slots(cap), Throttle()._share_slots(cap)
+    await one._acquire()
+    async with anyio.create_task_group() as group:
+        group.start_soon(other._acquire)
+        await anyio.sleep(1)
+        assert cap.waiting == 1
+        group.cancel_scope.cancel()
+    assert cap.waiting == 0
+
+
+async def test_slots_that_come_during_an_update_are_all_used() -> None:
+    """Another account gives one back, and the request whose end the update reports another one."""
+    cap = cap_module.Cap(max_in_flight=4, most_awake=10)
+    own, shared = Throttle()._share_slots(cap), Throttle(store=LoopStore(latency=0.1))._share_slots(cap)
+    own._attach(object())
+    admission = shared._attach(object(), "account")
+    permit, _, ends = await own._acquire(), await own._acquire(), await admission.acquire()
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(admission.acquire)
+        await anyio.sleep(1)
+        assert shared.statistics().waiting == 2
+        group.start_soon(admission.end, ends, 200)
+        await anyio.sleep(0.1)
+        own._release(permit, 200)
+        await anyio.sleep(1)
+        assert (shared.statistics().waiting, shared.statistics().in_flight) == (0, 2)
+
+
 # --- accounts at rest ------------------------------------------------------------------------------------------------
 
 
@@ -478,6 +509,7 @@ async def test_an_account_at_rest_remembers(kind: str) -> None:
         assert seconds == pytest.approx([0.1, 0.1, 0.9, 0.1], abs=0.15)
         statistics = one.throttle.statistics()
         assert (statistics.admitted, statistics.per_second, statistics.in_flight) == (4, 2, 0)
+        assert statistics.delayed == 1
         limited = clients.for_account("limited").with_options(retry=RetryPolicy(attempts=1))
         with pytest.raises(errors.RateLimitError):
             await another_mrr(limited)()

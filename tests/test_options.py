@@ -17,6 +17,7 @@ from chartmogul_async.sandbox.limits import SlidingLog
 from chartmogul_async.transport.permits import Claim
 from tests.clients import KEY, client_of, in_turn, ok
 from tests.shared_limits import LoopStore
+from tests.test_reuse import step
 from tests.worlds.servers import Server, between
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -283,9 +284,9 @@ async def test_stream_and_fetch_all_are_batches_unless_told_otherwise(kind: str)
             fetched = partial(many.metrics.fetch_all, queries("AT", "CH", "NL"))
             throttle.resize(parallel=1)
             async with started as outcomes:
-                await anyio.wait_all_tasks_blocked()
+                await step()
                 group.start_soon(fetched)
-                await anyio.wait_all_tasks_blocked()
+                await step()
                 await client.metrics.mrr(*RANGE, geo="US")
                 async for _ in outcomes:
                     pass
@@ -363,6 +364,26 @@ async def test_a_batch_gets_a_tenth_beside_many_interactive_calls() -> None:
                     for number in range(100):
                         group.start_soon(work, view, priority, number)
     assert done["batch"] >= 0.1 * sum(done.values())
+
+
+@pytest.mark.parametrize("kind", ["own", "shared"])
+@pytest.mark.parametrize(("comes_after", "is_sent_as"), [(0.5, 8), (20.5, 28)])
+async def test_a_batch_that_was_passed_over_seven_times_is_due(comes_after: float, is_sent_as: int, kind: str) -> None:
+    """What was sent before it came has not passed it over."""
+    sent: list[str] = []
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.params["name"])
+        await anyio.sleep(1.0)
+        return ok()
+
+    async with client_of(handler, throttle=throttle_of(kind)) as client, anyio.create_task_group() as group:
+        for number in range(40):
+            group.start_soon(client.get, "/plans", {"name": number})
+            await step()
+        await anyio.sleep(comes_after)
+        group.start_soon(client.with_options(priority="batch").get, "/plans", {"name": "batch"})
+    assert sent.index("batch") == is_sent_as
 
 
 async def test_a_promoted_waiter_goes_behind_the_interactive_ones() -> None:

@@ -1112,6 +1112,64 @@ async def test_a_second_event_loop_is_refused_also_with_a_queue(shared: bool) ->
     assert throttle.statistics().admitted == 5
 
 
+IN_ANOTHER_LOOP = (
+    "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
+    "or close the other client first"
+)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_throttle_belongs_to_its_loop_until_the_last_client_closes(first: int) -> None:
+    throttle, users = Throttle(), [object(), object()]
+
+    async def attach(user: object) -> None:
+        # What admits the requests is made once.
+        assert throttle._attach(user, "account") is throttle._attach(user, "account")
+
+    with (
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as runner,
+        asyncio.Runner(loop_factory=VirtualTimeLoop) as other,
+    ):
+        for user in users:
+            runner.run(attach(user))
+        for user in (users[first], users[1 - first]):
+            with pytest.raises(StateError) as caught:
+                other.run(attach(object()))
+            assert str(caught.value) == IN_ANOTHER_LOOP
+            throttle._detach(user)
+        other.run(attach(object()))
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["in flight", "in the queue"])
+def test_a_throttle_belongs_to_its_loop_while_a_call_is_in_progress(waits: bool) -> None:
+    """Its client was closed meanwhile."""
+    throttle, user = Throttle(), object()
+
+    async def call() -> object:
+        throttle._attach(user)
+        permit = await throttle._acquire()
+        if waits:
+            throttle._release(permit, 429, retry_after=30)
+        waiting = asyncio.create_task(throttle._acquire()) if waits else None
+        await asyncio.sleep(0)
+        throttle._detach(user)
+        assert in_use(throttle) == ((0, 1) if waits else (1, 0))
+        return waiting
+
+    async def attach() -> None:
+        throttle._attach(object())
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as other:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            in_progress = runner.run(call())
+            with pytest.raises(StateError) as caught:
+                other.run(attach())
+            assert str(caught.value) == IN_ANOTHER_LOOP
+            del in_progress
+        other.run(attach())
+        assert in_use(throttle) == (0, 0)
+
+
 def test_what_is_known_is_carried_over_to_another_event_loop() -> None:
     throttle, user = Throttle(), object()
 

@@ -17,17 +17,20 @@ import httpx
 import pytest
 
 from chartmogul_async import (
+    Account,
     AsyncClient,
     ClientStatistics,
     MetricQuery,
+    Priority,
     RetryPolicy,
     SlicesDisagreed,
     Throttle,
     errors,
+    intervals,
 )
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Limits, Sandbox
-from chartmogul_async.transport import reuse
+from chartmogul_async.transport import reuse, session
 from tests.clients import ACCOUNT, MRR, client_of, ok
 from tests.shared_limits import LoopStore
 
@@ -159,16 +162,33 @@ async def test_nine_metrics_for_two_hundred_viewers_are_nine_requests() -> None:
     assert sandbox.counters.requests == 9
 
 
-async def test_what_a_caller_changes_is_its_own() -> None:
+@pytest.mark.parametrize(("number", "max_age"), [(1, 60), (3, 60), (3, 0)])
+async def test_what_a_caller_changes_is_its_own(number: int, max_age: float) -> None:
     """Entries are frozen, but customers and accounts have fields that are dicts."""
     found = {"entries": [{"uuid": "cus_1", "attributes": {"custom": {"a": 1}}}], "has_more": False}
     async with client_of(Server(httpx.Response(200, json=found))) as client:
-        minute = client.with_options(max_age=60)
-        outcomes = await at_once(3, lambda: minute.customers.search("anna@example.com"))
-        outcomes += [await minute.customers.search("anna@example.com") for _ in range(2)]
-        for (customer,) in outcomes:
-            assert customer.attributes.custom == {"a": 1}
-            customer.attributes.custom["a"] = 2
+        view = client.with_options(max_age=max_age)
+
+        async def changed() -> Any:
+            (customer,) = await view.customers.search("anna@example.com")
+            attributes: Any = customer.attributes
+            assert attributes.custom == {"a": 1}
+            # The others have not looked at theirs yet.
+            attributes.custom["a"] = 2
+            return attributes
+
+        found_by = [*await at_once(number, changed), await changed(), await changed()]
+    assert len({id(attributes.custom) for attributes in found_by}) == number + 2
+
+
+async def test_what_is_for_one_caller_alone_is_neither_kept_nor_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of customers is large."""
+    copied: list[object] = []
+    monkeypatch.setattr(session, "deepcopy", copied.append)
+    async with client_of(Server(httpx.Response(200, json=ACCOUNT))) as client:
+        assert (await client.account()).name == ACCOUNT["name"]
+        assert client.statistics().kept == 0
+    assert copied == []
 
 
 # --- whoever leaves ----------------------------------------------------------------------------------------------
@@ -327,6 +347,60 @@ async def test_a_call_that_carries_on_has_the_place_of_the_first_one() -> None:
     assert order == ["in flight", "earlier", "carries on", "later"]
 
 
+async def test_a_call_that_carries_on_what_was_sent_goes_ahead_of_all() -> None:
+    """The request that it makes again had left the queue before any of them came."""
+    order: list[str] = []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    async with client_of(Server(), throttle=Throttle(per_second=1)) as client, anyio.create_task_group() as group:
+        with anyio.CancelScope() as first:
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(call, client, "cancelled", "US")
+                await step()
+                for name, geo in (("waits", "DE"), ("carries on", "US")):
+                    group.start_soon(call, client, name, geo)
+                    await step()
+                first.cancel()
+    assert order == ["carries on", "waits"]
+
+
+async def test_a_call_that_carries_on_is_as_urgent_as_any_that_waits() -> None:
+    """The interactive call waits for one of a batch that has more time, and not for the rest of the batch."""
+    order: list[str] = []
+
+    async def call(client: AsyncClient, name: str, geo: str) -> None:
+        await client.metrics.mrr(*RANGE, geo=geo)
+        order.append(name)
+
+    async def page(client: AsyncClient) -> None:
+        with anyio.fail_after(60):
+            await call(client, "page", "US")
+
+    throttle = Throttle(parallel=1)
+    async with client_of(Server(), throttle=throttle) as client, anyio.create_task_group() as group:
+        batch, first = client.with_options(priority="batch"), anyio.CancelScope()
+
+        async def cancelled() -> None:
+            with first:
+                await call(batch, "cancelled", "US")
+
+        for name, geo in (("in flight", "DE"), ("batch 1", "FR"), ("batch 2", "GB")):
+            group.start_soon(call, batch, name, geo)
+            await step()
+        group.start_soon(cancelled)
+        await step()
+        group.start_soon(call, batch, "the same of the batch", "US")
+        await step()
+        group.start_soon(page, client)
+        await step()
+        first.cancel()
+    assert order[0] == "in flight"
+    assert set(order[1:3]) == {"the same of the batch", "page"}
+
+
 async def test_an_error_goes_to_all() -> None:
     """Each has one of its own, without the traceback of another task."""
     async with client_of(Server(httpx.Response(422, json={"message": "no"}))) as client:
@@ -374,7 +448,7 @@ async def test_what_a_hook_raises_concerns_its_call_alone() -> None:
         for _ in range(3):
             group.start_soon(call)
     # The others do not wait for one another, since each of them may meet the same.
-    assert (failed, len(server.requests)) == (1, 3)
+    assert (failed, len(server.requests), client.statistics().exchanges) == (1, 3, 3)
 
 
 async def test_closing_ends_the_calls_that_wait_for_another() -> None:
@@ -433,6 +507,32 @@ async def test_a_call_that_is_sent_again_is_promoted_too() -> None:
     assert len(server.requests) == 2
 
 
+async def test_a_call_that_is_promoted_between_two_attempts_goes_ahead() -> None:
+    """It is sent again before those interactive calls that wait, as any interactive one is."""
+    server = Server(httpx.Response(500, headers={"retry-after": "1"}), ok())
+    options = {"throttle": Throttle(parallel=1), "retry": RetryPolicy(base=0.001)}
+    async with client_of(server, **options) as client, anyio.create_task_group() as group:
+        group.start_soon(partial(client.with_options(priority="batch").metrics.mrr, *RANGE))
+        await anyio.sleep(0.15)
+        for number in range(30):
+            group.start_soon(partial(client.metrics.mrr, *RANGE, plans=str(number)))
+        await step()
+        group.start_soon(partial(client.metrics.mrr, *RANGE))
+    # Ten that take 0.1 s each are sent before it may be.
+    assert [number for number, request in enumerate(server.requests) if "plans" not in request.url.params] == [0, 11]
+
+
+@pytest.mark.parametrize("priority", ["interactive", "batch"])
+async def test_a_call_that_is_joined_by_its_like_keeps_its_place(priority: Priority) -> None:
+    server = Server()
+    async with client_of(server, throttle=Throttle(parallel=1)) as client, anyio.create_task_group() as group:
+        view = client.with_options(priority=priority)
+        for geo in ("DE", "FR", "US", "GB", "US"):
+            group.start_soon(partial(view.metrics.mrr, *RANGE, geo=geo))
+            await step()
+    assert [request.url.params["geo"] for request in server.requests] == ["DE", "FR", "US", "GB"]
+
+
 # --- recent responses --------------------------------------------------------------------------------------------
 
 
@@ -453,6 +553,8 @@ async def test_a_recent_response_is_used_again() -> None:
         await client.metrics.mrr(*RANGE)
         await client.with_options(max_age=0.05).metrics.mrr(*RANGE)
         assert len(server.requests) == 4
+        await client.with_options(max_age=0.5).metrics.mrr(*RANGE)
+        assert len(server.requests) == 4
     assert client.statistics().kept == client.statistics().kept_bytes == 0
 
 
@@ -466,6 +568,25 @@ async def test_a_shared_response_is_kept_for_whoever_allows_it() -> None:
             group.start_soon(partial(minute.metrics.mrr, *RANGE))
         await minute.metrics.mrr(*RANGE)
     assert len(server.requests) == 1
+
+
+async def test_recent_customers_and_accounts_are_used_again() -> None:
+    """Each for those who ask for the same."""
+    found = httpx.Response(200, json={"entries": [], "has_more": False} | ACCOUNT)
+    server = Server(found)
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        for _ in range(3):
+            await minute.account()
+            await minute.account(include="refund_handling")
+            await minute.customers.search("anna@example.com")
+            await minute.customers.search("bob@example.com")
+        assert client.statistics() == ClientStatistics(4, 0, 8, 4, 4 * len(found.content))
+        await client.account()
+        assert len(server.requests) == 5
+        # On an occasion of its own a request differs from all before.
+        await minute._session.fetch("/account", {}, Account, occasion=object())
+        assert len(server.requests) == 6
 
 
 async def test_errors_are_not_kept() -> None:
@@ -523,6 +644,21 @@ async def test_equal_ranges_share_their_slices() -> None:
         series = await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day"))
     assert sandbox.counters.requests == 20
     assert all(each == series[0] for each in series)
+
+
+async def test_equal_ranges_are_cut_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To cut ten years of days takes milliseconds, for which every other task waits."""
+    cuts: list[object] = []
+
+    def counted(*arguments: Any) -> tuple[intervals.Slice, ...]:
+        cuts.append(arguments)
+        return cut(*arguments)
+
+    cut = intervals.slices
+    monkeypatch.setattr(intervals, "slices", counted)
+    async with AsyncClient("sandbox", transport=sandbox_of().transport()) as client:
+        await at_once(10, lambda: client.metrics.mrr(*LONG, interval="day", slices=20))
+    assert len(cuts) == 1
 
 
 async def test_a_range_in_progress_is_joined_slice_by_slice() -> None:
@@ -633,6 +769,15 @@ async def test_a_call_that_comes_later_is_told_of_all_responses() -> None:
     assert statuses == [200] * 20
 
 
+async def test_whoever_uses_a_range_again_is_told_of_all_its_responses() -> None:
+    sandbox, statuses = sandbox_of(), []
+    async with AsyncClient("sandbox", transport=sandbox.transport()) as client:
+        await client.with_options(max_age=60).metrics.mrr(*LONG, slices=4)
+        view = client.with_options(max_age=60, on_response=lambda response: statuses.append(response.status))
+        await view.metrics.mrr(*LONG, slices=4)
+    assert (statuses, sandbox.counters.requests) == ([200] * 4, 4)
+
+
 async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
     """One of them makes requests of its own, and is there later."""
     asked = 0
@@ -658,6 +803,32 @@ async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
         await anyio.sleep(0.5)
         group.start_soon(call, client.with_options(timeout=3))
     assert (asked, found) == (9, [9, 9])
+
+
+async def test_the_latest_summary_is_of_no_request_that_began_before() -> None:
+    """Another call has asked for the same days as the last slice, while the first slice was still under way."""
+    asked = 0
+
+    async def moving(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        number = asked
+        await anyio.sleep(2.0 if number == 1 else 1.0)
+        (entry,) = json.loads(ok().content)["entries"]
+        summary = {"current": number, "previous": 1, "percentage-change": 0.0}
+        entries = [{**entry, "date": day} for day in _ends(request)]
+        return httpx.Response(200, json={"entries": entries, "summary": summary})
+
+    async with client_of(moving) as client, anyio.create_task_group() as group:
+
+        async def another() -> None:
+            await anyio.sleep(1.5)
+            series = await client.metrics.mrr("2024-06-01", "2024-12-31", slices=1)
+            assert series.summary.current == 3
+
+        group.start_soon(another)
+        series = await client.metrics.mrr("2024-01-01", "2024-12-31", slices=2)
+    assert (asked, series.summary.current) == (4, 4)
 
 
 async def test_a_recent_range_whose_summary_moved_needs_no_request() -> None:
@@ -761,7 +932,8 @@ async def test_a_result_that_is_too_large_replaces_no_other(monkeypatch: pytest.
 
 
 async def test_nothing_is_kept_after_the_client_is_closed() -> None:
-    async with client_of(Server()) as client, anyio.create_task_group() as group:
+    client = client_of(Server())
+    async with anyio.create_task_group() as group:
         group.start_soon(partial(client.with_options(max_age=60).metrics.mrr, *RANGE))
         await step()
         await client.aclose()

@@ -26,6 +26,7 @@ from chartmogul_async.transport.reuse import Reuse
 from chartmogul_async.transport.session import Session
 from tests.clients import MRR, AsyncHandler, Handler, another_mrr, client_of, in_turn, ok
 from tests.kept import longest_kept_by
+from tests.shared_limits import LoopStore
 
 RANGE = ("2023-07-01", "2023-07-31")
 ONCE = RetryPolicy(attempts=1)
@@ -149,9 +150,10 @@ async def test_a_retry_goes_ahead_of_calls_that_were_never_sent() -> None:
     [("p" * 70_000, "URL too long"), ("ppp\ud800", "'utf-8' codec can't encode character")],
     ids=["too long", "half of a surrogate pair"],
 )
-async def test_arguments_without_a_valid_url_give_the_slot_back(text: str, reason: str) -> None:
+@pytest.mark.parametrize("kind", ["own", "shared"])
+async def test_arguments_without_a_valid_url_give_the_slot_back(text: str, reason: str, kind: str) -> None:
     """Should they get past the checks of the arguments."""
-    throttle = Throttle(per_second=1, parallel=1)
+    throttle = Throttle(per_second=1, parallel=1, store=LoopStore() if kind == "shared" else None)
     async with client_of(in_turn(200), throttle=throttle) as client:
         for _ in range(3):
             with pytest.raises(

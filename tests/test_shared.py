@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
 from chartmogul_async.events import HOW_TO_SHARE
 from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
+from chartmogul_async.transport.cap import Cap, Slots
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
@@ -23,6 +25,7 @@ from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
 
 KEY = "api-key-of-an-account"
+SENT = "http11.send_request_headers.complete"
 # Updates for a request, with those that only look whether a slot is free.
 UPDATES = 8
 
@@ -127,8 +130,25 @@ async def test_one_throttle_is_for_one_account() -> None:
         async with AsyncClient(KEY, transport=transport, throttle=throttle) as again:
             await again.ping()
         async with AsyncClient("another-key", transport=transport, throttle=throttle) as other:
-            with pytest.raises(errors.StateError, match="keeps the limits of another account"):
+            with pytest.raises(errors.StateError) as caught:
                 await other.ping()
+    assert str(caught.value) == (
+        "this Throttle's store keeps the limits of another account; make one Throttle for each account"
+    )
+
+
+async def test_the_store_is_released_with_the_last_client_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[str] = []
+    monkeypatch.setattr(LoopStore, "release", lambda _, account: released.append(account))
+    store = LoopStore()
+    throttle = Throttle(store=store)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": "pong!"}))
+    async with AsyncClient(KEY, transport=transport, throttle=throttle) as client:
+        async with AsyncClient(KEY, transport=transport, throttle=throttle) as other:
+            await client.ping()
+            await other.ping()
+        assert released == []
+    assert released == store.accounts
 
 
 # --- what is learned reaches everyone ------------------------------------------------------------------------------
@@ -277,7 +297,47 @@ async def test_a_call_that_leaves_while_it_is_admitted_gives_its_permit_back() -
         for permit in permits:
             group.start_soon(queue.end, permit, 200)
     assert sorted(admitted) == ["first", "third"]
-    assert (len(store.limits("account").in_flight), queue.admitted) == (2, 4)
+    limits = store.limits("account")
+    assert (len(limits.in_flight), limits.admitted, queue.admitted, queue.delayed) == (2, 4, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("given_up", "event", "seconds"),
+    [(True, SENT, 2.05), (False, SENT, 0.0), (True, "connection.connect_tcp.started", 0.0)],
+)
+async def test_a_request_that_was_given_up_keeps_its_slot_for_a_while(
+    given_up: bool, event: str, seconds: float
+) -> None:
+    """As long as a response usually takes, once it was sent: the server is still at work."""
+    queue = queue_of(LoopStore(), parallel=1)
+    for takes in (3.0, 1.0):
+        (permit,) = await admit(queue)
+        await permit.trace(SENT if takes == 3.0 else event, {})
+        await anyio.sleep(takes)
+        await queue.end(permit, 200 if takes == 3.0 else None, given_up=takes == 1.0 and given_up)
+    started = anyio.current_time()
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(seconds, abs=0.01)
+
+
+async def test_a_permit_that_is_given_back_counts_nowhere() -> None:
+    store = LoopStore()
+    queue = queue_of(store, parallel=3)
+    permits: list[Permit] = []
+
+    async def wait() -> None:
+        permits.append(await queue.acquire())
+
+    first = await admit(queue, 3)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(wait)
+        await anyio.sleep(0.1)
+        for permit in first:
+            await queue.end(permit, 200)
+    assert (queue.admitted, queue.delayed) == (6, 3)
+    await queue.give_back(permits[0])
+    assert (queue.admitted, queue.delayed, store.limits("account").admitted) == (5, 2, 5)
 
 
 async def test_a_permit_is_given_back_once() -> None:
@@ -301,6 +361,49 @@ async def test_what_ends_during_an_update_is_reported_together() -> None:
     assert store.limits("account").in_flight == {}
 
 
+async def test_a_pause_begins_when_the_refusal_came() -> None:
+    """Not when the store learns of it: another update was under way."""
+    store = LoopStore(latency=0.5)
+    queue = queue_of(store)
+    first, second = await admit(queue, 2)
+    started = store.now()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, first, 200)
+        await anyio.sleep(0.3)
+        group.start_soon(queue.end, second, 429, 7.0)
+    # An update takes place half a second after it begins.
+    assert store.limits("account").paused_until == pytest.approx(started + 0.3 + 0.5 + 7.0)
+
+
+async def test_who_was_admitted_waits_no_more() -> None:
+    store = LoopStore()
+    queue = queue_of(store, parallel=2)
+    await admit(queue, 2)
+    assert store.limits("account").turns.members[queue.member].waiting == 0
+    with anyio.move_on_after(0.1):
+        await admit(queue)
+    assert store.limits("account").turns.members[queue.member].waiting == 0
+
+
+async def test_one_update_leaves_each_process_a_part_of_what_is_free() -> None:
+    """Twelve slots, all at once, for three processes that wait."""
+    store = LoopStore()
+    queues = [queue_of(store, per_second=400, parallel=12) for _ in range(3)]
+    permits = await admit(queues[0], 12)
+    async with anyio.create_task_group() as group:
+        for queue in queues:
+            for _ in range(12):
+                group.start_soon(queue.acquire)
+        await anyio.sleep(1.0)
+        for permit in permits:
+            group.start_soon(queues[0].end, permit, 200)
+        await anyio.sleep(1.0)
+        taken = [queue.admitted - (12 if queue is queues[0] else 0) for queue in queues]
+        assert sum(taken) == 12
+        assert min(taken) >= 2
+        group.cancel_scope.cancel()
+
+
 async def test_an_update_is_not_cut_off() -> None:
     """It would be open whether it took place."""
     store = LoopStore(latency=0.1)
@@ -318,7 +421,7 @@ async def test_retries_go_first() -> None:
     order: list[str] = []
 
     async def wait(name: str, is_retry: bool) -> None:
-        got = await queue.acquire(is_retry=is_retry)
+        got = await (queue.acquire(is_retry=True) if is_retry else queue.acquire())
         order.append(name)
         await queue.end(got, 200)
 
@@ -343,6 +446,132 @@ async def test_a_pause_that_is_too_long_is_an_error() -> None:
     await queue.acquire(max_pause=90.0)
 
 
+async def test_a_permit_says_how_long_it_was_waited_for() -> None:
+    queue, permits = queue_of(LoopStore(), parallel=1), []
+    await anyio.sleep(50.0)
+    started = anyio.current_time()
+    (first,) = await admit(queue)
+    assert (first.admitted, first.queued, first.paused, first.was_queued) == (started, 0.0, 0.0, False)
+
+    async def wait() -> None:
+        permits.append(await queue.acquire())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(2.0)
+        await queue.end(first, 200)
+    (second,) = permits
+    assert (second.admitted - started, second.queued) == pytest.approx((2.0, 2.0), abs=0.01)
+    assert (second.paused, second.was_queued) == (0.0, True)
+
+
+async def test_a_permit_says_how_long_requests_were_paused_in_vain() -> None:
+    """The same as where nothing is shared."""
+
+    async def paused(throttle: Throttle) -> list[float]:
+        admission, seconds = throttle._attach(object(), "account"), []
+
+        async def call(status: int) -> None:
+            permit = await admission.acquire()
+            seconds.append(permit.paused)
+            await anyio.sleep(1.0)
+            await admission.end(permit, status)
+
+        async with anyio.create_task_group() as group:
+            for status in (429, 429, 429, 200, 200):
+                group.start_soon(call, status)
+                await anyio.sleep(0.01)
+        return seconds
+
+    # After a response of another kind, no pause was in vain.
+    own = await paused(Throttle(parallel=1))
+    assert own == pytest.approx([0, 0.25, 1.25, 7.25, 0], abs=0.1)
+    assert await paused(Throttle(parallel=1, store=LoopStore())) == pytest.approx(own, abs=0.1)
+
+
+async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    refused_after: list[float] = []
+    waited: list[float] = []
+
+    async def refuse_one() -> None:
+        permit = await queue.acquire()
+        await anyio.sleep(10)
+        await queue.end(permit, 429)
+
+    async def wait(max_pause: float) -> None:
+        start = anyio.current_time()
+        with pytest.raises(errors.RateLimitError) as caught:
+            await queue.acquire(max_pause)
+        refused_after.append(anyio.current_time() - start)
+        waited.append(caught.value.waited)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(refuse_one)
+            await anyio.sleep(0.01)
+        group.start_soon(wait, 76)
+        group.start_soon(wait, 40)
+    # As in `test_throttle`: exchanges of 10 s, and pauses of 0.25, 1, 6, 30 and 30 s.
+    four = 10 + 0.25 + 10 + 1 + 10 + 6 + 10
+    assert refused_after == pytest.approx([four, four + 30 + 10], abs=0.2)
+    assert waited == pytest.approx([0.25 + 1 + 6, 0.25 + 1 + 6 + 30], abs=0.2)
+
+
+async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> None:
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+
+    async def wait() -> None:
+        with pytest.raises(errors.RateLimitError, match="rate limited for 90 s in all"):
+            await queue.acquire(max_pause=90.0)
+        assert anyio.current_time() == started
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        await queue.end(permit, 429, retry_after=90.0)
+        group.start_soon(wait)
+
+
+@pytest.mark.parametrize(
+    ("takes", "pause", "max_pause", "is_tested"),
+    [
+        (0.0, 150.0, 90.0, True),
+        (0.0, 60.5, 0.4, True),
+        (15.0, 140.0, 90.0, True),
+        (15.0, 130.0, 90.0, False),
+    ],
+)
+async def test_only_a_pause_that_leaves_no_time_for_a_response_is_tested(
+    takes: float, pause: float, max_pause: float, is_tested: bool
+) -> None:
+    queue = queue_of(LoopStore())
+    (permit,) = await admit(queue)
+    await anyio.sleep(takes)
+    await queue.end(permit, 429, retry_after=pause)
+    await anyio.sleep(60.0)
+    started = anyio.current_time()
+    await queue.acquire(max_pause)
+    assert anyio.current_time() - started == pytest.approx(0.0 if is_tested else pause - 60.0, abs=0.1)
+    (start,) = queue.limits.in_flight.values()
+    assert start.owner == queue.member
+
+
+async def test_no_pause_is_tested_where_there_is_none() -> None:
+    """Responses take longer than the call may be paused for, but it waits for the window alone."""
+    queue = queue_of(LoopStore(), per_second=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(2.0)
+    await queue.end(permit, 200)
+    (permit,) = await admit(queue)
+    await permit.trace(SENT, {})
+    started = anyio.current_time()
+    await queue.acquire(max_pause=1.0)
+    assert anyio.current_time() - started >= 1.0
+
+
 async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     (permit,) = await admit(queue)
@@ -358,7 +587,10 @@ async def test_calls_that_wait_are_refused_when_a_long_pause_begins() -> None:
             group.start_soon(wait)
         await anyio.sleep(1.0)
         await queue.end(permit, 429, retry_after=300.0)
-    assert len(refused) == 3
+    assert [(error.retry_after, error.waited) for error in refused] == [(300.0, 0.0)] * 3
+    assert {error.message for error in refused} == {
+        "not sent: rate limited for 300 s in all, which exceeds RetryPolicy.total; the key may be in use elsewhere"
+    }
 
 
 async def test_who_gives_up_before_a_response_can_come_is_passed_over() -> None:
@@ -402,12 +634,66 @@ async def test_statistics_and_free_slots() -> None:
     throttle, other = Throttle(store=store), queue_of(store)
     queue = shared_by(throttle)
     await admit(other, 3)
-    await admit(queue, 2)
+    permits = await admit(queue, 2)
     statistics = throttle.statistics()
     # What is in flight is the account's, what was admitted the process's own.
     assert (statistics.admitted, statistics.delayed, statistics.waiting, statistics.in_flight) == (2, 0, 0, 5)
     assert throttle._free_slots() == 15
     assert throttle._free_slots(taken=19) == 1
+    await admit(queue, 15)
+    assert throttle.statistics().delayed == 0
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(queue.acquire)
+        await anyio.sleep(0.1)
+        assert (throttle.statistics().waiting, throttle.statistics().delayed) == (2, 0)
+        for permit in permits:
+            await queue.end(permit, 200)
+    assert (throttle.statistics().waiting, throttle.statistics().delayed) == (0, 2)
+
+
+async def test_statistics_of_times_are_those_of_the_stores_clock() -> None:
+    throttle = Throttle(store=LoopStore())
+    queue = shared_by(throttle)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 429, retry_after=30.0)
+    for passed in (0.0, 10.0):
+        await anyio.sleep(passed)
+        statistics = throttle.statistics()
+        assert (statistics.paused_for, statistics.paced_for) == pytest.approx((30 - passed, 60 - passed))
+    assert throttle._free_slots() == 0
+
+
+async def test_free_slots_are_what_this_process_could_start_immediately() -> None:
+    throttle = Throttle(per_second=5, store=LoopStore(latency=0.1))
+    queue = shared_by(throttle)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(queue.acquire)
+        await anyio.sleep(0.05)
+        # They wait for the store.
+        assert throttle._free_slots() == 2
+    for permit in list(queue._in_flight):
+        await queue.end(permit, 200)
+    assert throttle._free_slots() == 2
+    await anyio.sleep(1.5)
+    assert throttle._free_slots() == 5
+
+
+async def test_before_its_first_request_a_process_knows_its_own_limits() -> None:
+    throttle = Throttle(30, 10, store=LoopStore())
+    shared_by(throttle)
+    statistics = throttle.statistics()
+    assert (statistics.per_second, statistics.max_in_flight, throttle._free_slots()) == (30, 10, 10)
+
+
+async def test_the_limits_of_the_process_that_came_last_hold_for_all() -> None:
+    store = LoopStore()
+    first = queue_of(store)
+    await admit(first)
+    await admit(queue_of(store, per_second=10, parallel=5))
+    await admit(first)
+    assert (first.limits.per_second, first.limits.parallel) == (10, 5)
 
 
 async def test_resizing_one_process_resizes_all() -> None:
@@ -423,6 +709,9 @@ async def test_resizing_one_process_resizes_all() -> None:
     # The other one does not set it back.
     await admit(queue)
     assert (queue.limits.per_second, queue.limits.parallel) == (10, 5)
+    throttle.resize(parallel=7)
+    await admit(queue)
+    assert (queue.limits.per_second, queue.limits.parallel) == (10, 7)
 
 
 async def test_clients_of_one_throttle_share_its_queue() -> None:
@@ -478,6 +767,18 @@ async def test_a_long_exchange_keeps_its_slot() -> None:
     assert scope.cancelled_caught
     await busy.end(permit, 200)
     await other.acquire()
+
+
+async def test_a_long_exchange_of_a_client_keeps_its_slot() -> None:
+    store = LoopStore(lease=5.0)
+    server = Server(COUNTERS["sliding"](40), work=constant(12.0))
+    throttle, other = Throttle(parallel=1, store=store), queue_of(store, parallel=1)
+    async with AsyncClient(KEY, transport=server, throttle=throttle) as client, anyio.create_task_group() as group:
+        group.start_soon(client.ping)
+        await anyio.sleep(0.1)
+        (other._account,) = store.accounts
+        await other.acquire()
+        assert anyio.current_time() == pytest.approx(12.0, abs=0.5)
 
 
 async def test_an_exchange_renews_only_what_nothing_else_does() -> None:
@@ -582,9 +883,29 @@ async def test_an_equal_share_while_the_store_is_away(caplog: pytest.LogCaptureF
             group.start_soon(take, queue)
     # Two of the five slots of each are in use.
     assert admitted == [5] * 3 * 4
-    assert (
-        caplog.text.count("the store of the limits is away: nobody answers; until it is back, this process uses") == 4
+    message = (
+        "the store of the limits is away: nobody answers; until it is back, this process uses 10 requests a second "
+        "and 5 in parallel, its share among 4"
     )
+    assert [record.getMessage() for record in caplog.records] == [message] * 4
+
+
+@pytest.mark.parametrize(("size", "seen", "share"), [((40, 20), 0, (40, 20, 1)), ((1, 1), 2, (1, 1, 2))])
+async def test_a_share_is_of_those_that_were_seen_and_never_nothing(
+    size: tuple[int, int], seen: int, share: tuple[int, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LoopStore()
+    queues = [queue_of(store, *size) for _ in range(2)]
+    for queue in queues[:seen]:
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+        await anyio.sleep(2.0)
+    store.is_away = True
+    await admit(queues[-1])
+    (record,) = caplog.records
+    assert record.args is not None
+    assert tuple(record.args)[1:] == share
+    assert (queues[-1].limits.per_second, queues[-1].limits.parallel) == share[:2]
 
 
 async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -601,7 +922,7 @@ async def test_it_is_used_again_when_it_is_back(caplog: pytest.LogCaptureFixture
     store.is_away = False
     await anyio.sleep(1.1)
     after = await admit(one)
-    assert "the store of the limits is back" in caplog.text
+    assert [record.getMessage() for record in caplog.records][1:] == ["the store of the limits is back"]
     # Four of one process, one of the other: what ended during the outage is known, and what began.
     assert len(store.limits("account").in_flight) == 5
     for permit in (before[1], *during, *after):
@@ -622,6 +943,49 @@ async def test_what_was_sent_before_an_outage_counts_in_it(starts: int) -> None:
     started = anyio.current_time()
     await queue.end((await admit(queue))[0], 200)
     assert anyio.current_time() - started == pytest.approx(1.05 if starts == 39 else 0.0, abs=0.02)
+
+
+async def test_what_was_sent_before_an_outage_counts_from_when_it_was_sent() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=2)
+    (ended, in_flight) = await admit(queue, 2)
+    await queue.end(ended, 200)
+    await anyio.sleep(0.5)
+    store.is_away = True
+    started = anyio.current_time()
+    await queue.end((await admit(queue))[0], 200)
+    assert anyio.current_time() - started == pytest.approx(0.55, abs=0.02)
+    # What is in flight counts once.
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(1.6, abs=0.05)
+    await queue.end(in_flight, 200)
+
+
+async def test_what_ends_as_the_store_goes_away_counts_from_then() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(5.0)
+    store.is_away = True
+    started = anyio.current_time()
+    await queue.end(permit, 200)
+    with anyio.fail_after(10.0):
+        await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(1.0, abs=0.1)
+
+
+async def test_what_was_sent_long_before_a_store_is_back_counts_no_more() -> None:
+    store = LoopStore()
+    queue = queue_of(store, per_second=5)
+    store.is_away = True
+    for permit in await admit(queue, 5):
+        await queue.end(permit, 200)
+    await anyio.sleep(5.0)
+    store.is_away = False
+    started = anyio.current_time()
+    await admit(queue, 5)
+    assert anyio.current_time() == started
+    assert store.asked > store.updates > 0
 
 
 @pytest.mark.parametrize(("theirs", "own"), [(15, 5), (10, 10), (2, 10)])
@@ -653,9 +1017,59 @@ async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     store.is_away = False
     await anyio.sleep(0.1)
     await admit(queue)
-    assert store.limits("account").window.count(anyio.current_time()) >= 3
+    assert store.limits("account").window.count(store.now()) >= 3
     # Nobody else is there.
     assert store.limits("account").paused_until == -math.inf
+
+
+async def test_a_store_that_is_away_is_tried_once_a_second() -> None:
+    """To find out that it is away may take long."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue)
+    store.is_away = True
+    before = store.asked
+    await admit(queue, 5)
+    assert store.asked - before == 1
+    await anyio.sleep(1.0)
+    await admit(queue, 5)
+    assert store.asked - before == 2
+
+
+async def test_a_request_of_an_outage_is_not_taken_for_one_before_it() -> None:
+    """Their numbers differ."""
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    await anyio.sleep(5.0)
+    (permit,) = await admit(queue)
+    store.is_away = True
+    await anyio.sleep(5.0)
+    await queue.end(permit, 200)
+    await admit(queue)
+    store.is_away = False
+    await anyio.sleep(5.0)
+    await admit(queue)
+    moments = [start.admitted for start in store.limits("account").in_flight.values()]
+    assert moments == pytest.approx([store.now()] * 2)
+
+
+async def test_a_store_that_is_back_learns_of_other_limits() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    for each in (queue_of(store), queue):
+        await admit(each)
+    store.is_away = True
+    queue.resize(10, None)
+    # Its share is one of the new limits, of which the store does not know yet.
+    await admit(queue)
+    assert (queue.limits.per_second, queue.limits.parallel) == (5, 10)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(queue)
+    limits = store.limits("account")
+    assert (limits.per_second, limits.parallel) == (10, 20)
 
 
 async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
@@ -670,14 +1084,57 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
         await admit(queue)
     store.is_away = False
     await anyio.sleep(1.1)
-    started = anyio.current_time()
+    started = store.now()
     with anyio.move_on_after(1.4):
         await admit(one)
     assert store.limits("account").paused_until == pytest.approx(started + 1.5)
     # Whoever comes after that is back, too, and finds that everybody is.
     await admit(other)
-    assert anyio.current_time() == pytest.approx(started + 1.5)
+    assert store.now() == pytest.approx(started + 1.5)
     assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+
+
+async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:
+    """A call that has waited since before the outage is refused when a pause in it is too long."""
+    store = LoopStore()
+    queue = queue_of(store, parallel=2)
+    (refused,) = await admit(queue)
+    await queue.end(refused, 429, retry_after=40.0)
+    (probe,) = await admit(queue)
+    await queue.end(probe, 200)
+    one, other = await admit(queue, 2)
+
+    async def wait() -> None:
+        with pytest.raises(errors.RateLimitError, match="rate limited for 60 s in all"):
+            await queue.acquire(max_pause=50.0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(0.1)
+        group.start_soon(wait)
+        await anyio.sleep(0.1)
+        store.is_away = True
+        # The first one that waits takes its slot.
+        await queue.end(one, 200)
+        await queue.end(other, 429, 60.0)
+    assert queue.limits.paused_until > anyio.current_time() + 50.0
+
+
+async def test_a_pause_that_began_during_an_outage_lasts() -> None:
+    """Another process did not notice the outage, and was refused."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        await admit(queue)
+    store.is_away = True
+    await anyio.sleep(0.1)
+    await admit(one)
+    ends = store.now() + 30.0
+    store.change(lambda limits: setattr(limits, "paused_until", ends))
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(one)
+    assert store.now() == pytest.approx(ends)
 
 
 async def test_an_outage_may_be_an_error() -> None:
@@ -773,6 +1230,16 @@ async def test_one_update_leaves_a_batch_no_more_than_its_share(passed_over: int
     assert 2 <= sum(admitted) <= 3
 
 
+async def test_an_interactive_call_goes_where_no_batch_waits_that_is_due() -> None:
+    """As when that of another process left."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue)
+    store.change(lambda limits: setattr(limits, "passed_over", 7))
+    with anyio.fail_after(1.0):
+        await admit(queue)
+
+
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
     store = LoopStore()
     batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)
@@ -792,6 +1259,51 @@ async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
                 group.start_soon(exchanges, pages, False)
     assert done[True] >= 0.1 * sum(done.values())
     assert math.isfinite(done[False])
+
+
+async def test_slots_are_taken_and_waited_for_as_what_they_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch counts as one among the accounts of a process, too."""
+    asked: list[tuple[str, bool]] = []
+    take, wait = Slots.take, Slots.wait
+
+    def noted_take(slots: Slots, is_batch: bool) -> bool:
+        asked.append(("take", is_batch))
+        return take(slots, is_batch)
+
+    def noted_wait(slots: Slots, is_batch: bool) -> bool:
+        asked.append(("wait", is_batch))
+        return wait(slots, is_batch)
+
+    monkeypatch.setattr(Slots, "take", noted_take)
+    monkeypatch.setattr(Slots, "wait", noted_wait)
+    throttle = Throttle(store=LoopStore())._share_slots(Cap(max_in_flight=1, most_awake=1))
+    queue = shared_by(throttle)
+    for is_batch in (False, True):
+        asked.clear()
+        permit = await queue.acquire(claim=Claim(is_batch))
+        assert asked[0] == ("take", is_batch)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(queue.acquire, claim=Claim(not is_batch)))
+            await anyio.sleep(0.1)
+            assert asked[-1] == ("wait", not is_batch)
+            asked.clear()
+            await queue.end(permit, 200)
+            await anyio.sleep(0.1)
+            assert set(asked) == {("take", not is_batch), ("wait", not is_batch)}
+        (left,) = queue._in_flight
+        await queue.end(left, 200)
+
+
+async def test_as_many_slots_are_taken_as_requests_are_admitted() -> None:
+    cap = Cap(max_in_flight=20, most_awake=1)
+    queue = shared_by(Throttle(store=LoopStore(latency=0.1))._share_slots(cap))
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(queue.acquire)
+    assert cap.free == 15
+    for permit in list(queue._in_flight):
+        await queue.end(permit, 200)
+    assert cap.free == 20
 
 
 # --- how to share ----------------------------------------------------------------------------------------------------

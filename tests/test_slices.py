@@ -107,6 +107,7 @@ async def test_the_summary_is_that_of_every_slice() -> None:
 
     async with client_of(handler) as client:
         series = await client.metrics.mrr("2023-07-01", "2023-08-31", slices=2)
+    assert series.query == MetricQuery("mrr", "2023-07-01", "2023-08-31")
     assert series.summary.current == 8
     assert [entry.date for entry in series] == [date(2023, 7, 31), date(2023, 8, 31)]
 
@@ -150,6 +151,27 @@ async def test_a_change_between_two_slices_is_noticed() -> None:
 
 def disagreements(events: list[Event]) -> list[Event]:
     return [event for event in events if not isinstance(event, Attempt)]
+
+
+async def test_a_change_of_the_last_slice_comes_with_its_summary() -> None:
+    """The summaries differ, and so the last slice is asked for again; by then its entry has changed, too."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        months = [day for day in ("2023-07-31", "2023-08-31") if day <= request.url.params["end-date"]]
+        months = months if request.url.params["start-date"] <= "2023-07-31" else months[1:]
+        entries = [{"date": day, "mrr": 2 if day == "2023-08-31" and len(asked) >= 3 else 1} for day in months]
+        summary = {"current": len(asked), "previous": 0, "percentage-change": 0}
+        return httpx.Response(200, json={"entries": entries, "summary": summary})
+
+    events: list[Event] = []
+    async with client_of(handler, throttle=Throttle(parallel=1), on_event=events.append) as client:
+        series = await client.metrics.mrr("2023-07-01", "2023-08-31", slices=2)
+    whole = "2023-07-01..2023-08-31"
+    assert asked == ["2023-07-01..2023-07-31", whole, whole, whole]
+    assert ([entry.mrr for entry in series], series.summary.current) == ([1, 2], 4)
+    assert disagreements(events) == [SlicesDisagreed("mrr", 2)]
 
 
 async def test_an_account_that_keeps_changing_is_fetched_undivided() -> None:
@@ -384,6 +406,21 @@ async def test_a_call_that_failed_or_was_cancelled_plans_nothing(slices: int) ->
     assert sandbox.counters.requests == before + 20 + 1
 
 
+async def test_a_range_is_planned_until_the_last_of_its_calls_ends() -> None:
+    query = MetricQuery("mrr", "2025-01-01", "2025-12-31")
+    async with client_to(sandbox_of(latency=1.0)) as client:
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as first:
+                    first.start_soon(partial(client.metrics.fetch, query, slices=5))
+                    group.start_soon(partial(client.metrics.fetch, query, slices=5))
+                    await anyio.sleep(0.5)
+                    scope.cancel()
+            # The other one is under way, and asks again for what was in flight.
+            assert client._memory.planned == 5
+        assert client._memory.planned == 0
+
+
 async def test_concurrent_weekly_ranges_share_the_slots() -> None:
     """They all wait for the first day of the week, and are planned one after the other."""
     throttle, most = Throttle(), 0
@@ -431,6 +468,15 @@ async def test_slices_never_take_more_slots_than_there_are() -> None:
 )
 async def test_weeks_are_cut_where_the_accounts_weeks_begin(week: str, asked: list[str]) -> None:
     assert await ranges_asked("2024-01-01", "2024-01-14", week, interval="week", slices="interval") == sorted(asked)
+
+
+async def test_monthly_figures_of_weeks_are_cut_with_their_months() -> None:
+    """Between Sunday, March 17 and Monday, March 18: one asks for March as a whole, the other for 31 days before."""
+    assert await ranges_asked("2024-01-01", "2024-06-02", metric="customer_churn_rate", interval="week", slices=2) == [
+        "/v1/account",
+        "2024-01-01..2024-03-31",
+        "2024-02-16..2024-06-02",
+    ]
 
 
 async def test_an_undivided_range_of_weeks_needs_no_account() -> None:
@@ -541,6 +587,48 @@ async def test_the_first_failure_is_raised_bare_and_cancels_the_rest() -> None:
             await client.metrics.mrr("2023-01-01", "2023-12-31", slices="interval")
         assert anyio.current_time() == start
     assert in_progress == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 499])
+async def test_a_slice_that_is_refused_may_be_about_its_days(status: int) -> None:
+    """Such as those before the account's first one; the range as a whole is asked for."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return ok() if asked[-1] == "2023-01-01..2023-12-31" else httpx.Response(status)
+
+    async with client_of(handler, throttle=Throttle(parallel=1)) as client:
+        assert len(await client.metrics.mrr("2023-01-01", "2023-12-31", slices=2)) == 1
+    assert asked == ["2023-01-01..2023-06-30", "2023-01-01..2023-12-31"]
+
+
+async def test_a_range_of_one_slice_that_is_refused_is_not_repeated() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return httpx.Response(422)
+
+    async with client_of(handler) as client:
+        with pytest.raises(errors.ValidationError):
+            await client.metrics.mrr("2024-01-15", "2024-01-20", slices=50)
+    assert asked == ["2024-01-15..2024-01-20"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 502])
+async def test_an_error_that_is_not_about_the_days_is_raised(status: int) -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(described(request))
+        return httpx.Response(status)
+
+    throttle, once = Throttle(parallel=1), RetryPolicy(attempts=1)
+    async with client_of(handler, throttle=throttle, retry=once) as client:
+        with pytest.raises(errors.StatusError) as caught:
+            await client.metrics.mrr("2023-01-01", "2023-12-31", slices=2)
+    assert (caught.value.status, asked) == (status, ["2023-01-01..2023-06-30"])
 
 
 async def test_an_error_of_on_event_is_raised_by_the_call() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -102,15 +104,18 @@ async def test_a_query_becomes_its_series(metrics: TaskiqMetrics, sandbox: Sandb
 
 async def test_outcomes_are_in_order_and_equal_queries_sent_once(metrics: TaskiqMetrics, broker: Broker) -> None:
     outcomes = await metrics.fetch_all(iter([MRR, ARR, MRR]))
+    assert [outcome.query for outcome in outcomes] == [MRR, ARR, MRR]
     assert [outcome.result().query for outcome in outcomes] == [MRR, ARR, MRR]
     assert [task_id.partition(":")[2] for task_id in broker.sent] == [MRR.key(), ARR.key()]
     assert await metrics.fetch_all([]) == ()
 
 
-async def test_another_call_fetches_again(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
+async def test_another_call_fetches_again(metrics: TaskiqMetrics, sandbox: Sandbox, broker: Broker) -> None:
     for expected in (1, 2):
         await metrics.fetch(MRR)
         assert sandbox.counters.requests == expected
+    # What a result backend still has of the first call is no result of the second.
+    assert len(set(broker.sent)) == 2
 
 
 async def test_a_task_that_is_sent_gives_a_series(metrics: TaskiqMetrics) -> None:
@@ -134,6 +139,23 @@ async def test_each_account_has_one_client_until_the_end(broker: Broker, sandbox
         await client.ping()
 
 
+async def test_an_account_need_not_be_named(broker: Broker, sandbox: Sandbox) -> None:
+    made: list[str] = []
+    metrics = TaskiqMetrics(broker, clients_of(sandbox, made))
+    task: Any = metrics.task
+    for sent in (await metrics.kiq(MRR), await task.kiq(MRR)):
+        assert (await sent.wait_result()).return_value.query == MRR
+    await metrics.fetch(MRR)
+    await metrics.fetch_all([MRR])
+    metrics.client()
+    assert made == [""]
+
+
+async def test_the_task_has_the_same_name_in_every_release(metrics: TaskiqMetrics) -> None:
+    """Messages under way, and labels and schedules of the user, know it by that."""
+    assert metrics.task.task_name == "chartmogul_async.fetch"
+
+
 async def test_accounts_share_connections(broker: Broker, sandbox: Sandbox) -> None:
     async with AsyncClients(transport=sandbox.transport()) as clients:
         metrics = TaskiqMetrics(broker, lambda account: clients.for_account("sandbox"))
@@ -145,6 +167,7 @@ async def test_accounts_share_connections(broker: Broker, sandbox: Sandbox) -> N
 async def test_a_failure_is_an_outcome(metrics: TaskiqMetrics, sandbox: Sandbox) -> None:
     sandbox.faults = Faults.sequence(Fault.status(422), Fault.status(429), Fault.garbage())
     outcomes = [*await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR]), *await metrics.fetch_all([MRR])]
+    assert [outcome.query for outcome in outcomes] == [MRR] * 3
     refused, limited, unreadable = [outcome.error for outcome in outcomes]
     assert isinstance(refused, errors.ValidationError)
     assert (refused.status, refused.path, refused.attempts) == (422, "/v1/metrics/mrr", 1)
@@ -213,6 +236,7 @@ async def test_a_query_that_makes_no_request_is_an_outcome(metrics: TaskiqMetric
     unknown = MetricQuery("mrr", *RANGE, filters="region~ANY~'US'")
     object.__setattr__(unknown, "filters", "~" * 100_000)
     failed, other = await metrics.fetch_all([unknown, MRR])
+    assert (failed.query, other.query) == (unknown, MRR)
     assert type(failed.error) is errors.ArgumentError
     assert str(failed.error).startswith("query must be a MetricQuery")
     assert other.error is None
@@ -220,13 +244,35 @@ async def test_a_query_that_makes_no_request_is_an_outcome(metrics: TaskiqMetric
         await metrics.fetch(unknown)
 
 
-async def test_what_was_lost_is_sent_again(sandbox: Sandbox) -> None:
-    broker = Broker(lost=2)
-    metrics = TaskiqMetrics(broker, clients_of(sandbox), resend_after=0.01)
-    assert len(await metrics.fetch_all([MRR, ARR])) == 2
+async def test_a_result_is_looked_for_ten_times_in_a_second(broker: Broker, sandbox: Sandbox) -> None:
+    sandbox.latency = 1.25
+    started = anyio.current_time()
+    await TaskiqMetrics(broker, clients_of(sandbox)).fetch(MRR)
+    assert anyio.current_time() - started == pytest.approx(1.3)
+
+
+async def test_what_was_lost_is_sent_again(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "chartmogul_async")
+    broker, made = Broker(lost=2), list[str]()
+    metrics = TaskiqMetrics(broker, clients_of(sandbox, made), resend_after=0.01)
+    outcomes = await metrics.fetch_all([MRR, ARR], account="acme")
+    assert ([outcome.result().query for outcome in outcomes], made) == ([MRR, ARR], ["acme"])
     # Those of one call have one id each, so each of them has one result.
     assert len(set(broker.sent)) == len(broker.results.texts) == 2
     assert len(broker.sent) >= 4
+    messages = [record.getMessage() for record in caplog.records if "sent again" in record.getMessage()]
+    assert set(messages) == {"a query had no result after 0.01 s, and was sent again"}
+    assert len(messages) == len(broker.sent) - 2
+    await broker.shutdown()
+
+
+async def test_what_was_lost_is_sent_again_after_a_minute(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    # taskiq looks at the wall clock.
+    monkeypatch.setattr("taskiq.task.time", anyio.current_time)
+    broker = Broker(lost=1)
+    started = anyio.current_time()
+    await TaskiqMetrics(broker, clients_of(sandbox)).fetch(MRR)
+    assert anyio.current_time() - started == pytest.approx(60, abs=0.3)
     await broker.shutdown()
 
 
@@ -248,25 +294,34 @@ async def test_a_result_of_another_version_is_an_error(metrics: TaskiqMetrics, b
 
 async def test_a_broker_without_results_is_refused(sandbox: Sandbox) -> None:
     broker = Broker().with_result_backend(DummyResultBackend())
-    with pytest.raises(errors.StateError, match="with_result_backend"):
+    with pytest.raises(errors.StateError) as caught:
         await TaskiqMetrics(broker, clients_of(sandbox)).fetch(MRR)
+    assert str(caught.value) == "the broker has no result backend: give it one, with broker.with_result_backend(...)"
+    assert broker.sent == []
 
 
 async def test_arguments(broker: Broker, sandbox: Sandbox) -> None:
     anything: Any = "redis://localhost"
-    with pytest.raises(errors.ArgumentError, match=r"broker must be a taskiq\.AsyncBroker, not 'redis"):
-        TaskiqMetrics(anything, clients_of(sandbox))
-    with pytest.raises(errors.ArgumentError, match="new_client must be a function"):
-        TaskiqMetrics(broker, anything)
-    with pytest.raises(errors.ArgumentError, match="resend_after must be a positive number of seconds"):
+    for arguments, message in (
+        ((anything, clients_of(sandbox)), "broker must be a taskiq.AsyncBroker, not 'redis://localhost'"),
+        ((broker, anything), "new_client must be a function that makes the client of the account that it is given"),
+    ):
+        with pytest.raises(errors.ArgumentError) as caught:
+            TaskiqMetrics(*arguments)
+        assert str(caught.value) == message
+    with pytest.raises(errors.ArgumentError, match=r"^resend_after must be a positive number of seconds, not 0$"):
         TaskiqMetrics(broker, clients_of(sandbox), resend_after=0)
 
 
 async def test_what_is_not_a_query_is_refused(metrics: TaskiqMetrics, broker: Broker) -> None:
     wrong: Any = "mrr"
-    for call in (metrics.kiq, metrics.fetch, metrics.fetch_all):
-        with pytest.raises(errors.ArgumentError, match="quer"):
+    message = "query must be a MetricQuery, such as MetricQuery('mrr', start_date, end_date), not 'mrr'"
+    for call in (metrics.kiq, metrics.fetch, lambda query: metrics.fetch_all([query])):
+        with pytest.raises(errors.ArgumentError) as caught:
             await call(wrong)
+        assert str(caught.value) == message
+    with pytest.raises(errors.ArgumentError, match=r"^queries must be"):
+        await metrics.fetch_all(wrong)
     assert broker.sent == []
 
 

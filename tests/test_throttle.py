@@ -307,6 +307,7 @@ async def test_a_pause_too_long_for_all_is_tested_once_a_minute() -> None:
             await throttle._acquire(max_pause=90)
         await anyio.sleep(61)
         probe = await throttle._acquire(max_pause=90)
+        assert (probe.admitted, probe.was_queued) == (anyio.current_time(), False)
         with pytest.raises(RateLimitError):
             await throttle._acquire(max_pause=90)
         throttle._release(probe, 429, retry_after=86_400)
@@ -375,6 +376,24 @@ async def test_a_pause_beyond_max_pause_is_refused_at_once() -> None:
     assert anyio.current_time() - start == pytest.approx(3600)
 
 
+async def test_a_pause_as_long_as_max_pause_leaves_no_time_for_a_response() -> None:
+    throttle = Throttle(parallel=1)
+    permit, start = await throttle._acquire(), anyio.current_time()
+
+    async def wait_in_queue() -> None:
+        with pytest.raises(RateLimitError, match="rate limited for 90 s in all"):
+            await throttle._acquire(max_pause=90)
+        assert anyio.current_time() == start
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait_in_queue)
+        await anyio.wait_all_tasks_blocked()
+        throttle._release(permit, 429, retry_after=90)
+    with pytest.raises(RateLimitError, match="rate limited for another 90 s"):
+        await throttle._acquire(max_pause=90)
+    assert anyio.current_time() == start
+
+
 async def test_a_503_lowers_concurrency_and_successes_restore_it() -> None:
     throttle = Throttle(parallel=8)
     permits = [await throttle._acquire() for _ in range(8)]
@@ -414,6 +433,7 @@ async def test_first_come_first_served() -> None:
             await anyio.wait_all_tasks_blocked()
         throttle._release(permit, 200)
     assert order == list(range(10))
+    assert (throttle.statistics().admitted, throttle.statistics().delayed) == (11, 10)
 
 
 async def test_a_cancelled_waiter_does_not_block_the_next() -> None:
@@ -580,6 +600,16 @@ async def test_resizing_admits_waiters_at_once() -> None:
     throttle._release(first, 200)
     throttle.resize(per_second=1)
     assert throttle._free_slots() == 0
+
+
+def test_resizing_changes_only_what_it_is_given() -> None:
+    throttle = Throttle(30, 10)
+    throttle.resize(parallel=5)
+    assert repr(throttle) == "Throttle(per_second=30, parallel=5)"
+    throttle.resize(per_second=7)
+    assert repr(throttle) == "Throttle(per_second=7, parallel=5)"
+    statistics = throttle.statistics()
+    assert (statistics.per_second, statistics.max_in_flight, throttle.parallel) == (7, 5, 5)
 
 
 async def test_a_lower_rate_holds_for_starts_already_counted() -> None:

@@ -122,7 +122,7 @@ class TaskiqMetrics:
         Raises:
             ArgumentError: ``query`` is something else; nothing was sent.
         """
-        return await self._send(query, account, None)
+        return await self._send(_checked(query), account, None)
 
     async def fetch(self, query: MetricQuery[E, S], *, account: str = "") -> Series[E, S]:
         """Have a query fetched, and wait for its result.
@@ -166,7 +166,7 @@ class TaskiqMetrics:
         sent: dict[str, tuple[MetricQuery[E, S], AsyncTaskiqTask[Series[E, S]]]] = {}
         order = []
         for query in many_queries(queries):
-            task_id = f"{batch}:{instance_of('query', query, MetricQuery).key()}"
+            task_id = f"{batch}:{_checked(query).key()}"
             order.append(task_id)
             if task_id not in sent:
                 sent[task_id] = query, await self._send(query, account, task_id)
@@ -174,7 +174,6 @@ class TaskiqMetrics:
         return tuple(outcomes[task_id] for task_id in order)
 
     async def _send(self, query: MetricQuery[E, S], account: str, task_id: str | None) -> AsyncTaskiqTask[Series[E, S]]:
-        instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
         task: Any = await self.task.kicker().with_task_id(task_id).kiq(query, account)
         sent: AsyncTaskiqTask[Series[E, S]] = task
         return sent
@@ -206,6 +205,10 @@ class TaskiqMetrics:
         while self._clients:
             _, client = self._clients.popitem()
             await client.aclose()
+
+
+def _checked(query: MetricQuery[E, S]) -> MetricQuery[E, S]:
+    return instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
 
 
 def _series(value: Any) -> Any:

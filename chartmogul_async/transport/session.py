@@ -225,7 +225,7 @@ class Session:
         finally:
             # Nobody is left to make it.
             if current.is_abandoned:
-                self.reuse.in_progress.pop(key, None)
+                del self.reuse.in_progress[key]
 
     async def _made(
         self, current: InProgress, key: Hashable, path: str, params: Mapping[str, str], into: type[T]

@@ -513,8 +513,7 @@ class Throttle:
 
 def _current_loop() -> object:
     """The event loop, or trio's token of it. Anyio makes a token of its own at each call, which would be kept."""
-    token = anyio.lowlevel.current_token()
-    return getattr(token, "native_token", token)
+    return anyio.lowlevel.current_token().native_token
 
 
 def _has_ended(loop: Any) -> bool:
