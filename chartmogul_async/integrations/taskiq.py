@@ -208,7 +208,8 @@ class TaskiqMetrics:
 
 
 def _checked(query: MetricQuery[E, S]) -> MetricQuery[E, S]:
-    return instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
+    instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
+    return query
 
 
 def _series(value: Any) -> Any:
