@@ -42,7 +42,7 @@ class Call(Generic[T]):
         self._work: Callable[[], Awaitable[T]] | None = work
         self._then = list(then)
         self._outcomes: SimpleQueue[T | Raised] = SimpleQueue()
-        self._task: asyncio.Task[T | Raised] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_cancelled = self._has_ended = False
 
@@ -111,33 +111,36 @@ class Call(Generic[T]):
         if self._is_cancelled:
             self.give_up()
             return
-        # The coroutine is made here, where nothing can come between that and its task.
-        self._task = asyncio.ensure_future(self._attempt())
+        # The coroutine is made here, where nothing can come between that and its task. Nothing is raised out of it.
+        self._task = asyncio.Task(self._attempt(), loop=self._loop)
         self._task.add_done_callback(self._note_end)
 
-    async def _attempt(self) -> T | Raised:
+    async def _attempt(self) -> None:
         # A call begins once.
         assert self._work is not None
+        outcome: T | Raised
         try:
-            return await self._work()
+            outcome = await self._work()
         except asyncio.CancelledError:
             raise
         except Carried as carried:
-            return Raised(carried.error)
+            outcome = Raised(carried.error)
         except BaseException as error:  # noqa: BLE001 - what on_event raised, for example, is raised by the call
-            return Raised(error)
+            outcome = Raised(error)
+        # Whoever waits need not wait for the callback, too.
+        self._end(outcome)
+        # The traceback of an error knows this frame.
+        del outcome
 
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    def _note_end(self, task: asyncio.Task[T | Raised]) -> None:
+    def _note_end(self, task: asyncio.Task[None]) -> None:
         # Otherwise they would keep one another.
         self._task = self._work = None
         if task.cancelled():
             self.give_up()
-        else:
-            self._end(task.result())
 
     def _end(self, outcome: T | Raised) -> None:
         if self._has_ended:
