@@ -349,7 +349,7 @@ async def test_a_permit_is_given_back_once() -> None:
     assert store.limits("account").paused_until == -math.inf
 
 
-async def test_what_ends_during_an_update_is_reported_together() -> None:
+async def test_what_ends_at_the_same_time_is_reported_together() -> None:
     store = LoopStore(latency=0.1)
     queue = queue_of(store)
     permits = await admit(queue, 5)
@@ -357,7 +357,35 @@ async def test_what_ends_during_an_update_is_reported_together() -> None:
     async with anyio.create_task_group() as group:
         for permit in permits:
             group.start_soon(queue.end, permit, 200)
+    assert store.updates - before == 1
+    assert store.limits("account").in_flight == {}
+
+
+async def test_what_ends_during_an_update_is_reported_together() -> None:
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store)
+    first, *others = await admit(queue, 5)
+    before = store.updates
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, first, 200)
+        for permit in others:
+            await anyio.sleep(0.01)
+            group.start_soon(queue.end, permit, 200)
     assert store.updates - before == 2
+    assert store.limits("account").in_flight == {}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_slot_comes_back_although_its_end_is_cancelled_twice() -> None:
+    """A shield does not stop asyncio's own cancellation, as by ``asyncio.timeout``."""
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    ending = asyncio.ensure_future(queue.end(permit))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
     assert store.limits("account").in_flight == {}
 
 
