@@ -265,11 +265,14 @@ class SharedQueue:
                     await anyio.lowlevel.checkpoint()
             finally:
                 # The shield does not stop asyncio's own cancellation.
-                async with self._lock:
-                    if self._carried < ticket:
-                        asked = self._asked
-                        await self._carry()
-                        self._carried = asked
+                await self._carry_once(ticket)
+
+    async def _carry_once(self, ticket: int) -> None:
+        async with self._lock:
+            if self._carried < ticket:
+                asked = self._asked
+                await self._carry()
+                self._carried = asked
 
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
