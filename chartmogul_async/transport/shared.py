@@ -269,10 +269,11 @@ class SharedQueue:
 
     async def _carry_once(self, ticket: int) -> None:
         async with self._lock:
-            if self._carried < ticket:
-                asked = self._asked
-                await self._carry()
-                self._carried = asked
+            if self._carried >= ticket:
+                return
+            asked = self._asked
+            await self._carry()
+            self._carried = asked
 
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
