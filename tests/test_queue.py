@@ -403,7 +403,7 @@ async def test_a_waiter_is_passed_over_that_comes_too_late() -> None:
         group.start_soon(callers.call, "next")
         await anyio.sleep(0.5)
         assert in_use(throttle) == (1, 2)
-        throttle._release(permit, 200)
+        throttle._release(permit)
     # The slot is not wasted as long as anybody else can use it.
     assert callers.names == ["next", "late"]
 
@@ -447,9 +447,57 @@ async def test_a_waiter_that_is_passed_over_is_promoted_when_it_returns() -> Non
     queue.join(waiter)
     assert queue.head(2.0, is_batch=True) is None
     queue.promote(waiter)
-    assert queue.head(0.0, is_batch=False) is None
+    assert queue.head(2.0, is_batch=False) is None
     queue.extend(waiter, math.inf)
-    assert (queue.head(0.0, is_batch=True), queue.head(0.0, is_batch=False)) == (None, waiter)
+    assert (queue.head(2.0, is_batch=True), queue.head(2.0, is_batch=False)) == (None, waiter)
+
+
+async def test_those_passed_over_return_when_responses_are_faster() -> None:
+    throttle = await throttle_of_slow_responses(parallel=2)
+    first, second, callers = await throttle._acquire(), await throttle._acquire(), Callers(throttle, takes=1.0)
+    async with anyio.create_task_group() as group:
+        for name, seconds in (("in time", 1.2), ("still late", 0.15), ("in time, too", 1.4), ("free", math.inf)):
+            scope = anyio.CancelScope(deadline=callers.start + seconds)
+            group.start_soon(callers.call, name, math.inf, scope)
+            await come_to_rest()
+        await anyio.sleep(0.1)
+        throttle._release(first, 200)
+        await anyio.sleep(0.2)
+        throttle._release(second)
+    assert callers.admitted == [("in time", pytest.approx(0.1)), ("in time, too", pytest.approx(0.3)), ("free", 1.1)]
+
+
+async def test_whoever_was_the_head_looks_in_time_for_those_behind_it() -> None:
+    """It is passed over when the last one comes, and its caller gives up after the next request may start."""
+    throttle = Throttle(per_second=2)
+    throttle._release(await throttle._acquire(), 200)
+    await anyio.sleep(3)
+    slow, failed = await throttle._acquire(), await throttle._acquire()
+    await anyio.sleep(2)
+    throttle._limits.window.fastest = 2.0
+    throttle._release(failed)
+    callers = Callers(throttle)
+    async with anyio.create_task_group() as group:
+        group.start_soon(callers.call, "head", math.inf, anyio.CancelScope(deadline=callers.start + 2.5))
+        await come_to_rest()
+        group.start_soon(callers.call, "next")
+        await anyio.sleep(0.8)
+        group.start_soon(callers.call, "last")
+        await anyio.sleep(0.8)
+        throttle._release(slow, 200)
+    assert callers.admitted[0] == ("next", pytest.approx(1.001))
+
+
+async def test_those_still_passed_over_return_later() -> None:
+    queue = Queue()
+    waiters = [Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3)]
+    for waiter, deadline in zip(waiters, (1.0, 3.0, 2.0), strict=True):
+        waiter.deadline = deadline
+        queue.join(waiter)
+    assert queue.head(4.0, is_batch=False) is None
+    assert queue.first(2.5, is_batch=False, most=3) == waiters[1:2]
+    assert queue.first(1.5, is_batch=False, most=3) == [waiters[2], waiters[1]]
+    assert queue.first(1.0, is_batch=False, most=3) == [waiters[0], waiters[2], waiters[1]]
 
 
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:

@@ -644,6 +644,27 @@ async def test_who_gives_up_before_a_response_can_come_is_passed_over() -> None:
     assert order == [100.0]
 
 
+async def test_who_is_passed_over_returns_when_responses_are_faster() -> None:
+    queue = queue_of(LoopStore(), parallel=2)
+    (permit,) = await admit(queue)
+    await anyio.sleep(3.0)
+    await queue.end(permit, 200)
+    first, second = await admit(queue, 2)
+    started, admitted = anyio.current_time(), list[float]()
+
+    async def wait() -> None:
+        with anyio.move_on_after(1.0):
+            await queue.acquire()
+            admitted.append(anyio.current_time() - started)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(0.1)
+        await queue.end(first, 200)
+    assert admitted == [pytest.approx(0.1)]
+    await queue.end(second, 200)
+
+
 async def test_a_lone_call_is_not_passed_over() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     (permit,) = await admit(queue)

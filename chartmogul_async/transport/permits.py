@@ -117,11 +117,11 @@ class Permit:
 class Waiter:
     """One task in the queue. Only the head of the queue has a timer, at which it should look again.
 
-    ``deadline`` is when its caller gives up, as far as the event loop knows.
+    ``deadline`` is when its caller gives up, as far as the event loop knows, and ``looks_again_at`` what its timer is
+    set to: infinity if it has none.
     """
 
     __slots__ = (
-        "_look_again_at",
         "_scope",
         "_sleeps",
         "claim",
@@ -130,6 +130,7 @@ class Waiter:
         "has_slept",
         "is_batch",
         "is_retry",
+        "looks_again_at",
         "max_pause",
         "paused_before",
         "permit",
@@ -153,13 +154,13 @@ class Waiter:
         self.is_batch: bool = self.claim.is_batch
         self.permit: Permit | None = None
         self.refusal: ChartMogulError | None = None
-        self._look_again_at = math.inf
+        self.looks_again_at: float = math.inf
         self._sleeps = False
         self._scope: anyio.CancelScope | None = None
 
     def wake_at(self, moment: float) -> None:
         """Look again then: it is the head of the queue and the next request may start, or its caller gives up."""
-        self._look_again_at = moment
+        self.looks_again_at = moment
         if self._scope is not None:
             self._scope.deadline = min(moment, self.claim.leaves_at)
         elif self._sleeps and moment < math.inf:
@@ -169,19 +170,19 @@ class Waiter:
     async def wait(self) -> bool:
         """Sleep until something has changed, and return whether it is time to look again."""
         self.has_slept = True
-        wakes_at = min(self._look_again_at, self.claim.leaves_at)
-        if wakes_at == math.inf:
+        deadline = min(self.looks_again_at, self.claim.leaves_at)
+        if deadline == math.inf:
             self._sleeps = True
             await self.event.wait()
             self._sleeps = False
             if not self.is_served:
                 self.event = anyio.Event()
             return False
-        with anyio.CancelScope(deadline=wakes_at) as self._scope:
+        with anyio.CancelScope(deadline=deadline) as self._scope:
             await self.event.wait()
         self._scope = None
         # Another one may be at the head by now; only the head looks again.
-        self._look_again_at = math.inf
+        self.looks_again_at = math.inf
         return True
 
     def check_patience(self) -> None:

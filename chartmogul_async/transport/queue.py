@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from itertools import chain, count, islice
 
@@ -15,12 +16,15 @@ class Queue:
 
     A waiter whose caller gives up before a response can come would waste a slot, so it is passed over while anything
     is in flight; if nothing is, it is as good a request as any, and its response may show that they are faster by now.
-    It usually leaves at its deadline; if its caller has allowed it more time by then, it returns to the front.
+    It returns to the front when responses are so much faster that one comes in time. Else it usually leaves at its
+    deadline; if its caller has allowed it more time by then, it returns to the front, too.
     """
 
     def __init__(self) -> None:
         # All that wait; and in the order of admission, those that are not passed over: retries, then newcomers.
         self.waiters: dict[Waiter, None] = {}
+        # The latest deadline of one that is passed over.
+        self._passed_over_until = -math.inf
         self._places = count(1)
         self._orders: dict[bool, tuple[OrderedDict[Waiter, None], OrderedDict[Waiter, None]]] = {
             is_batch: (OrderedDict(), OrderedDict()) for is_batch in (False, True)
@@ -53,13 +57,12 @@ class Queue:
     def extend(self, waiter: Waiter, deadline: float) -> None:
         """Its caller gives up at this moment, which may be later than it was."""
         waiter.deadline = deadline
-        order = self._order_of(waiter)
-        if waiter not in order:
-            order[waiter] = None
-            order.move_to_end(waiter, last=False)
+        self._return_to_front(waiter)
 
     def head(self, earliest_response: float, is_batch: bool) -> Waiter | None:
         """The first waiter of a priority whose caller does not give up before a response can come."""
+        if earliest_response <= self._passed_over_until:
+            self._take_back(earliest_response)
         for order in self._orders[is_batch]:
             while order:
                 waiter = next(iter(order))
@@ -67,7 +70,9 @@ class Queue:
                     return waiter
                 # Each is passed over once, however many wait.
                 del order[waiter]
-                waiter.wake_at(waiter.deadline)
+                self._passed_over_until = max(self._passed_over_until, waiter.deadline)
+                # Where it was at the head, it still looks for those behind it when the next request may start.
+                waiter.wake_at(min(waiter.looks_again_at, waiter.deadline))
         return None
 
     def has(self, is_batch: bool) -> bool:
@@ -84,6 +89,22 @@ class Queue:
     def any(self) -> Waiter | None:
         """The one that has waited longest, even if its caller gives up before a response can come."""
         return next(iter(self.waiters), None)
+
+    def _take_back(self, earliest_response: float) -> None:
+        """Responses are faster than they were, so that some which were passed over may still have one."""
+        passed_over = [waiter for waiter in self.waiters if waiter not in self._order_of(waiter)]
+        self._passed_over_until = -math.inf
+        for waiter in reversed(passed_over):
+            if waiter.deadline >= earliest_response:
+                self._return_to_front(waiter)
+            else:
+                self._passed_over_until = max(self._passed_over_until, waiter.deadline)
+
+    def _return_to_front(self, waiter: Waiter) -> None:
+        order = self._order_of(waiter)
+        if waiter not in order:
+            order[waiter] = None
+            order.move_to_end(waiter, last=False)
 
     def _order_of(self, waiter: Waiter) -> OrderedDict[Waiter, None]:
         retries, newcomers = self._orders[waiter.is_batch]
