@@ -1121,6 +1121,43 @@ async def test_a_store_that_is_back_learns_of_other_limits() -> None:
     assert (limits.per_second, limits.parallel) == (10, 20)
 
 
+async def test_limits_that_change_in_an_outage_change_the_share() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    for each in (queue_of(store), queue):
+        await admit(each)
+    store.is_away = True
+    await admit(queue)
+    queue.resize(10, 1)
+    assert (queue.limits.per_second, queue.limits.parallel) == (5, 1)
+
+
+async def test_limits_that_change_during_an_update_are_told_by_the_next() -> None:
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store)
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(0.15)
+        queue.resize(10, None)
+    assert store.limits("account").per_second == 40
+    await admit(queue)
+    assert store.limits("account").per_second == 10
+
+
+async def test_a_store_that_is_back_learns_who_was_replaced() -> None:
+    """It was away in the first moments of another event loop, or of a throttle that had rested."""
+    store = LoopStore()
+    before = queue_of(store)
+    await admit(before)
+    queue = SharedQueue(store, "account", 40, 20, replaces=before.member)
+    store.is_away = True
+    await admit(queue)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(queue)
+    assert {start.owner for start in store.limits("account").in_flight.values()} == {queue.member}
+
+
 async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     """They use their share until then."""
     store = LoopStore()
@@ -1167,6 +1204,31 @@ async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:
         await queue.end(one, 200)
         await queue.end(other, 429, 60.0)
     assert queue.limits.paused_until > anyio.current_time() + 50.0
+
+
+async def test_pauses_before_an_outage_are_none_of_those_after_it() -> None:
+    """A call that came in the outage has not waited for them, and the store knows of no success since."""
+    store = LoopStore()
+    queue, other = queue_of(store, parallel=2), queue_of(store, parallel=2)
+    (refused,) = await admit(other)
+    await other.end(refused, 429, retry_after=40.0)
+    (probe,) = await admit(queue)
+    store.is_away = True
+    await anyio.sleep(2.0)
+    admitted = anyio.Event()
+
+    async def wait() -> None:
+        await queue.acquire(max_pause=20.0)
+        admitted.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(2.0)
+        assert not admitted.is_set()
+        store.is_away = False
+        await anyio.sleep(1.1)
+        await queue.end(probe)
+    assert admitted.is_set()
 
 
 async def test_a_pause_that_began_during_an_outage_lasts() -> None:

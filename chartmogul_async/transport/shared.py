@@ -8,57 +8,29 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
-from attrs import define
+import attrs
 
 from chartmogul_async.errors import ChartMogulError, StoreError
 from chartmogul_async.events import logger
 from chartmogul_async.transport.cap import Slots
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
+from chartmogul_async.transport.outage import Outage
 from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
-from chartmogul_async.transport.store import Change, Store, StoreOutageError
+from chartmogul_async.transport.store import Store, StoreOutageError
+from chartmogul_async.transport.updates import End, Report, Update
 
 # A process tells the store that it is alive this many times in each lease.
 _RENEWALS = 3
-# Seconds after which a store that was away is tried again.
-_RETRY_AFTER = 1.0
-# Seconds after which other processes know it, too, when a store is back.
-_OTHERS_RETURN = 1.5
-# The numbers of requests that the store never knew begin here.
-_ALONE = 2**40
 # At most so many requests are admitted by one update.
 _AT_ONCE = 40
-
-
-@define(eq=False)
-class _End:
-    """The end of an exchange, which the next update reports; ``events`` are what it changed for all requests."""
-
-    permit: Permit
-    moment: float
-    status: int | None = None
-    retry_after: float | None = None
-    given_up: bool = False
-    withdrawn: bool = False
-    events: tuple[LimitEvent, ...] = ()
-
-
-@define(eq=False)
-class _Update:
-    """What an update brought."""
-
-    limits: AccountLimits
-    now: float
-    numbers: list[tuple[Waiter, int]]
-    looks_again: dict[bool, float]
-    adopted: list[tuple[Permit, int]]
 
 
 class SharedQueue:
@@ -88,8 +60,8 @@ class SharedQueue:
         # Slots that are taken for requests which the next update may admit.
         self._reserved = 0
         self._size = per_second, parallel
-        # Whether the store does not know it yet.
-        self._resized = True
+        # What the store was told of it.
+        self._told_size: tuple[int, int] | None = None
         # As the latest update left them, and the store's clock minus that of the event loop.
         self.limits: AccountLimits = AccountLimits(per_second, parallel)
         self.offset: float = 0.0
@@ -100,13 +72,14 @@ class SharedQueue:
         self.member: int = secrets.randbits(31) + 1
         self._replaces = replaces
         self._in_flight: dict[Permit, None] = {}
-        self._ends: list[_End] = []
+        self._ends: list[End] = []
         self._lock = anyio.Lock(fast_acquire=True)
         self._asked = self._carried = 0
         self._updated_at = -math.inf
         # While the store is away.
-        self._alone: AccountLimits | None = None
-        self._away_since = self._retry_at = -math.inf
+        self._outage: Outage | None = None
+        # Whether the limits are those of this process alone.
+        self._is_alone = False
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -186,7 +159,7 @@ class SharedQueue:
         """Give back a permit whose request was never sent, so that it counts nowhere."""
         self.admitted -= 1
         self.delayed -= permit.was_queued
-        await self._report(_End(permit, anyio.current_time(), withdrawn=True))
+        await self._report(End(permit, anyio.current_time(), withdrawn=True))
 
     async def end(
         self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
@@ -202,14 +175,14 @@ class SharedQueue:
         Returns:
             What changed for all requests, if anything did.
         """
-        end = _End(permit, anyio.current_time(), status, retry_after, given_up)
+        end = End(permit, anyio.current_time(), status, retry_after, given_up)
         await self._report(end)
         permit.response_time = self.limits.window.fastest
         if status == 429:
             permit.pause_left = self.limits.pause_left(anyio.current_time() + self.offset)
         return end.events
 
-    async def _report(self, end: _End) -> None:
+    async def _report(self, end: End) -> None:
         if end.permit not in self._in_flight:
             return
         del self._in_flight[end.permit]
@@ -278,13 +251,13 @@ class SharedQueue:
     async def _carry(self) -> None:
         ends, self._ends = self._ends, []
         reserved = self._take_slots()
-        change = self._change(ends, reserved)
+        report = self._report_of(ends, reserved)
         try:
-            update = await self._reach(change)
-        except StoreOutageError as outage:
+            update = await self._reach(report)
+        except StoreOutageError as error:
             self._ends = ends + self._ends
             self._give_slots_back(reserved)
-            self._refuse_all(f"not sent: the store of the limits is away: {outage}")
+            self._refuse_all(f"not sent: the store of the limits is away: {error}")
             return
         except BaseException:
             # Whether the update took place is open; what ended is reported again, and what was admitted is given up.
@@ -294,8 +267,8 @@ class SharedQueue:
         now = self._updated_at = anyio.current_time()
         self._adopt_limits(update)
         self.offset = update.now - now
-        self._replaces = None
-        self._resized = self._resized and self._alone is not None
+        if not self._is_alone:
+            self._told_size, self._replaces = report.size or self._told_size, None
         for permit, number in update.adopted:
             permit.number = number
         in_flight = len(self._in_flight)
@@ -307,6 +280,46 @@ class SharedQueue:
         self._give_slots_back(reserved - (len(self._in_flight) - in_flight))
         for head in self._heads(now) if not is_full else ():
             head.wake_at(update.looks_again.get(head.is_batch, update.now) - self.offset)
+
+    def _report_of(self, ends: list[End], most: int) -> Report:
+        now = anyio.current_time()
+        return Report(
+            self.member,
+            self._store,
+            now,
+            ends,
+            list(self._in_flight),
+            {is_batch: self._candidates(is_batch, now) for is_batch in (False, True)},
+            len(self.queue.waiters),
+            most,
+            None if self._told_size == self._size else self._size,
+            self._replaces,
+        )
+
+    async def _reach(self, report: Report) -> Update:
+        """Update the store; while it is away, limits of the own share."""
+        outage = self._outage
+        if outage is None or anyio.current_time() >= outage.retry_at:
+            try:
+                update = await self._store.update(self._account, self._fresh, partial(_tell, report, outage))
+            except StoreOutageError as error:
+                if self._store.on_outage == "raise":
+                    raise
+                if outage is None:
+                    outage = self._outage = Outage.begin(error, report, self._size, self.limits, self.offset)
+                else:
+                    outage.try_later()
+            else:
+                if outage is not None:
+                    logger.warning("the store of the limits is back")
+                    self._outage = None
+                return update
+        # The own share follows from the size that the store knows, and has the clock of the event loop.
+        now = anyio.current_time()
+        return attrs.evolve(report, size=None, made_at=now).apply(outage.limits, now)
+
+    def _fresh(self) -> AccountLimits:
+        return AccountLimits(*self._size)
 
     def _take_slots(self) -> int:
         """How many requests the next update may admit; as many slots are taken for them."""
@@ -329,12 +342,12 @@ class SharedQueue:
         heads = self._heads(now)
         return self._slots is not None and bool(heads) and self._slots.wait(heads[0].is_batch)
 
-    def _adopt_limits(self, update: _Update) -> None:
+    def _adopt_limits(self, update: Update) -> None:
         """Pauses count for a call from the first update on that knows it, and those of other limits do not."""
-        others = (update.limits is self._alone) != (self.limits is self._alone)
+        was_alone, self._is_alone = self._is_alone, self._outage is not None
         self.limits, paused = update.limits, update.limits.seconds_paused(update.now)
         for waiter in self.queue.waiters:
-            if others or waiter.paused_before == math.inf:
+            if was_alone != self._is_alone or waiter.paused_before == math.inf:
                 waiter.paused_before = paused
 
     def _serve(self, waiter: Waiter, number: int, now: float) -> None:
@@ -343,7 +356,7 @@ class SharedQueue:
         permit = Permit(_nothing, number, now, queued, paused, was_queued=waiter.has_slept)
         if waiter not in self.queue.waiters:
             # Its caller left during the update.
-            self._ends.append(_End(permit, now, withdrawn=True))
+            self._ends.append(End(permit, now, withdrawn=True))
             return
         self._in_flight[permit] = None
         self.admitted += 1
@@ -352,141 +365,13 @@ class SharedQueue:
         waiter.permit = permit
         waiter.event.set()
 
-    async def _reach(self, change: Change[_Update]) -> _Update:
-        """Update the store; while it is away, limits of the own share."""
-        now = anyio.current_time()
-        if self._alone is None or now >= self._retry_at:
-            try:
-                update = await self._store.update(self._account, self._fresh, change)
-            except StoreOutageError as outage:
-                if self._store.on_outage == "raise":
-                    raise
-                self._go_alone(outage)
-            else:
-                if self._alone is not None:
-                    logger.warning("the store of the limits is back")
-                    self._alone = None
-                return update
-        # It is set here in any case.
-        assert self._alone is not None
-        return change(self._alone, now)
-
-    def _fresh(self) -> AccountLimits:
-        return AccountLimits(*self._size)
-
-    def _go_alone(self, outage: StoreOutageError) -> None:
-        now = anyio.current_time()
-        self._retry_at = now + _RETRY_AFTER
-        if self._alone is None:
-            processes = max(1, len(self.limits.turns.members))
-            share = max(1, self._size[0] // processes), max(1, self._size[1] // processes)
-            logger.warning(
-                "the store of the limits is away: %s; until it is back, this process uses %d requests a second "
-                "and %d in parallel, its share among %d",
-                outage,
-                *share,
-                processes,
-            )
-            self._alone, self._away_since = AccountLimits(*share, last_number=_ALONE), now
-            self._count_sent(self.limits, self._alone, -self.offset, now)
-            # Others may have more in flight than their shares, until their responses come.
-            in_flight = self.limits.in_flight.values()
-            surplus = sum(start.owner != self.member for start in in_flight) - (self._size[1] - share[1])
-            self._alone.lingering = [now + max(self.limits.window.usual, _RETRY_AFTER)] * surplus
-
-    def _come_back(self, alone: AccountLimits, limits: AccountLimits, now: float, here: float) -> None:
-        """The store learns what was sent meanwhile, and others have time to notice that it is back."""
-        self._count_sent(alone, limits, now - here, now)
-        away_since = self._away_since + now - here
-        others = [member for owner, member in limits.turns.members.items() if owner != self.member]
-        if any(member.seen < away_since for member in others):
-            limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)
-
-    def _count_sent(self, before: AccountLimits, after: AccountLimits, by: float, now: float) -> None:
-        """Take over the starts of what ended; what is in flight is adopted by the update itself."""
-        in_flight = {permit.number for permit in self._in_flight}
-        for start in before.window.starts:
-            if start.owner == self.member and start.number not in in_flight:
-                after.count_sent(self.member, start.admitted + by, min(start.counted_by + by, now))
-
-    def _change(self, ends: list[_End], most: int) -> Change[_Update]:
-        """What an update does; it may be tried several times, so it changes nothing but the limits."""
-        here = anyio.current_time()
-        waiters = {is_batch: self._candidates(is_batch, here) for is_batch in (False, True)}
-        waiting, in_flight, size = len(self.queue.waiters), list(self._in_flight), self._size if self._resized else None
-
-        def change(limits: AccountLimits, now: float) -> _Update:
-            if self._alone is not None and limits is not self._alone:
-                self._come_back(self._alone, limits, now, here)
-            limits.turns.see(self.member, self._store.pid, now, waiting)
-            for owner in limits.turns.unseen_since(now - self._store.lease):
-                limits.remove_member(owner, now)
-            if size is not None and limits is not self._alone and size != (limits.per_second, limits.parallel):
-                limits.resize(*size)
-            if self._replaces is not None:
-                limits.remove_member(self._replaces, now)
-            for end in ends:
-                self._apply(end, limits, min(now, end.moment + now - here))
-            update = _Update(limits, now, [], {}, self._reconcile(limits, now, in_flight))
-            left = {is_batch: deque(waiters[is_batch]) for is_batch in waiters}
-            # Which of them goes first is asked before each.
-            while any(self._admit_next(update, left, is_batch, most) for is_batch in self._priorities(limits)):
-                pass
-            limits.turns.members[self.member].waiting -= len(update.numbers)
-            return update
-
-        return change
-
-    def _apply(self, end: _End, limits: AccountLimits, now: float) -> None:
-        number = end.permit.number
-        if number not in limits.in_flight:
-            # The store has lost it, or took this process to be gone.
-            return
-        if end.withdrawn:
-            limits.withdraw(number)
-            return
-        if end.permit.sent is not None:
-            limits.mark_sent(number, end.permit.sent + now - end.moment)
-        end.events = limits.release(number, now, end.status, end.retry_after, end.given_up)
-
-    def _reconcile(self, limits: AccountLimits, now: float, in_flight: list[Permit]) -> list[tuple[Permit, int]]:
-        """After an outage the limits may know other requests of this process than those that are in flight."""
-        known = {number for number, start in limits.in_flight.items() if start.owner == self.member}
-        for number in known.difference(permit.number for permit in in_flight):
-            limits.release(number, now, given_up=True)
-        return [(permit, limits.adopt(self.member, now)) for permit in in_flight if permit.number not in known]
-
-    def _priorities(self, limits: AccountLimits) -> tuple[bool, bool]:
-        return (True, False) if limits.batch_is_due else (False, True)
-
-    def _admit_next(self, update: _Update, left: dict[bool, deque[Waiter]], is_batch: bool, most: int) -> bool:
-        """Admit the first of a priority that is left, if it may start and no more than ``most`` are admitted."""
-        limits, now = update.limits, update.now
-        if not left[is_batch] or len(update.numbers) >= most:
-            limits.turns.end(self.member, is_batch)
-            return False
-        waiter = left[is_batch][0]
-        taken = sum(other.is_batch == is_batch for other, _ in update.numbers)
-        number = limits.admit_in_turn(self.member, now, is_batch, bool(left[True]), taken)
-        if number is None and self._exceeds(waiter, limits, now):
-            number = limits.admit(now, as_test=True, owner=self.member)
-        if number is None:
-            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self._store.poll, taken)
-            return False
-        update.numbers.append((left[is_batch].popleft(), number))
-        return True
-
-    def _exceeds(self, waiter: Waiter, limits: AccountLimits, now: float) -> bool:
-        """Whether the pause leaves no time for a response."""
-        pause = limits.pause_left(now)
-        return pause > 0 and pause + limits.window.fastest >= waiter.max_pause
-
     # --- the own queue -------------------------------------------------------------------------------------
 
     def resize(self, per_second: int | None, parallel: int | None) -> None:
-        """The next update changes the limits for all processes."""
+        """The next update changes the limits for all processes; while the store is away, the own share changes."""
         self._size = per_second or self._size[0], parallel or self._size[1]
-        self._resized = True
+        if self._outage is not None:
+            self._outage.resize(self._size)
 
     @property
     def is_in_use(self) -> bool:
@@ -526,6 +411,13 @@ class SharedQueue:
         self.queue.leave(waiter)
         waiter.refusal = error
         waiter.event.set()
+
+
+def _tell(report: Report, outage: Outage | None, limits: AccountLimits, now: float) -> Update:
+    """What an update of the store does, perhaps several times."""
+    if outage is not None:
+        outage.end(report, limits, now)
+    return report.apply(limits, now)
 
 
 def _nothing(_number: int, _moment: float) -> None:

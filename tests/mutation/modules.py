@@ -21,6 +21,8 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/refusals": ("throttle", "shared"),
     "transport/store": ("arguments",),
     "transport/shared": ("shared", "accounts", "options", "reuse", "session"),
+    "transport/updates": ("shared",),
+    "transport/outage": ("shared",),
     "transport/file_store": ("file_store",),
     "transport/redis_connection": ("redis_store",),
     "transport/redis_store": ("redis_store",),

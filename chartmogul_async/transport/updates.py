@@ -1,0 +1,150 @@
+"""What a process tells the limits that others use, too, and whom they admit then: one update, without any I/O.
+
+A store may try an update several times, of which the last one counts. So it changes nothing but the limits that it is
+given, and the events of what ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, define, frozen
+
+from chartmogul_async.transport.limits import AccountLimits, LimitEvent
+from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.store import Store
+
+
+@define(eq=False)
+class End:
+    """The end of an exchange, which the next update reports; ``events`` are what it changed for all requests."""
+
+    permit: Permit
+    moment: float
+    status: int | None = None
+    retry_after: float | None = None
+    given_up: bool = False
+    withdrawn: bool = False
+    events: tuple[LimitEvent, ...] = ()
+
+
+@define(eq=False)
+class Update:
+    """What an update brought.
+
+    Attributes:
+        limits: As it left them.
+        now: The time on their clock.
+        adopted: What is in flight and was not known to them, each with its new number.
+        numbers: Those that were admitted, each with its number.
+        looks_again: When to come again for the next one of a priority (batch or not), if it has to wait.
+    """
+
+    limits: AccountLimits
+    now: float
+    adopted: list[tuple[Permit, int]]
+    numbers: list[tuple[Waiter, int]] = Factory(list)
+    looks_again: dict[bool, float] = Factory(dict)
+
+
+@frozen(eq=False)
+class Report:
+    """What one process has to tell.
+
+    Attributes:
+        member: The number of the process.
+        store: Where the limits are.
+        made_at: When this was written, on the clock of the event loop.
+        ends: What ended since the latest update.
+        in_flight: What is in flight.
+        waiters: The next of each priority (batch or not), in order.
+        waiting: How many wait in all.
+        most: How many may be admitted.
+        size: The limits a second and in parallel, if they are to be changed.
+        replaces: The number that the process had before.
+    """
+
+    member: int
+    store: Store
+    made_at: float
+    ends: Sequence[End]
+    in_flight: Sequence[Permit]
+    waiters: Mapping[bool, Sequence[Waiter]]
+    waiting: int
+    most: int
+    size: tuple[int, int] | None = None
+    replaces: int | None = None
+
+    def apply(self, limits: AccountLimits, now: float) -> Update:
+        """Update the limits.
+
+        Args:
+            limits: The limits, which are changed.
+            now: The time on their clock.
+
+        Returns:
+            Whom they admit, and what else the process must know.
+        """
+        limits.turns.see(self.member, self.store.pid, now, self.waiting)
+        for owner in limits.turns.unseen_since(now - self.store.lease):
+            limits.remove_member(owner, now)
+        if self.size is not None and self.size != (limits.per_second, limits.parallel):
+            limits.resize(*self.size)
+        if self.replaces is not None:
+            limits.remove_member(self.replaces, now)
+        for end in self.ends:
+            self._end(end, limits, min(now, end.moment + now - self.made_at))
+        update = Update(limits, now, self._reconcile(limits, now))
+        left = {is_batch: deque(self.waiters[is_batch]) for is_batch in self.waiters}
+        # Which of them goes first is asked before each.
+        while any(self._admit_next(update, left, is_batch) for is_batch in _priorities(limits)):
+            pass
+        limits.turns.members[self.member].waiting -= len(update.numbers)
+        return update
+
+    def _end(self, end: End, limits: AccountLimits, now: float) -> None:
+        number = end.permit.number
+        if number not in limits.in_flight:
+            # The store has lost it, or took this process to be gone.
+            return
+        if end.withdrawn:
+            limits.withdraw(number)
+            return
+        if end.permit.sent is not None:
+            limits.mark_sent(number, end.permit.sent + now - end.moment)
+        end.events = limits.release(number, now, end.status, end.retry_after, end.given_up)
+
+    def _reconcile(self, limits: AccountLimits, now: float) -> list[tuple[Permit, int]]:
+        """After an outage the limits may know other requests of this process than those that are in flight."""
+        known = {number for number, start in limits.in_flight.items() if start.owner == self.member}
+        for number in known.difference(permit.number for permit in self.in_flight):
+            limits.release(number, now, given_up=True)
+        return [(permit, limits.adopt(self.member, now)) for permit in self.in_flight if permit.number not in known]
+
+    def _admit_next(self, update: Update, left: dict[bool, deque[Waiter]], is_batch: bool) -> bool:
+        """Admit the first of a priority that is left, if it may start and no more than ``most`` are admitted."""
+        limits, now = update.limits, update.now
+        if not left[is_batch] or len(update.numbers) >= self.most:
+            limits.turns.end(self.member, is_batch)
+            return False
+        waiter = left[is_batch][0]
+        taken = sum(other.is_batch == is_batch for other, _ in update.numbers)
+        number = limits.admit_in_turn(self.member, now, is_batch, bool(left[True]), taken)
+        if number is None and _exceeds(waiter, limits, now):
+            number = limits.admit(now, as_test=True, owner=self.member)
+        if number is None:
+            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self.store.poll, taken)
+            return False
+        update.numbers.append((left[is_batch].popleft(), number))
+        return True
+
+
+def _priorities(limits: AccountLimits) -> tuple[bool, bool]:
+    return (True, False) if limits.batch_is_due else (False, True)
+
+
+def _exceeds(waiter: Waiter, limits: AccountLimits, now: float) -> bool:
+    """Whether the pause leaves no time for a response."""
+    pause = limits.pause_left(now)
+    return pause > 0 and pause + limits.window.fastest >= waiter.max_pause
