@@ -780,18 +780,7 @@ async def test_whoever_uses_a_range_again_is_told_of_all_its_responses() -> None
 
 async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
     """One of them makes requests of its own, and is there later."""
-    asked = 0
-
-    async def moving(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
-        number = asked
-        await anyio.sleep(1.0 if number <= 8 else 0.1)
-        (entry,) = json.loads(ok().content)["entries"]
-        summary = {"current": number, "previous": 1, "percentage-change": 0.0}
-        entries = [{**entry, "date": day} for day in _ends(request)]
-        return httpx.Response(200, json={"entries": entries, "summary": summary})
-
+    moving = _MovingSummary(lambda number: 1.0 if number <= 8 else 0.1)
     found: list[int | float] = []
 
     async def call(client: AsyncClient) -> None:
@@ -802,22 +791,12 @@ async def test_calls_that_share_a_range_ask_once_more_for_the_summary() -> None:
         group.start_soon(call, client)
         await anyio.sleep(0.5)
         group.start_soon(call, client.with_options(timeout=3))
-    assert (asked, found) == (9, [9, 9])
+    assert (moving.asked, found) == (9, [9, 9])
 
 
 async def test_the_latest_summary_is_of_no_request_that_began_before() -> None:
     """Another call has asked for the same days as the last slice, while the first slice was still under way."""
-    asked = 0
-
-    async def moving(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
-        number = asked
-        await anyio.sleep(2.0 if number == 1 else 1.0)
-        (entry,) = json.loads(ok().content)["entries"]
-        summary = {"current": number, "previous": 1, "percentage-change": 0.0}
-        entries = [{**entry, "date": day} for day in _ends(request)]
-        return httpx.Response(200, json={"entries": entries, "summary": summary})
+    moving = _MovingSummary(lambda number: 2.0 if number == 1 else 1.0)
 
     async with client_of(moving) as client, anyio.create_task_group() as group:
 
@@ -829,29 +808,21 @@ async def test_the_latest_summary_is_of_no_request_that_began_before() -> None:
         group.start_soon(another)
         series = await client.metrics.mrr("2024-01-01", "2024-12-31", slices=2)
         assert series.summary.current == 4
-    assert asked == 4
+    assert moving.asked == 4
 
 
 async def test_a_recent_range_whose_summary_moved_needs_no_request() -> None:
-    asked = 0
-
-    async def moving(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
-        (entry,) = json.loads(ok().content)["entries"]
-        summary = {"current": asked, "previous": 1, "percentage-change": 0.0}
-        entries = [{**entry, "date": day} for day in _ends(request)]
-        return httpx.Response(200, json={"entries": entries, "summary": summary})
+    moving = _MovingSummary()
 
     async with client_of(moving) as client:
         minute = client.with_options(max_age=60)
         for _ in range(5):
             await minute.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
-        assert asked == 5
+        assert moving.asked == 5
         forever = client.with_options(max_age=math.inf)
         await anyio.sleep(10_000)
         await forever.metrics.mrr("2024-01-01", "2024-12-31", slices=4)
-        assert asked == 5
+        assert moving.asked == 5
 
 
 async def test_a_recent_range_is_used_again_however_it_would_be_cut_now() -> None:
@@ -885,6 +856,23 @@ async def test_a_recent_range_that_disagreed_is_used_again() -> None:
         assert requests == 5
         assert await minute.metrics.mrr("2024-01-01", "2024-12-31", slices=4) == first
         assert len(asked) == requests
+
+
+class _MovingSummary:
+    """Responds with another summary each time: the number of the request, which takes so many seconds."""
+
+    def __init__(self, takes: Callable[[int], float] = lambda number: 0.0) -> None:
+        self.asked = 0
+        self._takes = takes
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        number = self.asked
+        await anyio.sleep(self._takes(number))
+        (entry,) = json.loads(ok().content)["entries"]
+        summary = {"current": number, "previous": 1, "percentage-change": 0.0}
+        entries = [{**entry, "date": day} for day in _ends(request)]
+        return httpx.Response(200, json={"entries": entries, "summary": summary})
 
 
 def _ends(request: httpx.Request) -> list[str]:
