@@ -31,6 +31,8 @@ from tests.faults.routes import ROUTES, port_of
 from tests.soak.storm import FAULTS, LATENCY, storm
 from tests.soak.witnesses import living_tasks, sockets_to
 
+pytestmark = pytest.mark.no_cover
+
 COMPANY = Company(customers=20)
 # Nothing is ever sent there.
 BASE_URL = "http://localhost/v1"

@@ -15,6 +15,8 @@ import pytest
 from chartmogul_async import AsyncClient, Event, RetryPolicy, Series, SlicesDisagreed, Throttle, errors
 from tests.clients import client_of
 
+pytestmark = pytest.mark.no_cover
+
 DAY = timedelta(days=1)
 TEN_YEARS = ("2016-07-01", "2026-06-30")
 

@@ -20,6 +20,8 @@ from tests.fuzz.corpus import HEADS, seeds
 from tests.fuzz.mutations import mutated_json, with_repetition
 from tests.fuzz.targets import TARGETS, counted, error_body_of, outcome, retry_after_from, structuring_of
 
+pytestmark = pytest.mark.no_cover
+
 RESPONSES = list(seeds("structuring"))
 ERRORS = list(seeds("error-bodies"))
 ISO = "[0-9]{4}-[0-9]{2}-[0-9]{2}"

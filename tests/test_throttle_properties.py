@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import httpx
+import pytest
 import trio
 import trio.testing
 from attrs import Factory, define, evolve, field, frozen
@@ -29,6 +30,8 @@ from chartmogul_async.sandbox import Company, Sandbox
 from chartmogul_async.sandbox.limits import FixedWindow, RateCounter, SlidingLog, TokenBucket
 from chartmogul_async.transport.permits import Permit
 from tests.conftest import VirtualTimeLoop
+
+pytestmark = pytest.mark.no_cover
 
 SENT: tuple[str, dict[str, Any]] = ("http11.send_request_headers.complete", {"return_value": None})
 SECOND = 1.0

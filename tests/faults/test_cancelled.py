@@ -30,7 +30,7 @@ from tests.faults.targets import (
 )
 from tests.soak.witnesses import sockets_to
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.no_cover]
 
 CALLS = 40
 # Seconds, until a call is in the phase that has begun at the server, and for all calls to get there.

@@ -28,6 +28,8 @@ from tests.worlds.servers import (
     sometimes,
 )
 
+pytestmark = pytest.mark.no_cover
+
 KEY = "sandbox"
 # Of sums of seconds.
 ROUNDING = 1e-6
