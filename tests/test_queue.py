@@ -440,6 +440,49 @@ async def test_looking_again_changes_no_place() -> None:
     assert (queue.head(0.0, is_batch=False), queue.any(), queue.waiters) == (None, None, {})
 
 
+async def test_a_call_that_carries_on_has_the_place_of_one_that_left() -> None:
+    queue, first, left, last, heir = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(4))
+    for waiter in (first, left, last):
+        queue.join(waiter)
+    queue.leave(left)
+    heir.claim.place = left.claim.place
+    queue.join(heir)
+    assert queue.first(0.0, is_batch=False, most=3) == [first, heir, last]
+
+
+async def test_those_whose_predecessors_were_admitted_go_first_in_order() -> None:
+    queue, first, waiting, second = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3))
+    first.claim.place = second.claim.place = 0
+    for waiter in (first, waiting, second):
+        queue.join(waiter)
+    assert queue.first(0.0, is_batch=False, most=3) == [first, second, waiting]
+
+
+async def test_a_retry_has_no_place_of_its_first_attempt() -> None:
+    queue, early, late = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=True) for _ in range(2))
+    early.claim.place, late.claim.place = 1, 2
+    queue.join(late)
+    queue.join(early)
+    assert queue.first(0.0, is_batch=False, most=2) == [late, early]
+
+
+async def test_a_promoted_waiter_leaves_those_of_the_batch() -> None:
+    queue, interactive = Queue(), Waiter(0.0, math.inf, 0.0, is_retry=False)
+    batch = [Waiter(0.0, math.inf, 0.0, is_retry=False, claim=Claim(is_batch=True)) for _ in range(3)]
+    for waiter in (*batch, interactive):
+        queue.join(waiter)
+    queue.promote(batch[1])
+    assert queue.first(0.0, is_batch=False, most=4) == [interactive, batch[1]]
+    assert queue.first(0.0, is_batch=True, most=4) == [batch[0], batch[2]]
+
+
+async def test_no_more_of_the_first_are_given_than_asked_for() -> None:
+    queue, *waiters = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3))
+    for waiter in waiters:
+        queue.join(waiter)
+    assert queue.first(0.0, is_batch=False, most=2) == waiters[:2]
+
+
 async def test_a_waiter_that_is_passed_over_is_promoted_when_it_returns() -> None:
     queue = Queue()
     waiter = Waiter(0.0, math.inf, 0.0, is_retry=False, claim=Claim(is_batch=True))
@@ -498,6 +541,23 @@ async def test_those_still_passed_over_return_later() -> None:
     assert queue.first(2.5, is_batch=False, most=3) == waiters[1:2]
     assert queue.first(1.5, is_batch=False, most=3) == [waiters[2], waiters[1]]
     assert queue.first(1.0, is_batch=False, most=3) == [waiters[0], waiters[2], waiters[1]]
+
+
+async def test_those_still_passed_over_are_not_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be thousands of them."""
+    queue, late, in_time = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(2))
+    late.deadline, in_time.deadline = 1.0, 3.0
+    looks, take_back = list[float](), queue._take_back
+
+    def noting(earliest_response: float) -> None:
+        looks.append(earliest_response)
+        take_back(earliest_response)
+
+    monkeypatch.setattr(queue, "_take_back", noting)
+    for waiter in (late, in_time):
+        queue.join(waiter)
+    heads = [queue.head(moment, is_batch=False) for moment in (4.0, 2.0, 1.9, 1.8)]
+    assert (heads, looks) == ([None, in_time, in_time, in_time], [2.0])
 
 
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:
