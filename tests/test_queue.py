@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
-from chartmogul_async.errors import RateLimitError, StateError
+from chartmogul_async.errors import QueueTimeoutError, RateLimitError, StateError
 from chartmogul_async.events import HOW_TO_SHARE, Pause
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit, Waiter
@@ -585,6 +585,27 @@ async def test_those_passed_over_are_refused_too() -> None:
         await anyio.sleep(1.5)
         throttle._release(permit, 429, retry_after=100)
     assert [name for name, _, _ in callers.refused] == ["passed over"]
+
+
+async def test_a_waiter_has_waited_too_long_unless_it_is_served() -> None:
+    claim = Claim(max_wait=2.0, leaves_at=anyio.current_time() + 2)
+    waiter = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False, claim=claim)
+    await anyio.sleep(1.9)
+    waiter.check_patience()
+    claim.leaves_at = anyio.current_time()
+    with pytest.raises(QueueTimeoutError, match=r"in the queue for 2 s, as long as max_wait allows$"):
+        waiter.check_patience()
+    waiter.refusal = RateLimitError("paused", 429)
+    waiter.check_patience()
+
+
+async def test_a_waiter_notes_that_it_has_slept() -> None:
+    """Whoever did not was not delayed."""
+    waiter = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False)
+    assert waiter.has_slept is False
+    waiter.wake_at(anyio.current_time() + 1)
+    assert await waiter.wait()
+    assert waiter.has_slept is True
 
 
 def test_a_native_timeout_is_not_known_and_does_no_harm() -> None:
