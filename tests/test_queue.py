@@ -476,6 +476,13 @@ async def test_a_promoted_waiter_leaves_those_of_the_batch() -> None:
     assert queue.first(0.0, is_batch=True, most=4) == [batch[0], batch[2]]
 
 
+async def test_a_claim_leads_to_what_waits_for_it() -> None:
+    """An interactive call that wants the same promotes it."""
+    claim = Claim(is_batch=True)
+    waiter = Waiter(0.0, math.inf, 0.0, is_retry=False, claim=claim)
+    assert claim.waiter is waiter
+
+
 async def test_no_more_of_the_first_are_given_than_asked_for() -> None:
     queue, *waiters = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3))
     for waiter in waiters:
@@ -599,12 +606,21 @@ async def test_a_waiter_has_waited_too_long_unless_it_is_served() -> None:
     waiter.check_patience()
 
 
-async def test_a_waiter_notes_that_it_has_slept() -> None:
-    """Whoever did not was not delayed."""
-    waiter = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False)
+async def test_a_waiter_that_is_given_a_timer_wakes_to_set_it() -> None:
+    """Only then it is time to look again. Whoever never slept was not delayed."""
+    waiter, woken = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False), list[tuple[bool, Any]]()
+    start = anyio.current_time()
+
+    async def wait() -> None:
+        while len(woken) < 2:
+            woken.append((await waiter.wait(), anyio.current_time() - start))
+
     assert waiter.has_slept is False
-    waiter.wake_at(anyio.current_time() + 1)
-    assert await waiter.wait()
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(1)
+        waiter.wake_at(start + 3)
+    assert woken == [(False, pytest.approx(1)), (True, pytest.approx(3))]
     assert waiter.has_slept is True
 
 
