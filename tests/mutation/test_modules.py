@@ -23,7 +23,7 @@ def has_code(path: Path) -> bool:
 
 
 def test_every_module_with_code_is_mutated() -> None:
-    folders = ("analysis", "files", "integrations", "metrics", "structuring", "transport")
+    folders = ("analysis", "blocking", "files", "integrations", "metrics", "structuring", "transport")
     modules = {
         f"{folder}/{path.stem}"
         for folder in folders
