@@ -25,9 +25,12 @@ BIG = 1000
 class Stream(httpx.AsyncByteStream):
     def __init__(self, *chunks: bytes | Exception) -> None:
         self.chunks = chunks
-        self.closed = False
+        self.closed = self.consumed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.consumed:
+            raise httpx.StreamConsumed
+        self.consumed = True
         for chunk in self.chunks:
             if isinstance(chunk, Exception):
                 raise chunk
@@ -238,6 +241,20 @@ async def test_a_decompressed_body_has_the_same_limit() -> None:
     assert caught.value.status == 200
 
 
+async def test_no_more_is_decompressed_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes may stand for gigabytes."""
+    monkeypatch.setattr(bodies, "LARGEST_BODY", 2**16)
+    bomb = gzip.compress(bytes(2**24))
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.DecodeError, match="larger than 65536 bytes"):
+            await body_of(bomb, encoding="gzip")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
 @pytest.mark.usefixtures("small")
 async def test_a_compressed_body_of_the_largest_size_is_decompressed() -> None:
     assert await body_of(gzip.compress(BODY).ljust(BIG, b"\0"), encoding="gzip") == BODY
@@ -301,6 +318,14 @@ async def test_an_error_body_is_decompressed_to_64_kb() -> None:
     whole = b"a" * LARGEST_ERROR_BODY
     assert await error_body_of(gzip.compress(whole), encoding="gzip") == whole
     assert await error_body_of(gzip.compress(whole * 100), encoding="gzip") == whole + b"a"
+
+
+async def test_an_error_body_that_is_too_long_keeps_its_headers() -> None:
+    compressed = gzip.compress(b"a" * 2 * LARGEST_ERROR_BODY)
+    for encoding, body in ((None, b"a" * 2 * LARGEST_ERROR_BODY), ("gzip", compressed)):
+        headers = {"x-request-id": "7"} | ({"content-encoding": encoding} if encoding else {})
+        response = await with_whole_body(httpx.Response(422, headers=headers, stream=Stream(body)))
+        assert (dict(response.headers), len(response.content)) == (headers, LARGEST_ERROR_BODY + 1)
 
 
 async def test_the_beginning_of_a_compressed_error_body_stays_so() -> None:

@@ -153,6 +153,37 @@ async def test_a_body_that_breaks_costs_its_connection() -> None:
     assert fakes.closed == [True]
 
 
+class Direct:
+    """A connection of our own, which says of itself whether it can be used again."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.closed = False
+
+    async def send(self, request: httpx.Request) -> CompleteResponse:
+        self.requests.append(request)
+        return CompleteResponse(200, httpx.Headers(), b"{}")
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_a_connection_of_our_own_is_given_one_request_after_another() -> None:
+    made: list[Direct] = []
+
+    def make() -> Direct:
+        made.append(Direct())
+        return made[-1]
+
+    pool = Connections(make)
+    for _ in range(2):
+        assert (await pool.send(REQUEST)).content == b"{}"
+    assert [direct.requests for direct in made] == [[REQUEST, REQUEST]]
+    assert not made[0].closed
+    await pool.aclose()
+    assert made[0].closed
+
+
 class Lost(Fake):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise AttributeError("'NoneType' object has no attribute 'getpeername'")
@@ -188,6 +219,15 @@ async def test_a_users_transport_is_shared_and_closed_with_the_client() -> None:
     assert not fake.closed
     await borrowed.aclose()
     assert fake.closed
+
+
+async def test_the_headers_that_a_users_transport_gives_are_copied() -> None:
+    """It may give the same ones again, and a secret in them is masked."""
+    given = httpx.Response(200, headers={"x-request-id": "7"}, content=b"{}")
+    response = await Borrowed(httpx.MockTransport(lambda _: given)).send(REQUEST)
+    assert response.headers == given.headers
+    response.headers["x-request-id"] = "masked"
+    assert given.headers["x-request-id"] == "7"
 
 
 @pytest.mark.parametrize("held_by", ["the stream", "the parser"])

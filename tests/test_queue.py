@@ -18,7 +18,7 @@ import trio
 import trio.testing
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
-from chartmogul_async.errors import RateLimitError, StateError
+from chartmogul_async.errors import QueueTimeoutError, RateLimitError, StateError
 from chartmogul_async.events import HOW_TO_SHARE, Pause
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit, Waiter
@@ -440,6 +440,56 @@ async def test_looking_again_changes_no_place() -> None:
     assert (queue.head(0.0, is_batch=False), queue.any(), queue.waiters) == (None, None, {})
 
 
+async def test_a_call_that_carries_on_has_the_place_of_one_that_left() -> None:
+    queue, first, left, last, heir = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(4))
+    for waiter in (first, left, last):
+        queue.join(waiter)
+    queue.leave(left)
+    heir.claim.place = left.claim.place
+    queue.join(heir)
+    assert queue.first(0.0, is_batch=False, most=3) == [first, heir, last]
+
+
+async def test_those_whose_predecessors_were_admitted_go_first_in_order() -> None:
+    queue, first, waiting, second = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3))
+    first.claim.place = second.claim.place = 0
+    for waiter in (first, waiting, second):
+        queue.join(waiter)
+    assert queue.first(0.0, is_batch=False, most=3) == [first, second, waiting]
+
+
+async def test_a_retry_has_no_place_of_its_first_attempt() -> None:
+    queue, early, late = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=True) for _ in range(2))
+    early.claim.place, late.claim.place = 1, 2
+    queue.join(late)
+    queue.join(early)
+    assert queue.first(0.0, is_batch=False, most=2) == [late, early]
+
+
+async def test_a_promoted_waiter_leaves_those_of_the_batch() -> None:
+    queue, interactive = Queue(), Waiter(0.0, math.inf, 0.0, is_retry=False)
+    batch = [Waiter(0.0, math.inf, 0.0, is_retry=False, claim=Claim(is_batch=True)) for _ in range(3)]
+    for waiter in (*batch, interactive):
+        queue.join(waiter)
+    queue.promote(batch[1])
+    assert queue.first(0.0, is_batch=False, most=4) == [interactive, batch[1]]
+    assert queue.first(0.0, is_batch=True, most=4) == [batch[0], batch[2]]
+
+
+async def test_a_claim_leads_to_what_waits_for_it() -> None:
+    """An interactive call that wants the same promotes it."""
+    claim = Claim(is_batch=True)
+    waiter = Waiter(0.0, math.inf, 0.0, is_retry=False, claim=claim)
+    assert claim.waiter is waiter
+
+
+async def test_no_more_of_the_first_are_given_than_asked_for() -> None:
+    queue, *waiters = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(3))
+    for waiter in waiters:
+        queue.join(waiter)
+    assert queue.first(0.0, is_batch=False, most=2) == waiters[:2]
+
+
 async def test_a_waiter_that_is_passed_over_is_promoted_when_it_returns() -> None:
     queue = Queue()
     waiter = Waiter(0.0, math.inf, 0.0, is_retry=False, claim=Claim(is_batch=True))
@@ -500,6 +550,23 @@ async def test_those_still_passed_over_return_later() -> None:
     assert queue.first(1.0, is_batch=False, most=3) == [waiters[0], waiters[2], waiters[1]]
 
 
+async def test_those_still_passed_over_are_not_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be thousands of them."""
+    queue, late, in_time = Queue(), *(Waiter(0.0, math.inf, 0.0, is_retry=False) for _ in range(2))
+    late.deadline, in_time.deadline = 1.0, 3.0
+    looks, take_back = list[float](), queue._take_back
+
+    def noting(earliest_response: float) -> None:
+        looks.append(earliest_response)
+        take_back(earliest_response)
+
+    monkeypatch.setattr(queue, "_take_back", noting)
+    for waiter in (late, in_time):
+        queue.join(waiter)
+    heads = [queue.head(moment, is_batch=False) for moment in (4.0, 2.0, 1.9, 1.8)]
+    assert (heads, looks) == ([None, in_time, in_time, in_time], [2.0])
+
+
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:
     throttle = await throttle_of_slow_responses()
     callers, scope = Callers(throttle, takes=2.0), anyio.CancelScope(deadline=anyio.current_time() + 3.5)
@@ -525,6 +592,36 @@ async def test_those_passed_over_are_refused_too() -> None:
         await anyio.sleep(1.5)
         throttle._release(permit, 429, retry_after=100)
     assert [name for name, _, _ in callers.refused] == ["passed over"]
+
+
+async def test_a_waiter_has_waited_too_long_unless_it_is_served() -> None:
+    claim = Claim(max_wait=2.0, leaves_at=anyio.current_time() + 2)
+    waiter = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False, claim=claim)
+    await anyio.sleep(1.9)
+    waiter.check_patience()
+    claim.leaves_at = anyio.current_time()
+    with pytest.raises(QueueTimeoutError, match=r"in the queue for 2 s, as long as max_wait allows$"):
+        waiter.check_patience()
+    waiter.refusal = RateLimitError("paused", 429)
+    waiter.check_patience()
+
+
+async def test_a_waiter_that_is_given_a_timer_wakes_to_set_it() -> None:
+    """Only then it is time to look again. Whoever never slept was not delayed."""
+    waiter, woken = Waiter(anyio.current_time(), math.inf, 0.0, is_retry=False), list[tuple[bool, Any]]()
+    start = anyio.current_time()
+
+    async def wait() -> None:
+        while len(woken) < 2:
+            woken.append((await waiter.wait(), anyio.current_time() - start))
+
+    assert waiter.has_slept is False
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.sleep(1)
+        waiter.wake_at(start + 3)
+    assert woken == [(False, pytest.approx(1)), (True, pytest.approx(3))]
+    assert waiter.has_slept is True
 
 
 def test_a_native_timeout_is_not_known_and_does_no_harm() -> None:

@@ -508,6 +508,22 @@ async def test_call_between_attempts_holds_no_slot() -> None:
     assert seen == ["2023-01-01", "2023-02-01", "2023-01-01"]
 
 
+async def test_a_result_is_as_old_as_its_last_attempt() -> None:
+    requests: list[float] = []
+
+    async def handler(_: httpx.Request) -> httpx.Response:
+        requests.append(anyio.current_time())
+        await anyio.sleep(1)
+        return httpx.Response(503, headers={"retry-after": "5"}) if len(requests) == 1 else ok()
+
+    async with client_of(handler) as client:
+        view, start = client.with_options(max_age=10), anyio.current_time()
+        for seconds in (0, 15.9, 16.1):
+            await anyio.sleep(start + seconds - anyio.current_time())
+            await view.metrics.mrr(*RANGE)
+    assert [when - start for when in requests] == pytest.approx([0, 6, 16.1])
+
+
 async def test_concurrent_calls_do_not_mix_up_their_results() -> None:
     tried: set[str] = set()
 

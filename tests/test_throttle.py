@@ -636,10 +636,11 @@ async def test_only_the_sending_of_the_request_is_marked() -> None:
     start = throttle._limits.in_flight[permit.number]
     await permit.trace("connection.connect_tcp.started", {})
     for method in (b"CONNECT", b"GET"):
-        assert start.sent == math.inf
+        assert start.sent == permit.sent == math.inf
         await permit.trace("http11.send_request_headers.started", {"request": httpcore.Request(method, "https://x.y")})
         await permit.trace(*SENT)
-    assert start.sent == anyio.current_time()
+    await permit.trace("http11.receive_response_headers.started", {})
+    assert start.sent == permit.sent == anyio.current_time()
 
 
 async def test_the_http_library_logs_a_failure_by_name() -> None:

@@ -112,7 +112,7 @@ class Call(Generic[T]):
             self.give_up()
             return
         # The coroutine is made here, where nothing can come between that and its task. Nothing is raised out of it.
-        self._task = asyncio.Task(self._attempt(), loop=self._loop)
+        self._task = asyncio.Task(self._attempt())
         self._task.add_done_callback(self._note_end)
 
     async def _attempt(self) -> None:

@@ -197,7 +197,7 @@ async def _receive(response: ResponseParser, stream: httpcore.AsyncNetworkStream
         if httpx.codes.is_success(response.status) or len(response.body) <= largest:
             response.body.clear()
             raise unread(response.status, httpx.Headers(response.headers), reason)
-        del response.body[largest + 1 :]
+        # What is beyond the limit is cut off by `complete_response`.
         return
 
 

@@ -18,9 +18,9 @@ import chartmogul_async.blocking
 from chartmogul_async import Throttle, errors
 from chartmogul_async.blocking import Client
 from chartmogul_async.blocking.loop import LOOP
-from tests.blocking.clients import RANGE, blocking_client
+from tests.blocking.clients import blocking_client
 from tests.blocking.test_calls import threads_of_the_loop
-from tests.clients import in_turn, ok
+from tests.clients import in_turn
 
 pytestmark = pytest.mark.skipif(
     sys.version_info[:2] != (3, 11), reason="it counts the steps that Python 3.11 reports to a tracer"
@@ -125,21 +125,3 @@ def test_a_handler_closes_at_any_place(is_first: bool, pings: Callable[[Client],
             assert place > 20
             break
     assert threads_of_the_loop() == []
-
-
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-def test_what_would_end_the_event_loop_is_raised_by_its_call(kind: type[BaseException]) -> None:
-    """The slices of a range are tasks of their own, out of which asyncio raises these two at once."""
-
-    def fail(_: object) -> None:
-        raise kind("from on_event")
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        return ok()
-
-    with blocking_client(respond) as other, blocking_client(respond, on_event=fail) as client:
-        assert other.metrics.mrr(*RANGE)[0].mrr == 363819722
-        for _ in range(2):
-            with pytest.raises(kind, match="from on_event"):
-                client.metrics.mrr("2013-01-01", "2023-12-31", interval="day", slices=4)
-            assert other.metrics.mrr(*RANGE)[0].mrr == 363819722

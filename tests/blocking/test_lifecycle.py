@@ -7,19 +7,21 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 
-from chartmogul_async import Throttle, errors
+from chartmogul_async import AsyncClient, Throttle, errors
+from chartmogul_async.blocking.calls import Calls
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.sandbox import Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 from tests.blocking.clients import RANGE, blocking_client, in_a_fresh_interpreter
 from tests.blocking.test_calls import threads_of_the_loop
-from tests.clients import in_turn
+from tests.clients import KEY, in_turn
 
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, and no signals between processes")
 
@@ -130,6 +132,17 @@ def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     running.end()
     for thread in threads_of_the_loop():
         thread.join()
+
+
+def test_what_a_forked_child_gives_up_is_handed_out_to_be_kept() -> None:
+    """Whatever is collected in the child would be reported, or be closed for the parent, too."""
+    client = AsyncClient(KEY)
+    calls = Calls(client, partial(AsyncClient, KEY))
+    call = calls.call(AsyncClient.ping)
+    in_progress = calls._in_progress
+    in_progress.add(call)
+    assert calls.abandon() == (client, {call})
+    assert in_progress == {call}
 
 
 # --- processes --------------------------------------------------------------------------------------------------

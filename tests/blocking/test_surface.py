@@ -11,7 +11,7 @@ from typing import Any, get_overloads
 
 import pytest
 
-from chartmogul_async import AsyncClient, Plan, blocking
+from chartmogul_async import AsyncClient, Breakdown, MetricName, Plan, blocking
 from chartmogul_async import Pages as AsyncPages
 from chartmogul_async import PlanGroups as AsyncPlanGroups
 from chartmogul_async import Plans as AsyncPlans
@@ -123,7 +123,8 @@ def test_help_speaks_of_no_await(name: str) -> None:
 
 def test_help_says_what_a_list_and_a_breakdown_are() -> None:
     assert inspect.signature(blocking.Plans.list).return_annotation == blocking.Pages[Plan]
-    assert "Pending" not in str(inspect.signature(blocking.Metrics.breakdown))
+    breakdown = inspect.signature(blocking.Metrics.breakdown)
+    assert breakdown.return_annotation == Breakdown | dict[MetricName, Breakdown]
     assert "``first()`` is the first page" in " ".join((blocking.Plans.list.__doc__ or "").split())
     assert "\n    The ``Breakdown``, or a dict of them" in (blocking.Metrics.breakdown.__doc__ or "")
 

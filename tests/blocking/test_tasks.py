@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -103,6 +105,61 @@ def test_a_call_for_a_loop_that_has_ended_is_given_up() -> None:
     running.end()
     with pytest.raises(errors.StateError, match="closed while the call was in progress"):
         call.result()
+
+
+async def take_steps() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in which nothing may be raised."""
+    raised: list[object] = []
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: raised.append(context))
+    yield loop
+    loop.close()
+    assert raised == []
+
+
+@pytest.mark.parametrize("handed_over", ["before", "after"])
+def test_a_call_that_is_cancelled_at_once_does_not_begin(loop: asyncio.AbstractEventLoop, handed_over: str) -> None:
+    begun: list[bool] = []
+
+    async def begin() -> None:
+        begun.append(True)
+
+    call = Call(begin)
+    steps: list[Callable[[], None]] = [partial(call.hand_over, loop), call.cancel]
+    for step in steps if handed_over == "before" else reversed(steps):
+        step()
+    loop.run_until_complete(take_steps())
+    assert begun == []
+    with pytest.raises(errors.StateError, match="closed while the call was in progress"):
+        call.result()
+
+
+def test_a_call_can_be_cancelled_when_its_loop_has_ended(loop: asyncio.AbstractEventLoop) -> None:
+    call = Call(answer)
+    call.hand_over(loop)
+    loop.close()
+    call.cancel()
+    call.give_up()
+    with pytest.raises(errors.StateError, match="closed while the call was in progress"):
+        call.result()
+
+
+def test_a_call_ends_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Another thread may have looked whether it has ended, and cancels it afterwards."""
+    ended: list[Call[int]] = []
+    call = Call(answer, ended.append)
+    call.hand_over(loop)
+    loop.run_until_complete(take_steps())
+    call.give_up()
+    call._cancel_task()
+    assert call.result() == 42
+    assert (ended, call._outcomes.empty()) == ([call], True)
 
 
 def interrupted(*_: object) -> Any:

@@ -50,7 +50,7 @@ def mutants_of(module: str, tests: Sequence[str], folder: Path, children: int) -
         RuntimeError: The tests do not pass without a mutation, or mutmut failed.
     """
     _copy_project(folder)
-    paths = [f"tests/test_{name}.py" for name in tests]
+    paths = [file_of(name).as_posix() for name in tests]
     settings = SETTINGS.format(package=PACKAGE, module=module, others=_lines(OTHERS), tests=_lines(paths))
     (folder / "setup.cfg").write_text(settings, encoding="utf-8")
     log = _mutmut(folder, "run", "--max-children", str(children))
@@ -59,6 +59,12 @@ def mutants_of(module: str, tests: Sequence[str], folder: Path, children: int) -
         raise RuntimeError(f"mutmut stopped:\n{log[-2000:]}")
     survivors = [_shown(folder, name) for name, status in statuses.items() if status in ("survived", "no tests")]
     return Mutants(len(statuses), survivors)
+
+
+def file_of(test: str) -> Path:
+    """The file of tests that is called so in ``TESTS``, below the root of the project."""
+    path = Path("tests", test)
+    return path.with_name(f"test_{path.name}.py")
 
 
 def _copy_project(folder: Path) -> None:

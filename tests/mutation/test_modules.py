@@ -9,7 +9,7 @@ from pathlib import Path
 import chartmogul_async
 from tests.mutation.__main__ import SURVIVORS
 from tests.mutation.modules import NOT_MUTATED, TESTS
-from tests.mutation.mutants import ROOT
+from tests.mutation.mutants import ROOT, file_of
 
 
 def has_code(path: Path) -> bool:
@@ -23,7 +23,7 @@ def has_code(path: Path) -> bool:
 
 
 def test_every_module_with_code_is_mutated() -> None:
-    folders = ("analysis", "files", "integrations", "metrics", "structuring", "transport")
+    folders = ("analysis", "blocking", "files", "integrations", "metrics", "structuring", "transport")
     modules = {
         f"{folder}/{path.stem}"
         for folder in folders
@@ -35,7 +35,7 @@ def test_every_module_with_code_is_mutated() -> None:
 
 def test_the_tests_that_decide_exist() -> None:
     names = {name for names in TESTS.values() for name in names}
-    assert not [name for name in names if not (ROOT / "tests" / f"test_{name}.py").is_file()]
+    assert not [name for name in names if not (ROOT / file_of(name)).is_file()]
 
 
 def test_every_survivor_has_an_argument() -> None:
