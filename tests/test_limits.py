@@ -987,13 +987,21 @@ def test_a_process_looks_again_where_others_may_take_all_slots() -> None:
 def test_a_process_comes_no_earlier_than_a_response_can() -> None:
     limits = limits_of(parallel=3)
     exchange(limits, 0.0, takes=3.0)
-    for now in (11.0, 10.0, 12.0):
+    for now in (11.0, 10.9, 11.1):
         admit(limits, now)
-    assert limits.wait_for_turn(7, 12.5, False, 0.005) == 13.0
-    assert limits.wait_for_turn(8, 12.5, False, 0.005) == 14.0
+    assert limits.wait_for_turn(7, 13.875, False, 0.005) == pytest.approx(13.9)
+    assert limits.wait_for_turn(8, 13.875, False, 0.005) == 14.0
     for owner in range(10, 20):
         limits.turns.keep(owner, False, 30.0)
-    assert limits.wait_for_turn(9, 12.5, False, 0.005) == 15.0
+    assert limits.wait_for_turn(9, 13.875, False, 0.005) == 14.1
+
+
+def test_a_process_looks_whether_a_response_came_earlier() -> None:
+    limits = limits_of(parallel=1)
+    exchange(limits, 0.0, takes=3.0)
+    admit(limits, 10.0)
+    assert limits.wait_for_turn(7, 10.5, False, 0.005) == 10.75
+    assert until_of(limits, 7) == 11.0
 
 
 def test_a_process_that_may_start_now_comes_soon() -> None:

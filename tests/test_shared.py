@@ -403,6 +403,22 @@ async def test_a_pause_begins_when_the_refusal_came() -> None:
     assert store.limits("account").paused_until == pytest.approx(started + 0.3 + 0.5 + 7.0)
 
 
+async def test_who_was_admitted_asks_no_more() -> None:
+    """Its time to look comes while the update is under way that admits it."""
+    store = LoopStore(latency=0.1)
+    queue = queue_of(store, parallel=1)
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(0.25)
+        # The waiter asked from 0 s to 0.2 s, and would ask again at 0.305 s.
+        before = store.updates
+        group.start_soon(queue.end, permit, 200)
+    assert anyio.current_time() - started == pytest.approx(0.45)
+    assert store.updates - before == 1
+
+
 async def test_who_was_admitted_waits_no_more() -> None:
     store = LoopStore()
     queue = queue_of(store, parallel=2)
@@ -665,6 +681,22 @@ async def test_who_is_passed_over_returns_when_responses_are_faster() -> None:
     await queue.end(second, 200)
 
 
+async def test_a_process_notices_that_responses_are_faster() -> None:
+    """As found, it looked for a slot when the response was to be expected: seven seconds after it had come."""
+    store = LoopStore()
+    one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
+    (permit,) = await admit(one)
+    await anyio.sleep(7.0)
+    await one.end(permit, 200)
+    (permit,) = await admit(one)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.acquire)
+        await anyio.sleep(0.05)
+        await one.end(permit, 200)
+    assert anyio.current_time() - started == pytest.approx(0.25)
+
+
 async def test_a_lone_call_is_not_passed_over() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     (permit,) = await admit(queue)
@@ -761,6 +793,20 @@ async def test_resizing_one_process_resizes_all() -> None:
     throttle.resize(parallel=7)
     await admit(queue)
     assert (queue.limits.per_second, queue.limits.parallel) == (10, 7)
+
+
+async def test_calls_that_wait_need_not_wait_for_new_limits() -> None:
+    store = LoopStore()
+    throttle = Throttle(per_second=1, store=store)
+    queue = shared_by(throttle)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(0.1)
+        throttle.resize(per_second=2)
+    assert anyio.current_time() - started == pytest.approx(0.1)
 
 
 async def test_clients_of_one_throttle_share_its_queue() -> None:

@@ -254,7 +254,9 @@ class AccountLimits:
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
         start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
         if start == math.inf:
-            start = max(now + poll * (1 + ahead / _POLLED_LESS), self._response_expected_at(ahead))
+            # It may also come sooner, or what was sent may be given up.
+            expected = min(self._response_expected_at(ahead), now + _LOOKS_AGAIN)
+            start = max(now + poll * (1 + ahead / _POLLED_LESS), expected)
         elif start > self.window.opens_at(now, max(1, self.per_second - ahead)):
             # A response to another process may end what it waits for.
             start = min(start, now + _LOOKS_AGAIN)

@@ -97,7 +97,10 @@ class InProgress:
         """
         self.has_followers = True
         deadline = anyio.current_effective_deadline()
-        with anyio.CancelScope(deadline=math.inf if self.claim.is_admitted else claim.leaves_at) as scope:
+        if self.claim.is_admitted:
+            # Also where this call is to make it again.
+            claim.leaves_at = math.inf
+        with anyio.CancelScope(deadline=claim.leaves_at) as scope:
             follower = _Follower(claim, deadline, scope)
             self._followers[follower] = None
             try:

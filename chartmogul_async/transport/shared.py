@@ -104,14 +104,14 @@ class SharedQueue:
         self.queue.join(waiter)
         try:
             if waiter in self._heads(now):
-                await self._update()
+                await self._update(waiter)
                 # The update itself is not cut off.
                 await anyio.lowlevel.checkpoint_if_cancelled()
             while not waiter.is_served:
                 is_due = await waiter.wait()
                 if is_due and not waiter.is_served:
                     self.queue.extend(waiter, anyio.current_effective_deadline())
-                    await self._update()
+                    await self._update(waiter)
                     waiter.check_patience()
         except BaseException:
             await self._leave(waiter)
@@ -226,8 +226,13 @@ class SharedQueue:
 
     # --- updates -------------------------------------------------------------------------------------------
 
-    async def _update(self, is_urgent: bool = True) -> None:
-        """Bring the store up to date, or wait for the update that carries what has come up here."""
+    async def _update(self, waiter: Waiter | None = None, is_urgent: bool = True) -> None:
+        """Bring the store up to date, or wait for the update that carries what has come up here.
+
+        Args:
+            waiter: What asks for it. Once it is served it need not ask.
+            is_urgent: Nothing else that comes up in this step of the event loop need go with it.
+        """
         self._asked += 1
         ticket = self._asked
         # An update that was cut off would leave it open whether it took place. The store bounds its time.
@@ -238,11 +243,11 @@ class SharedQueue:
                     await anyio.lowlevel.checkpoint()
             finally:
                 # The shield does not stop asyncio's own cancellation.
-                await self._carry_once(ticket)
+                await self._carry_once(ticket, waiter)
 
-    async def _carry_once(self, ticket: int) -> None:
+    async def _carry_once(self, ticket: int, waiter: Waiter | None) -> None:
         async with self._lock:
-            if self._carried >= ticket:
+            if self._carried >= ticket or (waiter is not None and waiter.is_served):
                 return
             asked = self._asked
             await self._carry()
@@ -372,6 +377,8 @@ class SharedQueue:
         self._size = per_second or self._size[0], parallel or self._size[1]
         if self._outage is not None:
             self._outage.resize(self._size)
+        if self.queue.waiters:
+            self._look_again()
 
     @property
     def is_in_use(self) -> bool:
