@@ -20,6 +20,7 @@ from chartmogul_async.transport.cap import Cap, Slots
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
+from chartmogul_async.transport.updates import End
 from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
@@ -951,6 +952,20 @@ def test_it_belongs_to_its_event_loop_while_anything_is_in_flight() -> None:
         use_in(second, throttle, user)
     first.close()
     second.close()
+
+
+async def test_an_update_that_is_repeated_reports_what_the_last_one_changed() -> None:
+    """Another process was first, and had taken this one to be gone."""
+    store = LoopStore()
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    report = queue._report_of([End(permit, anyio.current_time(), status=429)], most=0)
+    first, second = store.limits("account"), store.limits("account")
+    second.remove_member(queue.member, store.now())
+    report.apply(first, store.now())
+    assert report.ends[0].events
+    report.apply(second, store.now())
+    assert not report.ends[0].events
 
 
 # --- a store that is away --------------------------------------------------------------------------------------------

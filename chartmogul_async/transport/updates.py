@@ -105,6 +105,8 @@ class Report:
 
     def _end(self, end: End, limits: AccountLimits, now: float) -> None:
         number = end.permit.number
+        # An earlier try may have changed something else.
+        end.events = ()
         if number not in limits.in_flight:
             # The store has lost it, or took this process to be gone.
             return
