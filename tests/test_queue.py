@@ -1285,6 +1285,22 @@ def test_a_throttle_belongs_to_its_loop_until_the_last_client_closes(first: int)
         other.run(attach(object()))
 
 
+def test_asking_whether_a_trio_run_has_ended_does_not_end_it() -> None:
+    throttle = Throttle()
+
+    async def attach() -> None:
+        throttle._attach(object())
+
+    async def main() -> str:
+        await attach()
+        with pytest.raises(StateError, match="in another event loop"):
+            await trio.to_thread.run_sync(asyncio.run, attach())
+        await trio.sleep(1)
+        return "it goes on"
+
+    assert trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0)) == "it goes on"
+
+
 @pytest.mark.parametrize("waits", [False, True], ids=["in flight", "in the queue"])
 def test_a_throttle_belongs_to_its_loop_while_a_call_is_in_progress(waits: bool) -> None:
     """Its client was closed meanwhile."""
