@@ -408,6 +408,19 @@ async def test_a_waiter_is_passed_over_that_comes_too_late() -> None:
     assert callers.names == ["next", "late"]
 
 
+async def test_a_waiter_with_too_little_time_is_better_than_none() -> None:
+    """Nothing is in flight, and its response may show that they are faster by now."""
+    throttle = await throttle_of_slow_responses()
+    permit, callers = await throttle._acquire(), Callers(throttle, takes=0.1)
+    async with anyio.create_task_group() as group:
+        for name in ("first", "second"):
+            group.start_soon(callers.call, name, math.inf, anyio.CancelScope(deadline=callers.start + 1.5))
+            await come_to_rest()
+        await anyio.sleep(0.5)
+        throttle._release(permit)
+    assert callers.admitted == [("first", pytest.approx(0.5)), ("second", pytest.approx(0.6))]
+
+
 async def test_a_deadline_that_is_extended_counts() -> None:
     """A caller that was passed over returns to the front when its first deadline comes."""
     throttle = await throttle_of_slow_responses()
@@ -1283,6 +1296,22 @@ def test_a_throttle_belongs_to_its_loop_until_the_last_client_closes(first: int)
             assert str(caught.value) == IN_ANOTHER_LOOP
             throttle._detach(user)
         other.run(attach(object()))
+
+
+def test_asking_whether_a_trio_run_has_ended_does_not_end_it() -> None:
+    throttle = Throttle()
+
+    async def attach() -> None:
+        throttle._attach(object())
+
+    async def main() -> str:
+        await attach()
+        with pytest.raises(StateError, match="in another event loop"):
+            await trio.to_thread.run_sync(asyncio.run, attach())
+        await trio.sleep(1)
+        return "it goes on"
+
+    assert trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0)) == "it goes on"
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["in flight", "in the queue"])
