@@ -221,8 +221,9 @@ class World:
             assert request.ended >= viewer.came, "a response from before the call"
         elif isinstance(viewer.error, errors.QueueTimeoutError):
             assert come.max_wait - ROUNDING <= now - viewer.came <= come.max_wait + self.stalled
-            meanwhile = [request for request in self.requests if request.sent <= now and request.ended > viewer.came]
-            assert come.key not in [request.key for request in meanwhile], "its request was sent"
+            # After a stall the request may start at the moment at which its time is up.
+            sent = [each for each in self.requests if each.sent < viewer.came + come.max_wait - ROUNDING]
+            assert come.key not in [each.key for each in sent if each.ended > viewer.came], "its request was sent"
         else:
             assert viewer.error is not None or viewer.has_left or come.gives_up < math.inf
 
