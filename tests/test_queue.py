@@ -25,6 +25,7 @@ from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from tests.clients import KEY, another_mrr, ok
 from tests.conftest import VirtualTimeLoop
+from tests.shared_limits import LoopStore
 from tests.test_throttle_properties import SENT, come_to_rest, stall
 
 RANGE = ("2023-07-01", "2023-08-31")
@@ -578,6 +579,18 @@ async def test_those_still_passed_over_are_not_looked_at_each_time(monkeypatch: 
         queue.join(waiter)
     heads = [queue.head(moment, is_batch=False) for moment in (4.0, 2.0, 1.9, 1.8)]
     assert (heads, looks) == ([None, in_time, in_time, in_time], [2.0])
+
+
+async def test_those_passed_over_return_in_the_order_of_their_places() -> None:
+    """One has the place of a call that came before the other, and left."""
+    queue, claim = Queue(), Claim()
+    claim.place = 0
+    later, earlier = (Waiter(0.0, math.inf, 0.0, False, claim) for claim in (Claim(), claim))
+    for waiter in (later, earlier):
+        waiter.deadline = 3.0
+        queue.join(waiter)
+    assert queue.head(4.0, is_batch=False) is None
+    assert queue.first(2.0, is_batch=False, most=2) == [earlier, later]
 
 
 async def test_a_retry_that_is_passed_over_stays_a_retry() -> None:
@@ -1508,6 +1521,25 @@ def test_a_throttle_is_collected_with_what_waits_for_it() -> None:
     finally:
         sys.unraisablehook = before
     assert (ended, raised) == (["waiting"] * 2, [])
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_limits_may_change_where_no_loop_runs(is_shared: bool) -> None:
+    """As in the child of a fork, where calls wait that never return."""
+    throttle, kept = Throttle(parallel=1, store=LoopStore() if is_shared else None), list[asyncio.Task[Any]]()
+
+    async def leave_pending() -> None:
+        admission = throttle._attach(object(), "account")
+        await admission.acquire()
+        kept.append(asyncio.ensure_future(admission.acquire()))
+        await asyncio.sleep(1)
+
+    loop = VirtualTimeLoop()
+    loop.run_until_complete(leave_pending())
+    throttle.resize(parallel=7)
+    assert throttle.parallel == 7
+    loop.close()
+    let_go(kept)
 
 
 def test_a_withdrawal_from_before_another_loop_is_ignored() -> None:

@@ -384,6 +384,24 @@ async def test_a_call_that_carries_on_what_was_sent_is_not_bound_by_max_wait() -
     assert series.summary.current == 354026144
 
 
+async def test_a_call_that_joins_what_was_sent_once_is_not_bound_by_max_wait() -> None:
+    """Another one carries it on, and waits for a start meanwhile."""
+    outcomes: list[Any] = []
+
+    async def call(client: AsyncClient) -> None:
+        outcomes.append(await outcome_of(partial(client.metrics.mrr, *RANGE)))
+
+    async with client_of(Server(), throttle=Throttle(per_second=1)) as client, anyio.create_task_group() as group:
+        hurried = client.with_options(max_wait=0.2)
+        with anyio.move_on_after(0.05):
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(call, client)
+                await step()
+                group.start_soon(call, hurried)
+        group.start_soon(call, hurried)
+    assert [series.summary.current for series in outcomes] == [354026144] * 2
+
+
 async def test_a_call_that_carries_on_is_as_urgent_as_any_that_waits() -> None:
     """The interactive call waits for one of a batch that has more time, and not for the rest of the batch."""
     order: list[str] = []

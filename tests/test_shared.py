@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from chartmogul_async import AsyncClient, RetryPolicy, Throttle, errors
-from chartmogul_async.events import HOW_TO_SHARE
+from chartmogul_async.events import HOW_TO_SHARE, Pacing, Pause
 from chartmogul_async.sandbox.limits import SlidingLog, TokenBucket
 from chartmogul_async.transport.cap import Cap, Slots
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
-from chartmogul_async.transport.updates import End
+from chartmogul_async.transport.updates import Ended
 from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
@@ -96,6 +96,29 @@ async def test_processes_take_turns(work: float) -> None:
     assert server.refusals == 0
     assert max(took) <= 1.25 * min(took)
     assert max(took) <= 1.06 * max(9.33, 400 / 20 * (work + 0.025))
+
+
+@pytest.mark.parametrize(("processes", "slots"), [(2, 1), (8, 4), (4, 5), (8, 20), (12, 20)])
+async def test_no_process_starves_where_slots_are_scarce(processes: int, slots: int) -> None:
+    """A slot that is free goes to whoever has waited longest, and not to whoever has just given it back."""
+    store, got = LoopStore(), [0] * processes
+    queues = [queue_of(store, parallel=slots) for _ in got]
+
+    async def call(number: int) -> None:
+        while True:
+            permit = await queues[number].acquire()
+            permit.sent = anyio.current_time()
+            await anyio.sleep(2.0)
+            got[number] += 1
+            await queues[number].end(permit, 200)
+
+    with anyio.move_on_after(60.1):
+        async with anyio.create_task_group() as group:
+            for number in range(processes):
+                for _ in range(6):
+                    group.start_soon(call, number)
+    assert max(got) <= 1.15 * min(got)
+    assert sum(got) >= 0.95 * 30 * slots
 
 
 async def test_a_busy_process_gets_what_others_leave() -> None:
@@ -958,14 +981,14 @@ async def test_an_update_that_is_repeated_reports_what_the_last_one_changed() ->
     """Another process was first, and had taken this one to be gone."""
     store = LoopStore()
     queue = queue_of(store)
-    (permit,) = await admit(queue)
-    report = queue._report_of([End(permit, anyio.current_time(), status=429)], most=0)
+    permit, _ = await admit(queue, 2)
+    report = queue._report_of([Ended(permit, anyio.current_time(), status=503)], most=0)
     first, second = store.limits("account"), store.limits("account")
     second.remove_member(queue.member, store.now())
     report.apply(first, store.now())
-    assert report.ends[0].events
+    assert report.ended[0].events
     report.apply(second, store.now())
-    assert not report.ends[0].events
+    assert not report.ended[0].events
 
 
 # --- a store that is away --------------------------------------------------------------------------------------------
@@ -1203,6 +1226,99 @@ async def test_limits_that_change_during_an_update_are_told_by_the_next() -> Non
     assert store.limits("account").per_second == 40
     await admit(queue)
     assert store.limits("account").per_second == 10
+
+
+async def test_limits_that_were_told_before_are_told_again() -> None:
+    """Another process has told others since."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue, per_second in ((one, 10), (other, 30), (one, 10)):
+        queue.resize(per_second, None)
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+        assert store.limits("account").per_second == per_second
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.15, 0.25])
+async def test_limits_that_change_during_an_update_count_at_once(moment: float) -> None:
+    """The first update takes until 0.2 s, and finds that nothing may start until a second has passed."""
+    throttle = Throttle(per_second=1, store=LoopStore(latency=0.1))
+    queue = shared_by(throttle)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.acquire)
+        await anyio.sleep(moment)
+        throttle.resize(per_second=2)
+    assert anyio.current_time() - started == pytest.approx(0.45 if moment == 0.25 else 0.4)
+
+
+async def test_a_limit_that_stays_keeps_what_was_learned_about_it() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = True
+    for status in (429, 200):
+        (permit,) = await admit(queue)
+        await queue.end(permit, status, retry_after=0.5)
+    pace = queue.limits.pace
+    queue.resize(40, 10)
+    assert (queue.limits.pace, queue.limits.parallel) == (pace, 10)
+    assert pace is not None
+    store.is_away = False
+    await anyio.sleep(1.1)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 429, retry_after=0.5)
+    queue.resize(40, 20)
+    await admit(queue)
+    assert queue.limits.pace is not None
+    queue.resize(30, 20)
+    await anyio.sleep(1.1)
+    await admit(queue)
+    assert queue.limits.pace is None
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["goes away", "is back"])
+async def test_a_refusal_counts_where_the_store_goes_away_or_is_back(is_away: bool) -> None:
+    """The limits that are told of it do not know the request."""
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = not is_away
+    (permit,) = await admit(queue)
+    await anyio.sleep(1.1)
+    store.is_away = is_away
+    events = await queue.end(permit, 429, retry_after=30.0)
+    assert [type(event) for event in events] == [Pacing, Pause]
+    started = anyio.current_time()
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(30.0)
+
+
+async def test_a_pause_of_an_outage_lasts_beyond_it() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = True
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+    await queue.end(permit, 429, retry_after=30.0)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(30.0)
+    assert store.limits("account").pauses_in_all == pytest.approx(28.9)
+
+
+async def test_a_pause_begins_when_the_refusal_came_in_an_outage_too() -> None:
+    """And not when the store turned out to be still away."""
+    store = LoopStore(latency=0.5)
+    queue = queue_of(store)
+    await queue.end((await admit(queue))[0], 200)
+    store.is_away = True
+    (permit,) = await admit(queue)
+    await anyio.sleep(1.5)
+    came = anyio.current_time()
+    await queue.end(permit, 429, retry_after=3.0)
+    assert queue.limits.paused_until == pytest.approx(came + 3.0)
 
 
 async def test_a_store_that_is_back_learns_who_was_replaced() -> None:

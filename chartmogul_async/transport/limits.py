@@ -222,7 +222,7 @@ class AccountLimits:
         if slots_suffice or not self.turns.is_of_one_priority():
             return False
         own = sum(start.owner == owner for start in self.in_flight.values())
-        return own < self.max_in_flight / self.turns.waiting_processes(owner)
+        return own + 1 <= self.max_in_flight / self.turns.waiting_processes(owner)
 
     def adopt(self, owner: int, now: float) -> int:
         """Take over a request that was sent while these limits could not be asked."""
@@ -254,7 +254,7 @@ class AccountLimits:
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
         start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
         if start == math.inf:
-            # It may also come sooner, or what was sent may be given up.
+            # A response may also come sooner, or the call be given up.
             expected = min(self._response_expected_at(ahead), now + _LOOKS_AGAIN)
             start = max(now + poll * (1 + ahead / _POLLED_LESS), expected)
         elif start > self.window.opens_at(now, max(1, self.per_second - ahead)):
@@ -368,7 +368,7 @@ class AccountLimits:
     def _rate_limited(self, start: Start, now: float, retry_after: float | None) -> tuple[LimitEvent, ...]:
         if start.number <= self.paused_number:
             # It was under way when the pause began: only a duration that the server names is new.
-            return self._pause(now, retry_after or 0.0)
+            return self.pause(now, retry_after or 0.0)
         self.refusal_trip = now - start.sent
         self.pace = self.pace or Pace(self.per_second, self.per_second)
         pacing = self.pace.refuse(now, self.window.count_at(start.admitted))
@@ -382,9 +382,10 @@ class AccountLimits:
         self.paused_at, self.paused_number = now, self.last_number
         # This may have been the test of a long pause: the latest response counts.
         self._end_pause(now)
-        return pacing, *self._pause(now, seconds)
+        return pacing, *self.pause(now, seconds)
 
-    def _pause(self, now: float, seconds: float) -> tuple[LimitEvent, ...]:
+    def pause(self, now: float, seconds: float) -> tuple[LimitEvent, ...]:
+        """Send nothing for so many seconds, unless the pause in progress lasts longer."""
         longer = now + seconds - max(self.paused_until, now)
         if longer <= 0:
             return ()

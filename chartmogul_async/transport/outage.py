@@ -8,7 +8,7 @@ from attrs import define
 from chartmogul_async.events import logger
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.store import StoreOutageError
-from chartmogul_async.transport.updates import Report
+from chartmogul_async.transport.updates import Report, resize
 
 # Seconds after which a store that was away is tried again.
 _RETRY_AFTER = 1.0
@@ -42,7 +42,7 @@ class Outage:
             error: Why the store is away.
             report: What the store would have been told.
             size: The limits a second and in parallel of all processes.
-            known: The limits as the latest update left them.
+            known: The limits as the latest update left them; one that failed may have added some starts.
             offset: Their clock minus that of the event loop.
 
         Returns:
@@ -66,15 +66,15 @@ class Outage:
         return cls(now, processes, limits, now + _RETRY_AFTER)
 
     def resize(self, size: tuple[int, int]) -> None:
-        """The limits of all processes are others."""
-        self.limits.resize(*_share(size, self._processes))
+        """The limits of all processes have changed."""
+        resize(self.limits, _share(size, self._processes))
 
     def try_later(self) -> None:
         """The store is still away."""
         self.retry_at = anyio.current_time() + _RETRY_AFTER
 
     def end(self, report: Report, limits: AccountLimits, now: float) -> None:
-        """The store learns what was sent meanwhile, and others have time to notice that it is back.
+        """The store learns what was sent and refused meanwhile, and others have time to notice that it is back.
 
         Args:
             report: What else it is told; what is in flight is adopted by the update itself.
@@ -86,6 +86,7 @@ class Outage:
         others = [member for owner, member in limits.turns.members.items() if owner != report.member]
         if any(member.seen < self._since + offset for member in others):
             limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)
+        limits.pause(now, self.limits.pause_left(report.made_at))
 
 
 def _share(size: tuple[int, int], processes: int) -> tuple[int, int]:

@@ -115,7 +115,7 @@ class Permit:
 
 
 class Waiter:
-    """One task in the queue. Only the head of the queue has a timer, at which it should look again.
+    """One task in the queue. The head of the queue has a timer, at which it should look again, and few others do.
 
     ``deadline`` is when its caller gives up, as far as the event loop knows, and ``looks_again_at`` what its timer is
     set to: infinity if it has none.
@@ -170,15 +170,15 @@ class Waiter:
     async def wait(self) -> bool:
         """Sleep until something has changed, and return whether it is time to look again."""
         self.has_slept = True
-        deadline = min(self.looks_again_at, self.claim.leaves_at)
-        if deadline == math.inf:
+        wakes_at = min(self.looks_again_at, self.claim.leaves_at)
+        if wakes_at == math.inf:
             self._sleeps = True
             await self.event.wait()
             self._sleeps = False
             if not self.is_served:
                 self.event = anyio.Event()
             return False
-        with anyio.CancelScope(deadline=deadline) as self._scope:
+        with anyio.CancelScope(deadline=wakes_at) as self._scope:
             await self.event.wait()
         self._scope = None
         # Another one may be at the head by now; only the head looks again.

@@ -16,7 +16,7 @@ class Queue:
 
     A waiter whose caller gives up before a response can come would waste a slot, so it is passed over while anything
     is in flight; if nothing is, it is as good a request as any, and its response may show that they are faster by now.
-    It returns to the front when responses are so much faster that one comes in time. Else it usually leaves at its
+    It returns to the front when responses are so much faster that one comes in time. Otherwise it usually leaves at its
     deadline; if its caller has allowed it more time by then, it returns to the front, too.
     """
 
@@ -45,7 +45,7 @@ class Queue:
         order = self._order_of(waiter)
         waiter.is_batch = False
         if waiter in order:
-            # One that is passed over returns to the front when its caller allows it more time.
+            # One that is passed over is in no order until it returns to the front.
             del order[waiter]
             self._order_of(waiter)[waiter] = None
 
@@ -94,7 +94,7 @@ class Queue:
         """Responses are faster than they were, so that some which were passed over may still have one."""
         passed_over = [waiter for waiter in self.waiters if waiter not in self._order_of(waiter)]
         self._passed_over_until = -math.inf
-        for waiter in reversed(passed_over):
+        for waiter in sorted(passed_over, key=lambda waiter: waiter.claim.place or 0, reverse=True):
             if waiter.deadline >= earliest_response:
                 self._return_to_front(waiter)
             else:

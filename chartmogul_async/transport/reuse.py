@@ -98,7 +98,7 @@ class InProgress:
         self.has_followers = True
         deadline = anyio.current_effective_deadline()
         if self.claim.is_admitted:
-            # Also where this call is to make it again.
+            # This holds even if this call is to make it again.
             claim.leaves_at = math.inf
         with anyio.CancelScope(deadline=claim.leaves_at) as scope:
             follower = _Follower(claim, deadline, scope)
@@ -139,6 +139,7 @@ class InProgress:
             del self._followers[heir]
             # It has the place in the queue that the exchange had, and is as urgent as the most urgent call.
             heir.claim.place = 0 if self.claim.is_admitted else self.claim.place
+            heir.claim.is_admitted = self.claim.is_admitted
             heir.claim.is_batch = heir.claim.is_batch and all(each.claim.is_batch for each in self._followers)
             heir.is_heir, self.claim = True, heir.claim
             heir.woken.set()

@@ -1,7 +1,8 @@
 """The queue of one event loop around limits that other processes use, too.
 
 Only one update of the store is under way at a time, and it carries everything that has come up: what was sent, what
-ended, what waits. So a busy process asks the store no more than twice for each request, and an idle one never.
+ended, what waits. So a busy process asks the store about twice for each request, one that waits for a slot some times a
+second, and an idle one never.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
 from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.store import Store, StoreOutageError
-from chartmogul_async.transport.updates import End, Report, Update
+from chartmogul_async.transport.updates import Ended, Report, Update
 
 # A process tells the store that it is alive this many times in each lease.
 _RENEWALS = 3
@@ -72,7 +73,7 @@ class SharedQueue:
         self.member: int = secrets.randbits(31) + 1
         self._replaces = replaces
         self._in_flight: dict[Permit, None] = {}
-        self._ends: list[End] = []
+        self._ended: list[Ended] = []
         self._lock = anyio.Lock(fast_acquire=True)
         self._asked = self._carried = 0
         self._updated_at = -math.inf
@@ -131,7 +132,7 @@ class SharedQueue:
             # Its turn is another process's.
             await self._update()
         else:
-            self._look_again()
+            self.look_again()
 
     def promote(self, waiter: Waiter) -> None:
         """Let a waiter of a batch wait among the interactive ones.
@@ -140,17 +141,17 @@ class SharedQueue:
             waiter: One that is not served yet.
         """
         self.queue.promote(waiter)
-        self._look_again()
+        self.look_again()
 
     def take_turn(self) -> None:
         """A slot is free for the next request that waits, if one does."""
         heads = self._heads(anyio.current_time())
         if self._slots is not None and heads and self._slots.take(heads[0].is_batch):
             self._reserved += 1
-            self._look_again()
+            self.look_again()
 
-    def _look_again(self) -> None:
-        """The heads of the queue are others now."""
+    def look_again(self) -> None:
+        """The heads of the queue have changed, or the limits."""
         now = anyio.current_time()
         for head in self._heads(now):
             head.wake_at(now)
@@ -159,7 +160,7 @@ class SharedQueue:
         """Give back a permit whose request was never sent, so that it counts nowhere."""
         self.admitted -= 1
         self.delayed -= permit.was_queued
-        await self._report(End(permit, anyio.current_time(), withdrawn=True))
+        await self._report(Ended(permit, anyio.current_time(), withdrawn=True))
 
     async def end(
         self, permit: Permit, status: int | None = None, retry_after: float | None = None, given_up: bool = False
@@ -175,18 +176,18 @@ class SharedQueue:
         Returns:
             What changed for all requests, if anything did.
         """
-        end = End(permit, anyio.current_time(), status, retry_after, given_up)
-        await self._report(end)
+        ended = Ended(permit, anyio.current_time(), status, retry_after, given_up)
+        await self._report(ended)
         permit.response_time = self.limits.window.fastest
         if status == 429:
             permit.pause_left = self.limits.pause_left(anyio.current_time() + self.offset)
-        return end.events
+        return ended.events
 
-    async def _report(self, end: End) -> None:
-        if end.permit not in self._in_flight:
+    async def _report(self, ended: Ended) -> None:
+        if ended.permit not in self._in_flight:
             return
-        del self._in_flight[end.permit]
-        self._ends.append(end)
+        del self._in_flight[ended.permit]
+        self._ended.append(ended)
         try:
             await self._update(is_urgent=False)
         finally:
@@ -254,19 +255,19 @@ class SharedQueue:
             self._carried = asked
 
     async def _carry(self) -> None:
-        ends, self._ends = self._ends, []
+        ended, self._ended = self._ended, []
         reserved = self._take_slots()
-        report = self._report_of(ends, reserved)
+        report = self._report_of(ended, reserved)
         try:
             update = await self._reach(report)
         except StoreOutageError as error:
-            self._ends = ends + self._ends
+            self._ended = ended + self._ended
             self._give_slots_back(reserved)
             self._refuse_all(f"not sent: the store of the limits is away: {error}")
             return
         except BaseException:
             # Whether the update took place is open; what ended is reported again, and what was admitted is given up.
-            self._ends = ends + self._ends
+            self._ended = ended + self._ended
             self._give_slots_back(reserved)
             raise
         now = self._updated_at = anyio.current_time()
@@ -283,22 +284,27 @@ class SharedQueue:
         is_full = len(update.numbers) == reserved and self._waits_for_slot(now)
         # What others are given now may come back at once.
         self._give_slots_back(reserved - (len(self._in_flight) - in_flight))
+        # Whether the limits have changed since this update was asked for.
+        is_resized = self._told_size != self._size and not self._is_alone
         for head in self._heads(now) if not is_full else ():
-            head.wake_at(update.looks_again.get(head.is_batch, update.now) - self.offset)
+            looks_again = update.looks_again.get(head.is_batch, update.now) - self.offset
+            head.wake_at(now if is_resized else looks_again)
 
-    def _report_of(self, ends: list[End], most: int) -> Report:
+    def _report_of(self, ended: list[Ended], most: int) -> Report:
         now = anyio.current_time()
         return Report(
-            self.member,
-            self._store,
-            now,
-            ends,
-            list(self._in_flight),
-            {is_batch: self._candidates(is_batch, now) for is_batch in (False, True)},
-            len(self.queue.waiters),
-            most,
-            None if self._told_size == self._size else self._size,
-            self._replaces,
+            member=self.member,
+            pid=self._store.pid,
+            lease=self._store.lease,
+            poll=self._store.poll,
+            made_at=now,
+            ended=ended,
+            in_flight=list(self._in_flight),
+            waiters={is_batch: self._candidates(is_batch, now) for is_batch in (False, True)},
+            waiting=len(self.queue.waiters),
+            most=most,
+            size=None if self._told_size == self._size else self._size,
+            replaces=self._replaces,
         )
 
     async def _reach(self, report: Report) -> Update:
@@ -361,7 +367,7 @@ class SharedQueue:
         permit = Permit(_nothing, number, now, queued, paused, was_queued=waiter.has_slept)
         if waiter not in self.queue.waiters:
             # Its caller left during the update.
-            self._ends.append(End(permit, now, withdrawn=True))
+            self._ended.append(Ended(permit, now, withdrawn=True))
             return
         self._in_flight[permit] = None
         self.admitted += 1
@@ -375,10 +381,10 @@ class SharedQueue:
     def resize(self, per_second: int | None, parallel: int | None) -> None:
         """The next update changes the limits for all processes; while the store is away, the own share changes."""
         self._size = per_second or self._size[0], parallel or self._size[1]
+        # Another process may have told it something else since.
+        self._told_size = None
         if self._outage is not None:
             self._outage.resize(self._size)
-        if self.queue.waiters:
-            self._look_again()
 
     @property
     def is_in_use(self) -> bool:

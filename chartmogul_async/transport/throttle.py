@@ -195,7 +195,12 @@ class Throttle:
         self._known = limits if is_awake else dumps(limits)
         if self._shared is not None:
             self._shared.resize(per_second, parallel)
-        if self._number_waiting():
+        if self._is_elsewhere():
+            # Those that wait look again by themselves.
+            return
+        if self._shared is not None:
+            self._shared.look_again()
+        elif self._number_waiting():
             self._admit_waiting()
 
     def _free_slots(self, taken: int = 0) -> int:

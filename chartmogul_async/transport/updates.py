@@ -13,12 +13,11 @@ from attrs import Factory, define, frozen
 
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Permit, Waiter
-from chartmogul_async.transport.store import Store
 
 
 @define(eq=False)
-class End:
-    """The end of an exchange, which the next update reports; ``events`` are what it changed for all requests."""
+class Ended:
+    """An exchange that has ended, which the next update reports; ``events`` are what that changed for all requests."""
 
     permit: Permit
     moment: float
@@ -53,10 +52,12 @@ class Report:
     """What one process has to tell.
 
     Attributes:
-        member: The number of the process.
-        store: Where the limits are.
+        member: The number of the process, among those that share the limits.
+        pid: Its number on this machine, 0 if nobody can ask for it.
+        lease: Seconds after which a process that was not seen is gone.
+        poll: Seconds after which to look again for what has no time of its own, such as a slot.
         made_at: When this was written, on the clock of the event loop.
-        ends: What ended since the latest update.
+        ended: What ended since the latest update.
         in_flight: What is in flight.
         waiters: The next of each priority (batch or not), in order.
         waiting: How many wait in all.
@@ -66,9 +67,11 @@ class Report:
     """
 
     member: int
-    store: Store
+    pid: int
+    lease: float
+    poll: float
     made_at: float
-    ends: Sequence[End]
+    ended: Sequence[Ended]
     in_flight: Sequence[Permit]
     waiters: Mapping[bool, Sequence[Waiter]]
     waiting: int
@@ -86,15 +89,15 @@ class Report:
         Returns:
             Whom they admit, and what else the process must know.
         """
-        limits.turns.see(self.member, self.store.pid, now, self.waiting)
-        for owner in limits.turns.unseen_since(now - self.store.lease):
+        limits.turns.see(self.member, self.pid, now, self.waiting)
+        for owner in limits.turns.unseen_since(now - self.lease):
             limits.remove_member(owner, now)
-        if self.size is not None and self.size != (limits.per_second, limits.parallel):
-            limits.resize(*self.size)
+        if self.size is not None:
+            resize(limits, self.size)
         if self.replaces is not None:
             limits.remove_member(self.replaces, now)
-        for end in self.ends:
-            self._end(end, limits, min(now, end.moment + now - self.made_at))
+        for ended in self.ended:
+            self._end(ended, limits, min(now, ended.moment + now - self.made_at))
         update = Update(limits, now, self._reconcile(limits, now))
         left = {is_batch: deque(self.waiters[is_batch]) for is_batch in self.waiters}
         # Which of them goes first is asked before each.
@@ -103,19 +106,22 @@ class Report:
         limits.turns.members[self.member].waiting -= len(update.numbers)
         return update
 
-    def _end(self, end: End, limits: AccountLimits, now: float) -> None:
-        number = end.permit.number
+    def _end(self, ended: Ended, limits: AccountLimits, now: float) -> None:
+        number, permit = ended.permit.number, ended.permit
         # An earlier try may have changed something else.
-        end.events = ()
+        ended.events = ()
         if number not in limits.in_flight:
-            # The store has lost it, or took this process to be gone.
-            return
-        if end.withdrawn:
+            # They have lost it, or took this process to be gone, or are others since an outage began or ended.
+            if ended.status != 429:
+                return
+            # A refusal concerns all requests, whoever knows of this one.
+            number = limits.adopt(self.member, now - (ended.moment - permit.admitted))
+        if ended.withdrawn:
             limits.withdraw(number)
             return
-        if end.permit.sent is not None:
-            limits.mark_sent(number, end.permit.sent + now - end.moment)
-        end.events = limits.release(number, now, end.status, end.retry_after, end.given_up)
+        if permit.sent is not None:
+            limits.mark_sent(number, permit.sent + now - ended.moment)
+        ended.events = limits.release(number, now, ended.status, ended.retry_after, ended.given_up)
 
     def _reconcile(self, limits: AccountLimits, now: float) -> list[tuple[Permit, int]]:
         """After an outage the limits may know other requests of this process than those that are in flight."""
@@ -136,10 +142,18 @@ class Report:
         if number is None and _exceeds(waiter, limits, now):
             number = limits.admit(now, as_test=True, owner=self.member)
         if number is None:
-            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self.store.poll, taken)
+            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self.poll, taken)
             return False
         update.numbers.append((left[is_batch].popleft(), number))
         return True
+
+
+def resize(limits: AccountLimits, size: tuple[int, int]) -> None:
+    """Change the limits that differ; with a limit everything is forgotten that the server has shown about it."""
+    per_second, parallel = size
+    limits.resize(
+        None if per_second == limits.per_second else per_second, None if parallel == limits.parallel else parallel
+    )
 
 
 def _priorities(limits: AccountLimits) -> tuple[bool, bool]:
