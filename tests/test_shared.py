@@ -432,7 +432,7 @@ async def test_who_was_admitted_asks_no_more() -> None:
     store = LoopStore(latency=0.1)
     queue = queue_of(store, parallel=1)
     (permit,) = await admit(queue)
-    started = anyio.current_time()
+    started, before = anyio.current_time(), 0
     async with anyio.create_task_group() as group:
         group.start_soon(queue.acquire)
         await anyio.sleep(0.25)
