@@ -991,6 +991,19 @@ async def test_an_update_that_is_repeated_reports_what_the_last_one_changed() ->
     assert not report.ended[0].events
 
 
+async def test_what_a_store_has_lost_is_not_taken_for_what_it_knows() -> None:
+    """It gives the same numbers again."""
+    store = LoopStore()
+    queue, other = queue_of(store), queue_of(store)
+    (permit,) = await admit(queue)
+    store.forget()
+    (known,) = await admit(other)
+    assert permit.number == known.number
+    await queue.end(permit, 200)
+    (start,) = store.limits("account").in_flight.values()
+    assert start.owner == other.member
+
+
 # --- a store that is away --------------------------------------------------------------------------------------------
 
 

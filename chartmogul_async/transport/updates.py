@@ -108,9 +108,10 @@ class Report:
 
     def _end(self, ended: Ended, limits: AccountLimits, now: float) -> None:
         number, permit = ended.permit.number, ended.permit
+        start = limits.in_flight.get(number)
         # An earlier try may have changed something else.
         ended.events = ()
-        if number not in limits.in_flight:
+        if start is None or start.owner != self.member:
             # They have lost it, or took this process to be gone, or are others since an outage began or ended.
             if ended.status != 429:
                 return
