@@ -97,6 +97,26 @@ async def test_processes_take_turns(work: float) -> None:
     assert max(took) <= 1.06 * max(9.33, 400 / 20 * (work + 0.025))
 
 
+@pytest.mark.parametrize(("slots", "processes"), [(1, 2), (3, 4)])
+async def test_processes_take_turns_where_slots_are_few(slots: int, processes: int) -> None:
+    """As found, whoever had a slot kept it for its next request, as long as it had one, and others got none."""
+    store, admitted = LoopStore(latency=0.001), list[int]()
+
+    async def call(number: int, queue: SharedQueue) -> None:
+        permit = await queue.acquire()
+        admitted.append(number)
+        await anyio.sleep(0.3)
+        await queue.end(permit, 200)
+
+    async with anyio.create_task_group() as group:
+        for number in range(processes):
+            queue = queue_of(store, parallel=slots)
+            for _ in range(20):
+                group.start_soon(call, number, queue)
+    half = admitted[: 10 * processes]
+    assert min(half.count(number) for number in range(processes)) >= 8
+
+
 async def test_a_busy_process_gets_what_others_leave() -> None:
     server = Server(SlidingLog(40))
     few, many = await run_processes(server, LoopStore(), (4, 396))

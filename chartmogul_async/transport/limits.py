@@ -222,7 +222,10 @@ class AccountLimits:
         if slots_suffice or not self.turns.is_of_one_priority():
             return False
         own = sum(start.owner == owner for start in self.in_flight.values())
-        return own < self.max_in_flight / self.turns.waiting_processes(owner)
+        processes = self.turns.waiting_processes(owner)
+        # If each of the others kept one more than this, too, the last of them would never get any.
+        leaves_one = (own + 1) * (processes - 1) < self.max_in_flight
+        return leaves_one and own < self.max_in_flight / processes
 
     def adopt(self, owner: int, now: float) -> int:
         """Take over a request that was sent while these limits could not be asked."""
