@@ -803,6 +803,18 @@ def test_where_slots_are_scarce_a_process_keeps_its_share() -> None:
     assert limits.admit_in_turn(8, 0.0) is not None
 
 
+@pytest.mark.parametrize(("slots", "keeps"), [(5, False), (6, True)])
+def test_what_is_left_over_of_the_shares_is_taken_in_turn(slots: int, keeps: bool) -> None:
+    """Where two of three processes kept two of five slots, the third one would get one."""
+    limits = limits_of(per_second=100, parallel=slots)
+    for _ in range(slots - 2):
+        assert limits.admit_in_turn(9, 0.0) is not None
+    assert limits.admit_in_turn(7, 0.0) is not None
+    for owner in (8, 9):
+        limits.turns.keep(owner, False, 10.0)
+    assert (limits.admit_in_turn(7, 0.0) is not None) == keeps
+
+
 def test_half_of_two_slots_is_one() -> None:
     limits = limits_of(per_second=100, parallel=2)
     limits.turns.keep(8, False, 10.0)

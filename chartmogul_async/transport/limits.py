@@ -222,6 +222,7 @@ class AccountLimits:
         if slots_suffice or not self.turns.is_of_one_priority():
             return False
         own = sum(start.owner == owner for start in self.in_flight.values())
+        # What is left over is taken in turn: if some kept a part more than their shares, others would never get any.
         return own + 1 <= self.max_in_flight / self.turns.waiting_processes(owner)
 
     def adopt(self, owner: int, now: float) -> int:
