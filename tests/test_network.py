@@ -128,6 +128,30 @@ async def test_the_next_address_is_tried_after_a_quarter_of_a_second(monkeypatch
     assert delays == [0.25]
 
 
+@pytest.mark.parametrize("error", [OSError("already lost"), KeyboardInterrupt()], ids=["lost", "interrupted"])
+async def test_a_socket_that_becomes_no_stream_is_closed(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected, other = socket.socketpair()
+
+    async def resolve(*_: object) -> list[object]:
+        return []
+
+    async def start_connection(*_: object, **__: object) -> socket.socket:
+        return connected
+
+    async def from_socket(given: socket.socket) -> None:
+        assert given is connected
+        raise error
+
+    monkeypatch.setattr(network, "addresses_of", resolve)
+    monkeypatch.setattr(aiohappyeyeballs, "start_connection", start_connection)
+    monkeypatch.setattr("anyio.abc.SocketStream.from_socket", from_socket)
+    expected = httpcore.ConnectError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        await network.connect_on_asyncio("x.example", 80, timeout=5.0)
+    assert connected.fileno() == -1
+    other.close()
+
+
 async def test_a_transport_of_another_kind_keeps_no_socket() -> None:
     for transport in (Fake(), Layer(_pool=Layer())):
         network.keep_socket(transport)  # type: ignore[arg-type]

@@ -117,7 +117,7 @@ async def test_no_process_starves_where_slots_are_scarce(processes: int, slots: 
             for number in range(processes):
                 for _ in range(6):
                     group.start_soon(call, number)
-    assert max(got) <= 1.15 * min(got)
+    assert max(got) <= 1.25 * min(got)
     assert sum(got) >= 0.95 * 30 * slots
 
 
