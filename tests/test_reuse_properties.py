@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from chartmogul_async import AsyncClient, MRREntry, RetryPolicy, Series, Summary, Throttle, errors
 from chartmogul_async.transport.reuse import InProgress
 from tests.clients import MRR, client_of
-from tests.test_throttle_properties import ROUNDING, any_scenario, come_to_rest, stall
+from tests.test_throttle_properties import ROUNDING, Leave, Pass, Stall, any_scenario, come_to_rest, stall, which
 
 RANGE = ("2023-07-01", "2023-07-31")
 
@@ -43,29 +43,8 @@ class Respond:
     status: int | None = 200
 
 
-@frozen
-class Leave:
-    """One of the viewers is cancelled, wherever it is; ``natively`` by asyncio itself, without a scope."""
-
-    which: int = 0
-    natively: bool = False
-
-
-@frozen
-class Pass:
-    seconds: float
-
-
-@frozen
-class Stall:
-    """Time passes while no task can run."""
-
-    seconds: float
-
-
 Operation = Come | Respond | Leave | Pass | Stall
 
-which = st.just(0) | st.integers(0, 30)
 coming = st.builds(
     Come,
     st.sampled_from([0, 0, 0, 1, 2]) | st.integers(3, 30),

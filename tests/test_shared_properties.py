@@ -19,7 +19,18 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
 from tests.shared_limits import LoopStore
-from tests.test_throttle_properties import ROUNDING, SECOND, SENT, any_scenario, come_to_rest, stall
+from tests.test_throttle_properties import (
+    ROUNDING,
+    SECOND,
+    SENT,
+    Leave,
+    Pass,
+    Stall,
+    any_scenario,
+    come_to_rest,
+    stall,
+    which,
+)
 
 # Seconds after which a process has looked for what a response to another one changed, and for a turn that is lost.
 LOOKS_AGAIN = 0.6
@@ -51,35 +62,14 @@ class End:
 
 
 @frozen
-class Leave:
-    """One of the calls is cancelled, wherever it is; ``natively`` by asyncio itself, without a scope."""
-
-    which: int = 0
-    natively: bool = False
-
-
-@frozen
 class Away:
     """The store is away for so many seconds."""
 
     seconds: float
 
 
-@frozen
-class Pass:
-    seconds: float
-
-
-@frozen
-class Stall:
-    """Time passes while no task can run, in any of the processes."""
-
-    seconds: float
-
-
 Operation = Come | End | Leave | Away | Pass | Stall
 
-which = st.just(0) | st.integers(0, 30)
 coming = st.builds(
     Come,
     st.integers(0, 2),

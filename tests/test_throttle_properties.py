@@ -73,7 +73,7 @@ class End:
 class Leave:
     """One of the calls is cancelled, wherever it is; ``natively`` by asyncio itself, without a scope."""
 
-    which: int
+    which: int = 0
     natively: bool = False
 
 

@@ -83,10 +83,10 @@ class Outage:
         """
         offset = now - report.made_at
         _count_sent(report, self.limits, limits, offset, now)
+        limits.pause(now, self.limits.pause_left(report.made_at))
         others = [member for owner, member in limits.turns.members.items() if owner != report.member]
         if any(member.seen < self._since + offset for member in others):
             limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)
-        limits.pause(now, self.limits.pause_left(report.made_at))
 
 
 def _share(size: tuple[int, int], processes: int) -> tuple[int, int]:
