@@ -21,6 +21,7 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.permits import Claim, Permit
 from chartmogul_async.transport.shared import SharedQueue
 from chartmogul_async.transport.updates import Ended
+from chartmogul_async.transport.window import _MARGIN
 from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
 from tests.worlds.servers import COUNTERS, Server, between, constant
@@ -423,13 +424,13 @@ async def test_a_pause_begins_when_the_refusal_came() -> None:
         group.start_soon(queue.end, first, 200)
         await anyio.sleep(0.3)
         group.start_soon(queue.end, second, 429, 7.0)
-    # An update takes place half a second after it begins.
-    assert store.limits("account").paused_until == pytest.approx(started + 0.3 + 0.5 + 7.0)
+    assert store.limits("account").paused_until == pytest.approx(started + 0.3 + 7.0)
 
 
 async def test_who_was_admitted_asks_no_more() -> None:
     """Its time to look comes while the update is under way that admits it."""
     store = LoopStore(latency=0.1)
+    store.poll = 0.205
     queue = queue_of(store, parallel=1)
     (permit,) = await admit(queue)
     started, before = anyio.current_time(), 0
@@ -985,10 +986,32 @@ async def test_an_update_that_is_repeated_reports_what_the_last_one_changed() ->
     report = queue._report_of([Ended(permit, anyio.current_time(), status=503)], most=0)
     first, second = store.limits("account"), store.limits("account")
     second.remove_member(queue.member, store.now())
-    report.apply(first, store.now())
+    report.apply(first, store.now(), store.ahead)
     assert report.ended[0].events
-    report.apply(second, store.now())
+    report.apply(second, store.now(), store.ahead)
     assert not report.ended[0].events
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3])
+async def test_what_came_up_before_an_update_is_dated_truly(tries: int) -> None:
+    """Until the store has it, some time passes, and more if others are first."""
+    store = LoopStore(latency=0.02)
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    permit.sent = anyio.current_time()
+    await anyio.sleep(0.03)
+    ended = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, permit, 200)
+        for other in range(1, tries):
+            await anyio.sleep(0.01)
+            store.change(lambda limits, other=other: limits.turns.see(other, 0, store.now(), 0))
+            await anyio.sleep(0.01)
+    (start,) = store.limits("account").window.starts
+    assert start.sent == pytest.approx(permit.sent + store.ahead)
+    assert start.counted_by == pytest.approx(ended + store.ahead - (0.03 - _MARGIN))
+    assert store.conflicts == tries - 1
+    assert queue.offset == pytest.approx(store.ahead)
 
 
 async def test_what_a_store_has_lost_is_not_taken_for_what_it_knows() -> None:

@@ -73,17 +73,17 @@ class Outage:
         """The store is still away."""
         self.retry_at = anyio.current_time() + _RETRY_AFTER
 
-    def end(self, report: Report, limits: AccountLimits, now: float) -> None:
+    def end(self, report: Report, limits: AccountLimits, now: float, offset: float) -> None:
         """The store learns what was sent and refused meanwhile, and others have time to notice that it is back.
 
         Args:
             report: What else it is told; what is in flight is adopted by the update itself.
             limits: The limits in the store, which are changed.
             now: The time on their clock.
+            offset: It, minus that of the event loop.
         """
-        offset = now - report.made_at
         _count_sent(report, self.limits, limits, offset, now)
-        limits.pause(now, self.limits.pause_left(report.made_at))
+        limits.pause(now, self.limits.pause_left(now - offset))
         others = [member for owner, member in limits.turns.members.items() if owner != report.member]
         if any(member.seen < self._since + offset for member in others):
             limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)

@@ -272,7 +272,7 @@ class SharedQueue:
             raise
         now = self._updated_at = anyio.current_time()
         self._adopt_limits(update)
-        self.offset = update.now - now
+        self.offset = update.offset
         if not self._is_alone:
             self._told_size, self._replaces = report.size or self._told_size, None
         for permit, number in update.adopted:
@@ -297,7 +297,6 @@ class SharedQueue:
             pid=self._store.pid,
             lease=self._store.lease,
             poll=self._store.poll,
-            made_at=now,
             ended=ended,
             in_flight=list(self._in_flight),
             waiters={is_batch: self._candidates(is_batch, now) for is_batch in (False, True)},
@@ -326,8 +325,7 @@ class SharedQueue:
                     self._outage = None
                 return update
         # The own share follows from the size that the store knows, and has the clock of the event loop.
-        now = anyio.current_time()
-        return attrs.evolve(report, size=None, made_at=now).apply(outage.limits, now)
+        return attrs.evolve(report, size=None).apply(outage.limits, anyio.current_time(), offset=0.0)
 
     def _fresh(self) -> AccountLimits:
         return AccountLimits(*self._size)
@@ -428,9 +426,11 @@ class SharedQueue:
 
 def _tell(report: Report, outage: Outage | None, limits: AccountLimits, now: float) -> Update:
     """What an update of the store does, perhaps several times."""
+    # Others may have been first for some time, so that what came up here is older than when it was to be told.
+    offset = now - anyio.current_time()
     if outage is not None:
-        outage.end(report, limits, now)
-    return report.apply(limits, now)
+        outage.end(report, limits, now, offset)
+    return report.apply(limits, now, offset)
 
 
 def _nothing(_number: int, _moment: float) -> None:

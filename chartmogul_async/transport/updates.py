@@ -35,6 +35,7 @@ class Update:
     Attributes:
         limits: As it left them.
         now: The time on their clock.
+        offset: Their clock minus that of the event loop.
         adopted: What is in flight and was not known to them, each with its new number.
         numbers: Those that were admitted, each with its number.
         looks_again: When to come again for the next one of a priority (batch or not), if it has to wait.
@@ -42,6 +43,7 @@ class Update:
 
     limits: AccountLimits
     now: float
+    offset: float
     adopted: list[tuple[Permit, int]]
     numbers: list[tuple[Waiter, int]] = Factory(list)
     looks_again: dict[bool, float] = Factory(dict)
@@ -56,7 +58,6 @@ class Report:
         pid: Its number on this machine, 0 if nobody can ask for it.
         lease: Seconds after which a process that was not seen is gone.
         poll: Seconds after which to look again for what has no time of its own, such as a slot.
-        made_at: When this was written, on the clock of the event loop.
         ended: What ended since the latest update.
         in_flight: What is in flight.
         waiters: The next of each priority (batch or not), in order.
@@ -70,7 +71,6 @@ class Report:
     pid: int
     lease: float
     poll: float
-    made_at: float
     ended: Sequence[Ended]
     in_flight: Sequence[Permit]
     waiters: Mapping[bool, Sequence[Waiter]]
@@ -79,12 +79,13 @@ class Report:
     size: tuple[int, int] | None = None
     replaces: int | None = None
 
-    def apply(self, limits: AccountLimits, now: float) -> Update:
+    def apply(self, limits: AccountLimits, now: float, offset: float) -> Update:
         """Update the limits.
 
         Args:
             limits: The limits, which are changed.
             now: The time on their clock.
+            offset: Their clock minus that of the event loop.
 
         Returns:
             Whom they admit, and what else the process must know.
@@ -97,8 +98,8 @@ class Report:
         if self.replaces is not None:
             limits.remove_member(self.replaces, now)
         for ended in self.ended:
-            self._end(ended, limits, min(now, ended.moment + now - self.made_at))
-        update = Update(limits, now, self._reconcile(limits, now))
+            self._end(ended, limits, min(now, ended.moment + offset))
+        update = Update(limits, now, offset, self._reconcile(limits, now))
         left = {is_batch: deque(self.waiters[is_batch]) for is_batch in self.waiters}
         # Which of them goes first is asked before each.
         while any(self._admit_next(update, left, is_batch) for is_batch in _priorities(limits)):
