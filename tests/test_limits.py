@@ -963,6 +963,9 @@ def test_a_process_comes_again_when_a_start_leaves_the_window() -> None:
         exchange(limits, now)
     assert limits.wait_for_turn(7, 0.5, False, 0.005) == pytest.approx(SECOND)
     assert until_of(limits, 7) == pytest.approx(SECOND + 0.25)
+    # It sets out then, and may have a long way.
+    assert limits.wait_for_turn(7, 0.5, False, 0.005, delay=3.0) == pytest.approx(SECOND)
+    assert until_of(limits, 7) == pytest.approx(SECOND + 3.25)
     # Its own place is behind the other one's.
     assert limits.wait_for_turn(8, 0.5, False, 0.005) == pytest.approx(0.1 + SECOND)
     for owner in range(10, 20):

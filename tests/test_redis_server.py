@@ -24,6 +24,7 @@ from hiredis import ReplyError
 from chartmogul_async import RedisStore
 from chartmogul_async.transport import redis_connection, redis_store
 from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.redis_store import HEAD
 from chartmogul_async.transport.snapshots import VERSION
 from chartmogul_async.transport.store import StoreOutageError
 from tests.redis_server import RedisServer, running
@@ -31,6 +32,7 @@ from tests.shared_limits import fresh, in_flight, start_one
 
 pytestmark = pytest.mark.sockets
 NAME = f"chartmogul_async:{{account}}:{VERSION}"
+NEXT = f"{NAME}:next"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,41 @@ async def test_no_update_is_lost(server: RedisServer) -> None:
         store.release("account")
 
 
+async def test_who_loses_reserves_the_next_write(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_store, "_RESERVES_AFTER", 0.0)
+    store, milliseconds = RedisStore(server.url), list[int]()
+    assert await store.update("account", fresh, count) == 1
+
+    def beside_another(limits: AccountLimits, _: float) -> int:
+        milliseconds.append(server.call("PTTL", NEXT))
+        if len(milliseconds) == 1:
+            server.call("SETRANGE", NAME, HEAD - 1, b"?")
+        return limits.per_second
+
+    await store.update("account", fresh, beside_another)
+    before, reserved = milliseconds
+    assert (before, server.call("EXISTS", NEXT)) == (-2, 0)
+    assert 0 < reserved <= 1000
+    store.release("account")
+
+
+async def test_what_another_one_reserved_is_waited_for(server: RedisServer) -> None:
+    store, seen = RedisStore(server.url), list[int]()
+    assert await store.update("account", fresh, count) == 1
+    server.call("SET", NEXT, b"another one", "PX", 300)
+
+    def look(limits: AccountLimits, _: float) -> int:
+        seen.append(server.call("EXISTS", NEXT))
+        return limits.per_second
+
+    await store.update("account", fresh, look)
+    # As long as it is reserved it tries in vain.
+    assert seen[0] == 1
+    assert len(seen) > 2
+    assert not server.call("EXISTS", NEXT)
+    store.release("account")
+
+
 async def test_accounts_and_databases_never_mix(server: RedisServer) -> None:
     store, elsewhere = RedisStore(server.url), RedisStore(f"{server.url}/1")
     assert await store.update("account", fresh, count) == 1
@@ -157,7 +194,7 @@ async def test_passwords(passing_server: RedisServer) -> None:
     at = f"127.0.0.1:{passing_server.port}"
     store = RedisStore(passing_server.url)
     # No more than the documents ask for.
-    allowed = ("~chartmogul_async:*", "+eval", "+evalsha", "+time", "+getrange", "+set")
+    allowed = ("~chartmogul_async:*", "+eval", "+evalsha", "+time", "+getrange", "+set", "+del")
     assert passing_server.call("ACL", "SETUSER", "us@r", "on", ">p@ss", *allowed) == b"OK"
     assert passing_server.call("CONFIG", "SET", "requirepass", "secret") == b"OK"
     assert "NOAUTH" in await outage_of(store)

@@ -9,6 +9,7 @@ import asyncio
 import math
 import os
 import pickle
+from collections.abc import Sequence
 from importlib import util
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,7 @@ from tests.worlds.servers import Server, between, constant
 
 KEY = "api-key-of-an-account"
 URL = "redis://:pass%40word@redis.example:6380/2"
+NOBODY = b"", -math.inf
 NAME = f"chartmogul_async:{{account}}:{VERSION}"
 
 
@@ -58,19 +60,28 @@ class PlayedServer:
         self.open_now = 0
         self.knows_script = True
         self.expiry: object = None
+        # Who goes first, and until when.
+        self.reserved = NOBODY
 
     async def open(self, address: Address) -> PlayedConnection:
         self.opened.append(address)
         self.open_now += 1
-        return PlayedConnection(self)
+        # A host may be called by the milliseconds that something takes to it.
+        return PlayedConnection(self, float(address.host) / 1000 if address.host.isdecimal() else 0.0)
 
-    def evaluate(self, key: str, head: bytes, content: bytes, expiry: object) -> list[bytes]:
+    def evaluate(
+        self, key: str, _: str, head: bytes, content: bytes, expiry: object, name: bytes, reserved: int
+    ) -> list[bytes | int]:
         now = anyio.current_time() + self.clock
         time = [b"%d" % int(now), b"%d" % (now % 1 * 1e6)]
-        if self.values.get(key, b"")[:16] == head:
-            self.values[key], self.expiry = content, expiry
-            return time
-        return [*time, self.values.get(key, b"")]
+        owner, until = self.reserved
+        is_free = now >= until or owner == name
+        if is_free and self.values.get(key, b"")[:16] == head:
+            self.values[key], self.expiry, self.reserved = content, expiry, NOBODY
+            return [*time]
+        if is_free and reserved:
+            self.reserved = name, now + reserved / 1000
+        return [*time, self.values.get(key, b""), int(is_free)]
 
     def limits(self, key: str = NAME) -> AccountLimits:
         return loads(self.values[key][16:])
@@ -79,15 +90,16 @@ class PlayedServer:
 class PlayedConnection:
     is_inherited = False
 
-    def __init__(self, server: PlayedServer) -> None:
+    def __init__(self, server: PlayedServer, latency: float = 0.0) -> None:
         self._server = server
+        self._latency = latency
         self._is_open = True
 
     async def call(self, name: str, script: str, _: int, *arguments: object) -> object:
         server = self._server
         assert self._is_open
         server.calls.append(name)
-        await anyio.sleep(server.latency)
+        await anyio.sleep(server.latency + self._latency)
         if server.problem is not None:
             raise server.problem
         if name == "EVALSHA" and not server.knows_script:
@@ -97,7 +109,7 @@ class PlayedConnection:
         if server.lost_replies:
             server.lost_replies -= 1
             raise ConnectionResetError
-        await anyio.sleep(server.latency)
+        await anyio.sleep(server.latency + self._latency)
         return reply
 
     def close(self) -> None:
@@ -407,7 +419,7 @@ async def test_the_first_reply_may_take_longer(
     server.latency = 2.9
     evaluate = server.evaluate
 
-    def arrive(*arguments: Any) -> list[bytes]:
+    def arrive(*arguments: Any) -> list[bytes | int]:
         server.latency = 0.0
         return evaluate(*arguments)
 
@@ -454,14 +466,69 @@ async def test_others_that_are_always_first_are_an_outage(
     server.latency = 0.001
     evaluate = server.evaluate
 
-    def after_another(key: str, head: bytes, content: bytes, expiry: object) -> list[bytes]:
+    def after_another(key: str, *arguments: Any) -> list[bytes | int]:
         server.values[key] = server.values[key][:8] + os.urandom(8) + server.values[key][16:]
-        return evaluate(key, head, content, expiry)
+        return evaluate(key, *arguments)
 
     monkeypatch.setattr(server, "evaluate", after_another)
     started = anyio.current_time()
     assert "other processes were first for 5 s" in await outage_of(store)
     assert anyio.current_time() - started == pytest.approx(5.0)
+
+
+async def pull(links: Sequence[str], calls: int, caplog: pytest.LogCaptureFixture) -> list[list[float]]:
+    """So many calls of each of some processes, by their links to the server; when each got its responses."""
+    api = Server(SlidingLog(40), there=between(0, 0.02), work=constant(0.03))
+    responses: list[list[float]] = [[] for _ in links]
+
+    async def call(client: AsyncClient, number: int) -> None:
+        await client.ping()
+        responses[number].append(anyio.current_time())
+
+    async def process(number: int) -> None:
+        throttle = Throttle(store=RedisStore(f"redis://{links[number]}"))
+        async with AsyncClient(KEY, transport=api, throttle=throttle) as client, anyio.create_task_group() as group:
+            for _ in range(calls):
+                group.start_soon(call, client, number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(len(links)):
+            group.start_soon(process, number)
+    assert (api.refusals, caplog.messages) == (0, [])
+    return responses
+
+
+async def test_many_processes_far_from_the_server_take_turns(
+    server: PlayedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All write at once, and each is first in its turn."""
+    # All calls of the first process fit.
+    started = anyio.current_time()
+    ends = sorted(responses[-1] - started for responses in await pull(["10"] * 12, 12, caplog))
+    # The first few have begun when the others have not.
+    assert ends[-1] <= 1.25 * ends[3]
+
+
+@pytest.mark.parametrize(("link", "least"), [("5", 15), ("20", 8), ("100", 1)])
+async def test_one_process_far_from_the_server_is_not_left_out(
+    link: str, least: int, server: PlayedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others write several times while it does once."""
+    started = anyio.current_time()
+    # For 8 s all of them are busy.
+    *_, far = await pull(["1"] * 4 + [link], 80, caplog)
+    assert sum(each < started + 6 for each in far) >= least
+
+
+async def test_a_reserved_write_is_waited_for(server: PlayedServer, store: RedisStore) -> None:
+    await store.update("account", fresh, start_one)
+    server.reserved = b"another one", anyio.current_time() + 0.1 + server.clock
+    started, before = anyio.current_time(), len(server.calls)
+    assert await store.update("account", fresh, start_one) == 2
+    assert anyio.current_time() - started == pytest.approx(0.1, abs=0.005)
+    # It looks again every 5 ms, and does not keep what it has reserved itself.
+    assert len(server.calls) - before == pytest.approx(21, abs=1)
+    assert server.reserved == NOBODY
 
 
 async def test_a_cluster_says_where_the_key_is(

@@ -992,6 +992,10 @@ async def test_an_update_that_is_repeated_reports_what_the_last_one_changed() ->
     assert not report.ended[0].events
 
 
+def see(owner: int, limits: AccountLimits, now: float) -> None:
+    limits.turns.see(owner, 0, now, 0)
+
+
 @pytest.mark.parametrize("tries", [1, 2, 3])
 async def test_what_came_up_before_an_update_is_dated_truly(tries: int) -> None:
     """Until the store has it, some time passes, and more if others are first."""
@@ -1005,12 +1009,13 @@ async def test_what_came_up_before_an_update_is_dated_truly(tries: int) -> None:
         group.start_soon(queue.end, permit, 200)
         for other in range(1, tries):
             await anyio.sleep(0.01)
-            store.change(lambda limits, other=other: limits.turns.see(other, 0, store.now(), 0))
+            store.change(partial(see, other, now=store.now()))
             await anyio.sleep(0.01)
     (start,) = store.limits("account").window.starts
     assert start.sent == pytest.approx(permit.sent + store.ahead)
     assert start.counted_by == pytest.approx(ended + store.ahead - (0.03 - _MARGIN))
     assert store.conflicts == tries - 1
+    assert queue._delay == pytest.approx(0.02 * tries)
     assert queue.offset == pytest.approx(store.ahead)
 
 

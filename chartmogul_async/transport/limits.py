@@ -242,7 +242,9 @@ class AccountLimits:
         """
         self.release(self.adopt(owner, sent), counted_by)
 
-    def wait_for_turn(self, owner: int, now: float, is_batch: bool, poll: float, taken: int = 0) -> float:
+    def wait_for_turn(
+        self, owner: int, now: float, is_batch: bool, poll: float, taken: int = 0, delay: float = 0.0
+    ) -> float:
         """Keep a turn for one of several processes, and return when it should be here again.
 
         Args:
@@ -251,6 +253,7 @@ class AccountLimits:
             is_batch: What waits there.
             poll: Seconds after which to look again for what has no time, such as a slot.
             taken: How many requests it was admitted just before.
+            delay: Seconds that it takes to be here.
         """
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
         start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
@@ -263,7 +266,7 @@ class AccountLimits:
             start = min(start, now + _LOOKS_AGAIN)
         # Others come first before it takes more than its part of what is free; and times are rounded when written.
         comes_at = max(start, now + (poll if taken else _ROUNDING))
-        self.turns.keep(owner, is_batch, comes_at)
+        self.turns.keep(owner, is_batch, comes_at + delay)
         return comes_at
 
     def _response_expected_at(self, ahead: int) -> float:

@@ -2,7 +2,8 @@
 
 The server keeps bytes under one key for each account, and compares before it writes: a process sends what it makes of
 the bytes that it saw last, and if another one was there first, it is sent theirs and tries again. So an update takes
-one round trip, or two where others are busy; a lock would need more, and somebody to take it from who died.
+one round trip, or two where others are busy; a lock would need more, and somebody to take it from who died. Only
+a process that has lost for some time, as one far from the server does against one near it, reserves its next try.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 import anyio
-from attrs import define, evolve
+from attrs import Factory, define, evolve
 
 from chartmogul_async.checks import one_of
 from chartmogul_async.errors import ArgumentError
@@ -34,11 +35,15 @@ _MARK = 8
 HEAD = 2 * _MARK
 _SCRIPT = f"""
 local time = redis.call('TIME')
-if redis.call('GETRANGE', KEYS[1], 0, {HEAD - 1}) == ARGV[1] then
+local reserved = redis.call('GETRANGE', KEYS[2], 0, -1)
+local is_free = reserved == '' or reserved == ARGV[4]
+if is_free and redis.call('GETRANGE', KEYS[1], 0, {HEAD - 1}) == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  if reserved ~= '' then redis.call('DEL', KEYS[2]) end
   return {{time[1], time[2]}}
 end
-return {{time[1], time[2], redis.call('GETRANGE', KEYS[1], 0, 999999)}}
+if is_free and ARGV[5] ~= '0' then redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5]) end
+return {{time[1], time[2], redis.call('GETRANGE', KEYS[1], 0, 999999), is_free and 1 or 0}}
 """
 _DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 # No value begins with so many bytes.
@@ -50,6 +55,12 @@ _KEPT_FOR = 86_400
 _PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
 # Seconds for which others may be first again and again.
 _LONGEST_UPDATE = 5.0
+# Seconds after which a process reserves its next try, for so many of its round trips and a little more.
+_RESERVES_AFTER = 0.02
+_RESERVED_TRIPS = 4
+_RESERVED_MORE = 0.02
+# Seconds after which others look whether that has ended.
+_LOOKS_AGAIN = 0.005
 # Seconds after which a server that was away is tried again.
 _RETRY_AFTER = 1.0
 _REDIRECTIONS = 3
@@ -67,23 +78,29 @@ class _View:
 
     Attributes:
         address: Where the connection leads.
+        name: In whose name it reserves a write.
         connection: None until it is needed, and after an outage.
         head: How the bytes begin that the server has, as far as is known.
         content: The latest bytes that were limits, empty if there were none.
         limits: The same as a value; None if it was changed since, or not read yet.
         seen_at: When they were last seen, on the clock of this machine.
         is_unsure: Whether requests may be unknown that were sent in the last second.
+        trip: Seconds that the latest reply took.
+        is_reserved: Whether another process has reserved the next write.
         offset: The server's clock minus that of this machine, None while it is not known.
         jumped: By how many seconds the server's clock was put forward, which the times in ``content`` do not know.
     """
 
     address: Address
+    name: bytes = Factory(lambda: os.urandom(_MARK))
     connection: RedisConnection | None = None
     head: bytes = _NOTHING_KNOWN
     content: bytes = b""
     limits: AccountLimits | None = None
     seen_at: float = -math.inf
     is_unsure: bool = False
+    trip: float = 0.0
+    is_reserved: bool = False
     offset: float | None = None
     jumped: float = 0.0
 
@@ -138,6 +155,7 @@ class _View:
 
     def learn_time(self, server: float, sent: float, received: float) -> None:
         """The server's clock showed this at some moment in between, so the offset lies between two bounds."""
+        self.trip = received - sent
         least, most = server - received, server - sent
         if self.offset is None:
             self.offset = (least + most) / 2
@@ -240,23 +258,32 @@ class RedisStore:
     async def _changed(self, view: _View, key: str, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:
         if view.offset is None:
             view.adopt(await self._found(view, key, b"") or b"")
-        give_up_at = time.monotonic() + _LONGEST_UPDATE
-        while time.monotonic() < give_up_at:
+        began = time.monotonic()
+        while time.monotonic() < began + _LONGEST_UPDATE:
             limits, now = view.present(fresh)
             jumped = view.jumped
             result = change(limits, now)
             content = (view.content[:_MARK] or os.urandom(_MARK)) + os.urandom(_MARK) + dumps(limits)
-            found = await self._found(view, key, content)
+            found = await self._found(view, key, content, reserves=time.monotonic() >= began + _RESERVES_AFTER)
             # It may also have been written by an attempt whose reply was lost.
             if found is None or found[:HEAD] == content[:HEAD]:
                 view.written(content, limits, jumped)
                 return result
             # What was seen last is often old. From here on it is not, and of all that try again one succeeds.
             view.adopt(found)
+            if view.is_reserved:
+                await anyio.sleep(_LOOKS_AGAIN)
         raise RedisError(f"other processes were first for {_LONGEST_UPDATE:g} s")
 
-    async def _found(self, view: _View, key: str, content: bytes) -> bytes | None:
-        """Write, if the server has what is known, and return None; else what it has."""
+    async def _found(self, view: _View, key: str, content: bytes, reserves: bool = False) -> bytes | None:
+        """Write, if the server has what is known, and return None; else what it has.
+
+        Args:
+            view: What is known.
+            key: Where the server has it.
+            content: What to write.
+            reserves: Where the server has something else, let nobody else write before the next try.
+        """
         patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
         if self._outage:
             patience = _SHORT_PATIENCE
@@ -266,7 +293,7 @@ class RedisStore:
                 with anyio.fail_after(patience):
                     if view.connection is None:
                         view.connection = await RedisConnection.open(view.address)
-                    return await _evaluated(view, view.connection, key, content)
+                    return await _evaluated(view, view.connection, key, content, reserves)
             except TimeoutError as error:
                 raise RedisError(str(error) or f"no reply within {patience:g} s") from None
             except RedisError as error:
@@ -285,8 +312,11 @@ def key_of(account: str) -> str:
     return f"chartmogul_async:{{{account}}}:{VERSION}"
 
 
-async def _evaluated(view: _View, connection: RedisConnection, key: str, content: bytes) -> bytes | None:
-    arguments = (1, key, view.head, content, 1000 * _KEPT_FOR)
+async def _evaluated(
+    view: _View, connection: RedisConnection, key: str, content: bytes, reserves: bool
+) -> bytes | None:
+    reserved = min(_PATIENCE, _RESERVED_TRIPS * view.trip + _RESERVED_MORE) if reserves else 0.0
+    arguments = (2, key, f"{key}:next", view.head, content, 1000 * _KEPT_FOR, view.name, int(1000 * reserved))
     sent = time.monotonic()
     try:
         reply = await connection.call("EVALSHA", _DIGEST, *arguments)
@@ -298,6 +328,7 @@ async def _evaluated(view: _View, connection: RedisConnection, key: str, content
     match reply:
         case [bytes() as seconds, bytes() as microseconds, *found]:
             view.learn_time(int(seconds) + int(microseconds) / 1e6, sent, time.monotonic())
+            view.is_reserved = found[1:] == [0]
             return found[0] if found else None
     raise RedisError("the reply is not that of the script")
 

@@ -77,6 +77,8 @@ class SharedQueue:
         self._lock = anyio.Lock(fast_acquire=True)
         self._asked = self._carried = 0
         self._updated_at = -math.inf
+        # Seconds that the latest update took to take place.
+        self._delay = 0.0
         # While the store is away.
         self._outage: Outage | None = None
         # Whether the limits are those of this process alone.
@@ -257,7 +259,7 @@ class SharedQueue:
     async def _carry(self) -> None:
         ended, self._ended = self._ended, []
         reserved = self._take_slots()
-        report = self._report_of(ended, reserved)
+        report, began = self._report_of(ended, reserved), anyio.current_time()
         try:
             update = await self._reach(report)
         except StoreOutageError as error:
@@ -273,6 +275,7 @@ class SharedQueue:
         now = self._updated_at = anyio.current_time()
         self._adopt_limits(update)
         self.offset = update.offset
+        self._delay = update.now - update.offset - began
         if not self._is_alone:
             self._told_size, self._replaces = report.size or self._told_size, None
         for permit, number in update.adopted:
@@ -297,6 +300,7 @@ class SharedQueue:
             pid=self._store.pid,
             lease=self._store.lease,
             poll=self._store.poll,
+            delay=self._delay,
             ended=ended,
             in_flight=list(self._in_flight),
             waiters={is_batch: self._candidates(is_batch, now) for is_batch in (False, True)},

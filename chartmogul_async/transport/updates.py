@@ -58,6 +58,7 @@ class Report:
         pid: Its number on this machine, 0 if nobody can ask for it.
         lease: Seconds after which a process that was not seen is gone.
         poll: Seconds after which to look again for what has no time of its own, such as a slot.
+        delay: Seconds that the latest update took to take place.
         ended: What ended since the latest update.
         in_flight: What is in flight.
         waiters: The next of each priority (batch or not), in order.
@@ -71,6 +72,7 @@ class Report:
     pid: int
     lease: float
     poll: float
+    delay: float
     ended: Sequence[Ended]
     in_flight: Sequence[Permit]
     waiters: Mapping[bool, Sequence[Waiter]]
@@ -144,7 +146,9 @@ class Report:
         if number is None and _exceeds(waiter, limits, now):
             number = limits.admit(now, as_test=True, owner=self.member)
         if number is None:
-            update.looks_again[is_batch] = limits.wait_for_turn(self.member, now, is_batch, self.poll, taken)
+            update.looks_again[is_batch] = limits.wait_for_turn(
+                self.member, now, is_batch, self.poll, taken, self.delay
+            )
             return False
         update.numbers.append((left[is_batch].popleft(), number))
         return True
