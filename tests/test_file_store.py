@@ -232,6 +232,26 @@ async def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None
     assert os.strerror(errno.ENOTDIR) in await outage_of(FileStore(tmp_path / "file" / "limits"))
 
 
+async def test_the_time_in_which_this_process_was_stopped_itself_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(folder)
+    await store.update("account", fresh, start_one)
+    clock, lock = time.monotonic, fcntl.flock
+    stops = 0
+
+    def lock_later(descriptor: int, operation: int) -> None:
+        nonlocal stops
+        if stops < 2:
+            stops += 1
+            raise BlockingIOError
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_later)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 5.0 * stops)
+    assert await store.update("account", fresh, in_flight) == 1
+
+
 async def test_a_file_may_be_closed_while_an_update_waits_for_its_lock(folder: Path, tmp_path: Path) -> None:
     """By another throttle of the account; the number of the file may belong to any other one by then."""
     store = FileStore(folder)
@@ -252,12 +272,10 @@ async def test_a_file_may_be_closed_while_an_update_waits_for_its_lock(folder: P
     assert await store.update("account", fresh, in_flight) == 2
 
 
-async def test_a_lock_that_is_held_for_ever_is_an_outage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_that_is_held_for_ever_is_an_outage(folder: Path) -> None:
     """As by a process that was stopped while it wrote."""
     store = FileStore(folder)
     await store.update("account", fresh, start_one)
-    # The clock of the file goes on while that of the event loop jumps.
-    monkeypatch.setattr(file_store, "_PATIENCE", 0.01)
     with file_in(folder).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "another process holds the lock" in await outage_of(store)

@@ -151,17 +151,17 @@ class FileStore:
 
     async def _locked(self, account: str) -> _File:
         """The file of an account under its lock, and not one that somebody has removed meanwhile."""
-        give_up_at = time.monotonic() + (0.0 if self._is_away else _PATIENCE)
-        pause = _FIRST_RETRY
+        patience, pause = 0.0 if self._is_away else _PATIENCE, _FIRST_RETRY
         while True:
             # Another throttle of this thread may have closed it, and its number may be that of any other file by now.
             file = self._file(account)
             if not _lock(file.descriptor):
-                # The event loop is not held up while another process has the lock.
-                if time.monotonic() >= give_up_at:
+                # What counts are the tries: if this process was stopped itself, the next one may be in a busy moment.
+                if patience <= 0:
                     raise OSError(errno.ETIMEDOUT, "another process holds the lock, and may have been stopped")
+                # The event loop is not held up.
                 await anyio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_RETRY)
+                patience, pause = patience - pause, min(2 * pause, _LONGEST_RETRY)
             elif os.fstat(file.descriptor).st_nlink:
                 return file
             else:
