@@ -296,9 +296,11 @@ async def _evaluated(view: _View, connection: RedisConnection, key: str, content
         sent = time.monotonic()
         reply = await connection.call("EVAL", _SCRIPT, *arguments)
     match reply:
-        case [bytes() as seconds, bytes() as microseconds, *found]:
+        case [bytes() as seconds, bytes() as microseconds] | [bytes() as seconds, bytes() as microseconds, bytes()] if (
+            seconds.isdigit() and microseconds.isdigit()
+        ):
             view.learn_time(int(seconds) + int(microseconds) / 1e6, sent, time.monotonic())
-            return found[0] if found else None
+            return reply[2] if len(reply) > 2 else None
     raise RedisError("the reply is not that of the script")
 
 
