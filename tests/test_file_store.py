@@ -232,12 +232,50 @@ async def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None
     assert os.strerror(errno.ENOTDIR) in await outage_of(FileStore(tmp_path / "file" / "limits"))
 
 
-async def test_a_lock_that_is_held_for_ever_is_an_outage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_time_in_which_this_process_was_stopped_itself_does_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(folder)
+    await store.update("account", fresh, start_one)
+    clock, lock = time.monotonic, fcntl.flock
+    stops = 0
+
+    def lock_later(descriptor: int, operation: int) -> None:
+        nonlocal stops
+        if stops < 2:
+            stops += 1
+            raise BlockingIOError
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_later)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 5.0 * stops)
+    assert await store.update("account", fresh, in_flight) == 1
+
+
+async def test_a_file_may_be_closed_while_an_update_waits_for_its_lock(folder: Path, tmp_path: Path) -> None:
+    """By another throttle of the account; the number of the file may belong to any other one by then."""
+    store = FileStore(folder)
+    await store.update("account", fresh, start_one)
+    number = next(iter(store._files.values())).descriptor
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    with file_in(folder).open("rb") as held, other.open("rb+") as precious:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        async with anyio.create_task_group() as group:
+            group.start_soon(store.update, "account", fresh, start_one)
+            await anyio.wait_all_tasks_blocked()
+            store.release("account")
+            os.dup2(precious.fileno(), number)
+            fcntl.flock(held, fcntl.LOCK_UN)
+    os.close(number)
+    assert other.read_bytes() == b"precious"
+    assert await store.update("account", fresh, in_flight) == 2
+
+
+async def test_a_lock_that_is_held_for_ever_is_an_outage(folder: Path) -> None:
     """As by a process that was stopped while it wrote."""
     store = FileStore(folder)
     await store.update("account", fresh, start_one)
-    # The clock of the file goes on while that of the event loop jumps.
-    monkeypatch.setattr(file_store, "_PATIENCE", 0.01)
     with file_in(folder).open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "another process holds the lock" in await outage_of(store)
@@ -308,6 +346,30 @@ async def test_nothing_is_open_after_the_last_client(folder: Path) -> None:
             await client.ping()
             assert process.num_fds() == before + 1
         assert process.num_fds() == before
+
+
+async def test_nothing_is_open_after_the_last_call_of_a_closed_client(folder: Path) -> None:
+    async def respond(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep(1)
+        return httpx.Response(200, json={"data": "pong!"})
+
+    throttle = Throttle(store=FileStore(folder))
+    process = psutil.Process()
+    before = process.num_fds()
+    client, other = (AsyncClient(KEY, transport=httpx.MockTransport(respond), throttle=throttle) for _ in range(2))
+    async with anyio.create_task_group() as group:
+        group.start_soon(client.ping)
+        await anyio.sleep(0.5)
+        await client.aclose()
+        assert process.num_fds() == before
+        # While another client uses the throttle, the file stays open.
+        await other.ping()
+        assert process.num_fds() == before + 1
+        group.start_soon(other.ping)
+        await anyio.sleep(0.5)
+        await other.aclose()
+    assert process.num_fds() == before
+    assert throttle.statistics().in_flight == 0
 
 
 def test_threads_lock_each_other_out(folder: Path) -> None:
@@ -397,6 +459,33 @@ async def test_a_forked_process_opens_the_file_anew(folder: Path, monkeypatch: p
     monkeypatch.setattr(os, "getpid", lambda: 2**22)
     assert await store.update("account", fresh, in_flight) == 1
     assert next(iter(store._files.values())) is not before
+
+
+FORKING = """
+import fcntl, os, sys, threading, anyio
+from chartmogul_async import FileStore
+from chartmogul_async.transport.limits import AccountLimits
+
+store = FileStore(sys.argv[1])
+update = store.update, "account", lambda: AccountLimits(40, 20), lambda limits, now: None
+# It is not there in the child, as that of blocking clients.
+thread = threading.Thread(target=anyio.run, args=update)
+thread.start()
+thread.join()
+(file,) = store._files.values()
+# As one leaves it that is killed while it writes.
+fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+if os.fork():
+    os._exit(0)
+anyio.run(*update)
+print("updated")
+"""
+
+
+@pytest.mark.sockets
+def test_a_lock_ends_with_its_process_whoever_was_forked_from_it(folder: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKING, folder], capture_output=True, text=True, check=False)
+    assert ended.stdout == "updated\n", ended.stderr
 
 
 async def test_a_read_only_folder_means_a_share(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -552,7 +552,11 @@ async def test_a_cluster_says_where_the_key_is(
     assert str(server.opened[-1]) == "redis://10.0.0.2:7002/2"
 
 
-@pytest.mark.parametrize("reply", [b"OK", 5, None, [], [1, 2]], ids=repr)
+@pytest.mark.parametrize(
+    "reply",
+    [b"OK", 5, None, [], [1, 2], [b"now", b"5"], [b"1", b"2", None], [b"1", b"2", b"?"], [b"1", b"2", b"?", 2]],
+    ids=repr,
+)
 async def test_another_reply_is_an_outage(
     server: PlayedServer, store: RedisStore, reply: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

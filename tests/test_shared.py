@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import pickle
 from collections.abc import Sequence
 from functools import partial
@@ -965,6 +966,20 @@ def test_the_next_event_loop_takes_the_place_of_the_one_before() -> None:
         loop.close()
     limits = store.limits("account")
     assert (len(limits.in_flight), len(limits.turns.members)) == (1, 1)
+
+
+def test_a_forked_child_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with the throttle, and its parent goes on, too."""
+    store = LoopStore()
+    throttle = Throttle(store=store)
+    parent, child = VirtualTimeLoop(), VirtualTimeLoop()
+    use_in(parent, throttle, object())
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
+    use_in(child, throttle, object())
+    limits = store.limits("account")
+    assert (len(limits.in_flight), len(limits.turns.members)) == (2, 2)
+    parent.close()
+    child.close()
 
 
 def test_it_belongs_to_its_event_loop_while_anything_is_in_flight() -> None:

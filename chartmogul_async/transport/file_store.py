@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
 from typing import TypeVar
@@ -100,6 +101,7 @@ class FileStore:
         self._suffix = f"-{VERSION}{namespace()}"
         # One for each thread: a lock is of the open file, so that two threads with one would not lock each other out.
         self._files: dict[tuple[str, int], _File] = {}
+        self._pid = os.getpid()
         self._is_away = False
 
     def __repr__(self) -> str:
@@ -149,20 +151,39 @@ class FileStore:
 
     async def _locked(self, account: str) -> _File:
         """The file of an account under its lock, and not one that somebody has removed meanwhile."""
+        patience, pause = 0.0 if self._is_away else _PATIENCE, _FIRST_RETRY
         while True:
+            # Another throttle of this thread may have closed it, and its number may be that of any other file by now.
             file = self._file(account)
-            await _lock(file.descriptor, 0.0 if self._is_away else _PATIENCE)
-            if os.fstat(file.descriptor).st_nlink:
+            if not _lock(file.descriptor):
+                # What counts are the tries: if this process was stopped itself, the next one may be in a busy moment.
+                if patience <= 0:
+                    raise OSError(errno.ETIMEDOUT, "another process holds the lock, and may have been stopped")
+                # The event loop is not held up.
+                await anyio.sleep(pause)
+                patience, pause = patience - pause, min(2 * pause, _LONGEST_RETRY)
+            elif os.fstat(file.descriptor).st_nlink:
                 return file
-            self.release(account)
+            else:
+                self.release(account)
 
     def _file(self, account: str) -> _File:
         known = self._files.get((account, get_ident()))
         if known is not None and known.pid == os.getpid():
             return known
+        if self._pid != os.getpid():
+            self._close_inherited()
         file = _File(_opened(self.path, account + self._suffix), os.getpid())
         self._files[account, get_ident()] = file
         return file
+
+    def _close_inherited(self) -> None:
+        """After a fork the lock of a parent that dies would stay held here."""
+        for key in [key for key, file in list(self._files.items()) if file.pid != os.getpid()]:
+            # Other threads do the same.
+            with suppress(KeyError):
+                os.close(self._files.pop(key).descriptor)
+        self._pid = os.getpid()
 
 
 def default_folder() -> Path:
@@ -211,20 +232,13 @@ def check_private(status: os.stat_result, is_right_kind: Callable[[int], bool], 
         raise OSError(errno.EPERM, f"{what} can be read or written by other users")
 
 
-async def _lock(descriptor: int, patience: float) -> None:
-    """Lock a file, without holding up the event loop while another process does."""
-    give_up_at = time.monotonic() + patience
-    pause = _FIRST_RETRY
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up_at:
-                raise OSError(errno.ETIMEDOUT, "another process holds the lock, and may have been stopped") from None
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_RETRY)
-        else:
-            return
+def _lock(descriptor: int) -> bool:
+    """Lock a file, unless another process does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _changed(file: _File, fresh: Callable[[], AccountLimits], change: Change[T]) -> T:

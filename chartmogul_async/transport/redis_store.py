@@ -326,10 +326,14 @@ async def _evaluated(
         sent = time.monotonic()
         reply = await connection.call("EVAL", _SCRIPT, *arguments)
     match reply:
-        case [bytes() as seconds, bytes() as microseconds, *found]:
+        case [bytes() as seconds, bytes() as microseconds, *found] if seconds.isdigit() and microseconds.isdigit():
             view.learn_time(int(seconds) + int(microseconds) / 1e6, sent, time.monotonic())
-            view.is_reserved = found[1:] == [0]
-            return found[0] if found else None
+            match found:
+                case []:
+                    return None
+                case [bytes() as content, 0 | 1 as is_free]:
+                    view.is_reserved = not is_free
+                    return content
     raise RedisError("the reply is not that of the script")
 
 

@@ -83,6 +83,8 @@ class SharedQueue:
         self._outage: Outage | None = None
         # Whether the limits are those of this process alone.
         self._is_alone = False
+        # Whether its clients are closed. What is in progress then still ends here.
+        self.is_left: bool = False
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -253,7 +255,11 @@ class SharedQueue:
             if self._carried >= ticket or (waiter is not None and waiter.is_served):
                 return
             asked = self._asked
-            await self._carry()
+            try:
+                await self._carry()
+            finally:
+                if self.is_left:
+                    self._store.release(self._account)
             self._carried = asked
 
     async def _carry(self) -> None:

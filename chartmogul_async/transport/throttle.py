@@ -236,8 +236,10 @@ class Throttle:
         if loop == self._loop and self._admission is not None and account == self._account:
             if user not in self._users:
                 self._users |= {user}
+                self._tell_whether_left()
             return self._admission
         if loop != self._loop:
+            is_fork = self._process != os.getpid()
             has_ended = self._loop is not None and self._has_ended()
             # A client may have been closed with calls in progress.
             is_in_use = self._users or self._queue.waiters or self._limits.in_flight or self._shares_now()
@@ -251,6 +253,9 @@ class Throttle:
                 self._start_afresh()
             if self._shared is not None:
                 self._member, self._shared = self._shared.member, None
+            if is_fork:
+                # That is the parent, which goes on.
+                self._member = None
         self._users |= {user}
         if self._store is None:
             self._account = account
@@ -286,8 +291,13 @@ class Throttle:
             user: The client's session.
         """
         self._users -= {user}
+        self._tell_whether_left()
         if self._store is not None and not self._users:
             self._store.release(self._account)
+
+    def _tell_whether_left(self) -> None:
+        if self._shared is not None:
+            self._shared.is_left = not self._users
 
     def _move_to(self, loop: object) -> None:
         """The clocks of two event loops have nothing in common, so what is known is carried over."""
