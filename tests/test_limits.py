@@ -991,6 +991,17 @@ def test_a_process_looks_whether_a_slot_is_free() -> None:
     assert until_of(limits, 8) == 10.5 + 0.5 * (1 + 5 / 4) + 0.25
 
 
+def test_a_process_looks_for_no_slot_while_the_window_is_full() -> None:
+    limits = limits_of(per_second=5, parallel=2)
+    for now in (0.0, 0.1, 0.2, 0.3, 0.4):
+        exchange(limits, now)
+    for owner in range(1, 4):
+        limits.turns.keep(owner, False, 30.0)
+    assert limits.wait_for_turn(7, 0.9, False, 0.005) == 0.9 + 0.25
+    # A start for each of the three that are ahead, and one more.
+    assert limits.wait_for_turn(7, 1.2, False, 0.005) == pytest.approx(0.3 + SECOND)
+
+
 def test_a_process_looks_again_where_others_may_take_all_slots() -> None:
     limits = limits_of(parallel=1)
     limits.turns.keep(8, False, 10.0)

@@ -257,11 +257,12 @@ class AccountLimits:
         """
         ahead = self.turns.ahead_of(owner, is_batch, now, self.batch_is_due)
         start = self.next_start(now, is_batch and not self.batch_is_due, ahead)
+        opens_at = self.window.opens_at(now, max(1, self.per_second - ahead))
         if start == math.inf:
             # A response may also come sooner, or the call be given up.
-            expected = min(self._response_expected_at(ahead), now + _LOOKS_AGAIN)
+            expected = min(max(self._response_expected_at(ahead), opens_at), now + _LOOKS_AGAIN)
             start = max(now + poll * (1 + ahead / _POLLED_LESS), expected)
-        elif start > self.window.opens_at(now, max(1, self.per_second - ahead)):
+        elif start > opens_at:
             # A response to another process may end what it waits for.
             start = min(start, now + _LOOKS_AGAIN)
         # Others come first before it takes more than its part of what is free; and times are rounded when written.
