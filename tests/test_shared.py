@@ -1330,6 +1330,18 @@ async def test_a_refusal_counts_where_the_store_goes_away_or_is_back(is_away: bo
     assert anyio.current_time() - started == pytest.approx(30.0)
 
 
+async def test_a_refused_request_that_a_store_has_lost_is_dated_truly() -> None:
+    """Else it would show how fast responses are, and how many requests were too many, of another time."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await anyio.sleep(50.0)
+    (permit,) = await admit(queue)
+    store.forget()
+    await anyio.sleep(2.0)
+    await queue.end(permit, 429)
+    assert permit.response_time == pytest.approx(2.0)
+
+
 async def test_a_pause_of_an_outage_lasts_beyond_it() -> None:
     store = LoopStore()
     queue = queue_of(store)
@@ -1562,6 +1574,25 @@ async def test_an_interactive_call_goes_where_no_batch_waits_that_is_due() -> No
     store.change(lambda limits: setattr(limits, "passed_over", 7))
     with anyio.fail_after(1.0):
         await admit(queue)
+
+
+async def test_a_batch_was_not_passed_over_before_it_came() -> None:
+    queue = queue_of(LoopStore(), parallel=8)
+    permits = await admit(queue, 8)
+    order: list[bool] = []
+
+    async def wait(is_batch: bool) -> None:
+        await queue.acquire(claim=Claim(is_batch))
+        order.append(is_batch)
+
+    async with anyio.create_task_group() as group:
+        for is_batch in (True, False):
+            group.start_soon(wait, is_batch)
+            await anyio.sleep(0.01)
+        for permit in permits:
+            await queue.end(permit, 200)
+            await anyio.sleep(0.1)
+    assert order == [False, True]
 
 
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
