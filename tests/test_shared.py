@@ -444,6 +444,21 @@ async def test_who_was_admitted_asks_no_more() -> None:
     assert store.updates - before == 1
 
 
+async def test_who_was_refused_asks_no_more() -> None:
+    """It came while the update was under way that refuses it; to find out again that the store is away takes long."""
+    store = LoopStore(latency=0.1, on_outage="raise")
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    store.is_away = True
+    before = store.asked
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, permit, 200)
+        await anyio.sleep(0.05)
+        with pytest.raises(errors.StoreError):
+            await queue.acquire()
+    assert store.asked - before == 1
+
+
 async def test_who_was_admitted_waits_no_more() -> None:
     store = LoopStore()
     queue = queue_of(store, parallel=2)
