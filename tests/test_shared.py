@@ -273,6 +273,27 @@ async def test_a_call_that_leaves_lets_the_next_one_go() -> None:
     assert len(queue.limits.in_flight) == 1
 
 
+async def test_who_is_next_looks_for_a_slot_when_the_first_one_leaves() -> None:
+    """Another process has the slot, so that nothing else would wake it."""
+    store = LoopStore()
+    one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
+    (permit,) = await admit(one)
+    started = anyio.current_time()
+
+    async def wait(patience: float) -> None:
+        with anyio.move_on_after(patience):
+            await other.acquire()
+
+    async with anyio.create_task_group() as group:
+        for patience in (0.1, 10.0):
+            group.start_soon(wait, patience)
+            await anyio.sleep(0.01)
+        await anyio.sleep(1.0)
+        await one.end(permit, 200)
+    assert anyio.current_time() - started <= 1.3
+    assert other.admitted == 1
+
+
 async def test_a_process_that_leaves_gives_its_turn_up() -> None:
     store = LoopStore()
     one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
@@ -719,6 +740,31 @@ async def test_who_is_passed_over_returns_when_responses_are_faster() -> None:
         await queue.end(first, 200)
     assert admitted == [pytest.approx(0.1)]
     await queue.end(second, 200)
+
+
+async def test_who_is_passed_over_returns_when_it_has_more_time() -> None:
+    """It finds that when its first deadline comes."""
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(3.0)
+    await queue.end(permit, 200)
+    (permit,) = await admit(queue)
+    hurried, order = anyio.CancelScope(deadline=anyio.current_time() + 2.0), list[str]()
+
+    async def wait(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            got = await queue.acquire()
+            order.append(name)
+            await queue.end(got, 200)
+
+    async with anyio.create_task_group() as group:
+        for name, scope in (("hurried", hurried), ("next", anyio.CancelScope())):
+            group.start_soon(wait, name, scope)
+            await anyio.sleep(0.1)
+        hurried.deadline = math.inf
+        await anyio.sleep(2.0)
+        await queue.end(permit, 200)
+    assert order == ["hurried", "next"]
 
 
 async def test_a_process_notices_that_responses_are_faster() -> None:
@@ -1589,6 +1635,21 @@ async def test_an_interactive_call_goes_where_no_batch_waits_that_is_due() -> No
     store.change(lambda limits: setattr(limits, "passed_over", 7))
     with anyio.fail_after(1.0):
         await admit(queue)
+
+
+async def test_who_is_promoted_looks_for_a_slot_at_once() -> None:
+    """A batch leaves some of them to interactive calls."""
+    store, claim = LoopStore(), Claim(is_batch=True)
+    store.poll = 5.0
+    queue = queue_of(store, parallel=4)
+    await admit(queue, 3)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(queue.acquire, claim=claim))
+        await anyio.sleep(0.1)
+        assert claim.waiter is not None
+        queue.promote(claim.waiter)
+    assert anyio.current_time() - started == pytest.approx(0.1)
 
 
 async def test_a_batch_was_not_passed_over_before_it_came() -> None:
