@@ -1551,6 +1551,18 @@ async def test_an_outage_may_be_an_error() -> None:
     assert len(store.limits("account").in_flight) == 1
 
 
+async def test_a_refusal_in_an_outage_that_is_an_error_is_told_afterwards() -> None:
+    store = LoopStore(on_outage="raise")
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+    store.is_away = True
+    assert await queue.end(permit, 429, retry_after=30.0) == ()
+    store.is_away = False
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(30.0)
+
+
 async def test_an_outage_is_the_error_of_the_call() -> None:
     store = LoopStore(on_outage="raise")
     store.is_away = True
