@@ -1252,6 +1252,26 @@ async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     assert store.limits("account").paused_until == -math.inf
 
 
+async def test_what_ended_during_an_outage_counts_after_it() -> None:
+    """Else a process would start all that the limits allow, beside what it has just sent."""
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = True
+    await queue.end((await admit(queue))[0], 200)
+    await anyio.sleep(0.9)
+    sent = anyio.current_time()
+    for _ in range(38):
+        await queue.end((await admit(queue))[0], 200)
+    store.is_away = False
+    await anyio.sleep(0.2)
+    back = anyio.current_time()
+    await admit(queue, 2)
+    assert anyio.current_time() == back
+    await admit(queue)
+    assert anyio.current_time() - sent == pytest.approx(1.0, abs=0.06)
+    assert store.updates > 0
+
+
 async def test_a_store_that_is_away_is_tried_once_a_second() -> None:
     """To find out that it is away may take long."""
     store = LoopStore()
