@@ -274,6 +274,27 @@ async def test_a_call_that_leaves_lets_the_next_one_go() -> None:
     assert len(queue.limits.in_flight) == 1
 
 
+async def test_who_is_next_looks_for_a_slot_when_the_first_one_leaves() -> None:
+    """Another process has the slot, so that nothing else would wake it."""
+    store = LoopStore()
+    one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
+    (permit,) = await admit(one)
+    started = anyio.current_time()
+
+    async def wait(patience: float) -> None:
+        with anyio.move_on_after(patience):
+            await other.acquire()
+
+    async with anyio.create_task_group() as group:
+        for patience in (0.1, 10.0):
+            group.start_soon(wait, patience)
+            await anyio.sleep(0.01)
+        await anyio.sleep(1.0)
+        await one.end(permit, 200)
+    assert anyio.current_time() - started <= 1.3
+    assert other.admitted == 1
+
+
 async def test_a_process_that_leaves_gives_its_turn_up() -> None:
     store = LoopStore()
     one, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
@@ -443,6 +464,21 @@ async def test_who_was_admitted_asks_no_more() -> None:
         group.start_soon(queue.end, permit, 200)
     assert anyio.current_time() - started == pytest.approx(0.45)
     assert store.updates - before == 1
+
+
+async def test_who_was_refused_asks_no_more() -> None:
+    """It came while the update was under way that refuses it; to find out again that the store is away takes long."""
+    store = LoopStore(latency=0.1, on_outage="raise")
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    store.is_away = True
+    before = store.asked
+    async with anyio.create_task_group() as group:
+        group.start_soon(queue.end, permit, 200)
+        await anyio.sleep(0.05)
+        with pytest.raises(errors.StoreError):
+            await queue.acquire()
+    assert store.asked - before == 1
 
 
 async def test_who_was_admitted_waits_no_more() -> None:
@@ -705,6 +741,31 @@ async def test_who_is_passed_over_returns_when_responses_are_faster() -> None:
         await queue.end(first, 200)
     assert admitted == [pytest.approx(0.1)]
     await queue.end(second, 200)
+
+
+async def test_who_is_passed_over_returns_when_it_has_more_time() -> None:
+    """It finds that when its first deadline comes."""
+    queue = queue_of(LoopStore(), parallel=1)
+    (permit,) = await admit(queue)
+    await anyio.sleep(3.0)
+    await queue.end(permit, 200)
+    (permit,) = await admit(queue)
+    hurried, order = anyio.CancelScope(deadline=anyio.current_time() + 2.0), list[str]()
+
+    async def wait(name: str, scope: anyio.CancelScope) -> None:
+        with scope:
+            got = await queue.acquire()
+            order.append(name)
+            await queue.end(got, 200)
+
+    async with anyio.create_task_group() as group:
+        for name, scope in (("hurried", hurried), ("next", anyio.CancelScope())):
+            group.start_soon(wait, name, scope)
+            await anyio.sleep(0.1)
+        hurried.deadline = math.inf
+        await anyio.sleep(2.0)
+        await queue.end(permit, 200)
+    assert order == ["hurried", "next"]
 
 
 async def test_a_process_notices_that_responses_are_faster() -> None:
@@ -1211,6 +1272,26 @@ async def test_what_was_sent_during_an_outage_counts_after_it() -> None:
     assert store.limits("account").paused_until == -math.inf
 
 
+async def test_what_ended_during_an_outage_counts_after_it() -> None:
+    """Else a process would start all that the limits allow, beside what it has just sent."""
+    store = LoopStore()
+    queue = queue_of(store)
+    store.is_away = True
+    await queue.end((await admit(queue))[0], 200)
+    await anyio.sleep(0.9)
+    sent = anyio.current_time()
+    for _ in range(38):
+        await queue.end((await admit(queue))[0], 200)
+    store.is_away = False
+    await anyio.sleep(0.2)
+    back = anyio.current_time()
+    await admit(queue, 2)
+    assert anyio.current_time() == back
+    await admit(queue)
+    assert anyio.current_time() - sent == pytest.approx(1.0, abs=0.06)
+    assert store.updates > 0
+
+
 async def test_a_store_that_is_away_is_tried_once_a_second() -> None:
     """To find out that it is away may take long."""
     store = LoopStore()
@@ -1348,6 +1429,18 @@ async def test_a_refusal_counts_where_the_store_goes_away_or_is_back(is_away: bo
     started = anyio.current_time()
     await admit(queue)
     assert anyio.current_time() - started == pytest.approx(30.0)
+
+
+async def test_a_refused_request_that_a_store_has_lost_is_dated_truly() -> None:
+    """Else it would show how fast responses are, and how many requests were too many, of another time."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await anyio.sleep(50.0)
+    (permit,) = await admit(queue)
+    store.forget()
+    await anyio.sleep(2.0)
+    await queue.end(permit, 429)
+    assert permit.response_time == pytest.approx(2.0)
 
 
 async def test_a_pause_of_an_outage_lasts_beyond_it() -> None:
@@ -1498,6 +1591,18 @@ async def test_an_outage_may_be_an_error() -> None:
     assert len(store.limits("account").in_flight) == 1
 
 
+async def test_a_refusal_in_an_outage_that_is_an_error_is_told_afterwards() -> None:
+    store = LoopStore(on_outage="raise")
+    queue = queue_of(store)
+    (permit,) = await admit(queue)
+    started = anyio.current_time()
+    store.is_away = True
+    assert await queue.end(permit, 429, retry_after=30.0) == ()
+    store.is_away = False
+    await admit(queue)
+    assert anyio.current_time() - started == pytest.approx(30.0)
+
+
 async def test_an_outage_is_the_error_of_the_call() -> None:
     store = LoopStore(on_outage="raise")
     store.is_away = True
@@ -1582,6 +1687,40 @@ async def test_an_interactive_call_goes_where_no_batch_waits_that_is_due() -> No
     store.change(lambda limits: setattr(limits, "passed_over", 7))
     with anyio.fail_after(1.0):
         await admit(queue)
+
+
+async def test_who_is_promoted_looks_for_a_slot_at_once() -> None:
+    """A batch leaves some of them to interactive calls."""
+    store, claim = LoopStore(), Claim(is_batch=True)
+    store.poll = 5.0
+    queue = queue_of(store, parallel=4)
+    await admit(queue, 3)
+    started = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(queue.acquire, claim=claim))
+        await anyio.sleep(0.1)
+        assert claim.waiter is not None
+        queue.promote(claim.waiter)
+    assert anyio.current_time() - started == pytest.approx(0.1)
+
+
+async def test_a_batch_was_not_passed_over_before_it_came() -> None:
+    queue = queue_of(LoopStore(), parallel=8)
+    permits = await admit(queue, 8)
+    order: list[bool] = []
+
+    async def wait(is_batch: bool) -> None:
+        await queue.acquire(claim=Claim(is_batch))
+        order.append(is_batch)
+
+    async with anyio.create_task_group() as group:
+        for is_batch in (True, False):
+            group.start_soon(wait, is_batch)
+            await anyio.sleep(0.01)
+        for permit in permits:
+            await queue.end(permit, 200)
+            await anyio.sleep(0.1)
+    assert order == [False, True]
 
 
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
