@@ -423,13 +423,14 @@ async def test_what_ends_during_an_update_is_reported_together() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_slot_comes_back_although_its_end_is_cancelled_twice() -> None:
-    """A shield does not stop asyncio's own cancellation, as by ``asyncio.timeout``."""
-    store = LoopStore()
+@pytest.mark.parametrize(("latency", "cancelled_at"), [(0.0, 0.0), (0.1, 0.0), (0.1, 0.05), (0.1, 0.15)])
+async def test_a_slot_comes_back_although_its_end_is_cancelled_twice(latency: float, cancelled_at: float) -> None:
+    """A shield does not stop asyncio's own cancellation, as by ``asyncio.timeout``, wherever the update is then."""
+    store = LoopStore(latency=latency)
     queue = queue_of(store)
     (permit,) = await admit(queue)
     ending = asyncio.ensure_future(queue.end(permit))
-    await asyncio.sleep(0)
+    await asyncio.sleep(cancelled_at)
     ending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await ending

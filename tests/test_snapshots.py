@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from zlib import crc32
 
 import pytest
@@ -126,6 +127,11 @@ def test_new_limits_can_be_written_and_read() -> None:
     assert dumps(read) == dumps(limits)
     assert (read.per_second, read.parallel, read.probe, read.paused_until) == (7, 3, None, -math.inf)
     assert read.pace is None
+
+
+def test_a_limit_that_is_none_can_be_written_and_read() -> None:
+    read = loads(dumps(AccountLimits(sys.maxsize, sys.maxsize)))
+    assert read.per_second == read.parallel == read.max_in_flight == 2**32 - 1
 
 
 def test_a_full_second_is_less_than_two_kilobytes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
@@ -57,6 +58,7 @@ class Outcomes(Generic[T]):
         self._start = start
         self._limit = limit
         self._state: Literal["new", "open", "left"] = "new"
+        self._process = os.getpid()
         self._reading = Lock()
         self._in_progress: set[Call[T]] = set()
         self._complete: SimpleQueue[Call[T]] = SimpleQueue()
@@ -65,6 +67,7 @@ class Outcomes(Generic[T]):
         if self._state != "new":
             raise StateError("a stream can be entered only once: call client.metrics.stream(queries) again")
         self._state = "open"
+        self._process = os.getpid()
         return self
 
     def __exit__(
@@ -79,6 +82,8 @@ class Outcomes(Generic[T]):
         return self
 
     def __next__(self) -> T:
+        # In a forked child the lock may be held by a thread that does not run there.
+        self._check_open()
         with self._reading:
             self._check_open()
             self._fill()
@@ -118,6 +123,12 @@ class Outcomes(Generic[T]):
             raise StateError(
                 "the block of the stream was left, which ended its requests: "
                 'read "for outcome in outcomes:" inside the block'
+            )
+        if self._process != os.getpid():
+            # What is in progress is the parent's, and would never be complete here.
+            raise StateError(
+                "the stream is in use in another process, of which this one is a fork: "
+                "call client.metrics.stream(queries) again"
             )
 
 

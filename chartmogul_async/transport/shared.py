@@ -194,6 +194,10 @@ class SharedQueue:
         self._ended.append(ended)
         try:
             await self._update(is_urgent=False)
+        except BaseException:
+            # It was cut off by asyncio's own cancellation, and perhaps nobody else comes to report it.
+            await self._update()
+            raise
         finally:
             self._give_slots_back(1)
 

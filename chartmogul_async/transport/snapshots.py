@@ -33,6 +33,8 @@ _NAMES = (*_TIMES, *_DURATIONS, *_PACE_TIMES, *_PACE_NUMBERS)
 _MEMBER = struct.Struct("<IIdIQ")
 _TURN = struct.Struct("<IBd")
 _CHECKSUM = 4
+# A limit of more is none.
+_MOST = 2**32 - 1
 
 
 def dumps(limits: AccountLimits) -> bytes:
@@ -53,7 +55,12 @@ def dumps(limits: AccountLimits) -> bytes:
     content = b"".join(
         (
             _HEAD.pack(VERSION, *lengths, len(turns.members), len(turns.order)),
-            _NUMBERS.pack(*_values(limits, _SMALL), *_values(limits, _LARGE), limits.probe or 0, pace.accepted),
+            _NUMBERS.pack(
+                *[min(value, _MOST) for value in _values(limits, _SMALL)],
+                *_values(limits, _LARGE),
+                limits.probe or 0,
+                pace.accepted,
+            ),
             _FLOATS.pack(*_values(limits, _TIMES + _DURATIONS), *_values(pace, _PACE_TIMES + _PACE_NUMBERS)),
             # How many starts ago, the owner, and the times.
             struct.pack(f"<{len(starts)}I", *[limits.last_number - start.number for start in starts]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -135,6 +136,22 @@ def test_a_stream_is_read_inside_its_block() -> None:
         for read in (iter, next):
             with pytest.raises(errors.StateError, match="the block of the stream was left"):
                 read(stream)
+
+
+def test_a_forked_child_does_not_wait_for_what_its_parent_has_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    with blocking_client(in_turn(200)) as client:
+        inherited = client.metrics.stream(queries())
+        with client.metrics.stream(queries()) as outcomes:
+            next(outcomes)
+            monkeypatch.setattr(os, "getpid", lambda: 2**22)
+            # Other threads may have been reading it.
+            outcomes._reading.acquire()
+            for read in (iter, next):
+                with pytest.raises(errors.StateError, match="in use in another process, of which this one is a fork"):
+                    read(outcomes)
+        # What was not entered yet belongs to nobody.
+        with inherited:
+            next(inherited)
 
 
 def test_what_starts_while_another_thread_leaves_is_cancelled() -> None:
