@@ -194,7 +194,7 @@ class SharedQueue:
         self._ended.append(ended)
         try:
             await self._update(is_urgent=False)
-        except BaseException:
+        except anyio.get_cancelled_exc_class():
             # It was cut off by asyncio's own cancellation, and perhaps nobody else comes to report it.
             await self._update()
             raise
