@@ -286,8 +286,10 @@ def read_state(content: bytes) -> AccountLimits:
 
 
 def _remove_dead(limits: AccountLimits, now: float) -> None:
+    # One process may be many members: each throttle that it had of late.
+    dead = {pid for pid in {member.pid for member in limits.turns.members.values()} if not runs(pid)}
     for owner, member in list(limits.turns.members.items()):
-        if not runs(member.pid):
+        if member.pid in dead:
             limits.remove_member(owner, now)
 
 
