@@ -1030,6 +1030,26 @@ def test_the_next_event_loop_takes_the_place_of_the_one_before() -> None:
     assert (len(limits.in_flight), len(limits.turns.members)) == (1, 1)
 
 
+async def test_a_process_that_makes_a_throttle_again_and_again_is_one() -> None:
+    store = LoopStore()
+    other, waiting, busy, *idle = (queue_of(store, parallel=2) for _ in range(9))
+    store.pid = 8
+    await admit(other)
+    store.pid = 7
+    for queue in idle:
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+    assert set(store.limits("account").turns.members) == {other.member, idle[-1].member}
+    await admit(busy)
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiting.acquire)
+        await anyio.sleep(0.1)
+        # It comes back, and has nothing to do either.
+        await idle[0]._update()
+        assert set(store.limits("account").turns.members) == {queue.member for queue in (other, busy, waiting, idle[0])}
+        group.cancel_scope.cancel()
+
+
 def test_a_forked_child_is_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on with the throttle, and its parent goes on, too."""
     store = LoopStore()

@@ -281,6 +281,13 @@ class AccountLimits:
             self.release(number, now, given_up=True)
         self.turns.remove(owner)
 
+    def forget_idle(self, pid: int) -> None:
+        """A process comes with another throttle: those that it had before and that have nothing to do are gone."""
+        busy = {start.owner for start in self.in_flight.values()}
+        for owner, member in list(self.turns.members.items()):
+            if member.pid == pid and not member.waiting and owner not in busy:
+                self.turns.remove(owner)
+
     def _may_test_pause(self, now: float) -> bool:
         due = max(self.paused_at, self.tested_at) + _TEST_EVERY
         return now >= due and self.probe is None and self._slot_is_free_at(now) <= now

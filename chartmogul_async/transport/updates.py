@@ -92,6 +92,8 @@ class Report:
         Returns:
             Whom they admit, and what else the process must know.
         """
+        if self.pid and self.member not in limits.turns.members:
+            limits.forget_idle(self.pid)
         limits.turns.see(self.member, self.pid, now, self.waiting)
         for owner in limits.turns.unseen_since(now - self.lease):
             limits.remove_member(owner, now)
