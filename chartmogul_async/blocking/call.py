@@ -146,6 +146,7 @@ class Call(Generic[T]):
         if self._has_ended:
             return
         self._has_ended = True
-        self._outcomes.put(outcome)
         for function in self._then:
             function(self)
+        # Whoever waits goes on now, and finds nothing of it in progress.
+        self._outcomes.put(outcome)

@@ -23,6 +23,7 @@ from anyio.lowlevel import checkpoint
 
 from chartmogul_async import AsyncClient, Event, MetricQuery, RetryPolicy, Throttle, errors
 from chartmogul_async.blocking import Client
+from chartmogul_async.blocking.call import Call
 from tests.blocking.clients import RANGE, blocking_client
 from tests.clients import ACCOUNT, KEY, MRR, in_turn, ok
 
@@ -290,3 +291,15 @@ def test_the_key_is_not_shown() -> None:
     assert repr(object.__new__(Client)) == "blocking.Client()"
     shown = repr([vars(client), vars(client._calls), client.metrics, client.throttle])
     assert KEY not in shown
+
+
+def test_nothing_of_a_call_is_in_progress_when_it_returns() -> None:
+    async def work() -> str:
+        return "pong!"
+
+    waited: list[bool] = []
+    call = Call(work, lambda call: waited.append(call._outcomes.empty()))
+    with asyncio.Runner() as runner:
+        call.hand_over(runner.get_loop())
+        runner.run(asyncio.sleep(0))
+    assert (call.result(), waited) == ("pong!", [True])
