@@ -440,7 +440,7 @@ class SharedQueue:
 
 def _tell(report: Report, outage: Outage | None, limits: AccountLimits, now: float) -> Update:
     """What an update of the store does, perhaps several times."""
-    # Others may have been first for some time, so that what came up here is older than when it was to be told.
+    # The clocks are compared at each try, for others may have been first for some time.
     offset = now - anyio.current_time()
     if outage is not None:
         outage.end(report, limits, now, offset)
