@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -28,6 +29,22 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C, and so would all processes that the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test marked ``no_cover`` is not traced.
+
+    In a worker of pytest-xdist, pytest-cov has two tracers: when it pauses one, the other goes on.
+    """
+    if item.get_closest_marker("no_cover") is None:
+        return (yield)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
 
 
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:

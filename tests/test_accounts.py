@@ -432,6 +432,7 @@ async def test_a_store_that_breaks_keeps_no_slots(monkeypatch: pytest.MonkeyPatc
         await another_mrr(clients.for_account("one"))()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["own", "shared"])
 async def test_no_slot_is_lost_in_a_storm_of_cancellations(kind: str, seed: int) -> None:

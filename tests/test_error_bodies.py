@@ -264,6 +264,7 @@ def assert_is_an_error_body(body: ErrorBody) -> None:
             assert text is None or isinstance(text, str)
 
 
+@pytest.mark.no_cover
 @given(st.integers(100, 599), st.binary(max_size=300), st.text(max_size=30))
 @settings(max_examples=80)
 def test_no_bytes_are_too_strange(status: int, body: bytes, content_type: str) -> None:

@@ -1387,6 +1387,7 @@ travels = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=60)
 @given(
     travels,

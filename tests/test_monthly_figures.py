@@ -168,6 +168,7 @@ async def test_single_intervals_of_monthly_figures_equal_the_range(
     assert await is_equal(Server(window, density, seed), query, "interval") == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("window", WINDOWS)
 @settings(max_examples=25)
 @given(metrics, starts, st.integers(262, 1000), densities, seeds)

@@ -140,6 +140,7 @@ def throttle_of(kind: str) -> Throttle:
     return Throttle(parallel=1, store=LoopStore() if kind == "shared" else None)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["own", "shared"])
 async def test_max_wait_ends_the_time_in_the_queue(kind: str) -> None:
     throttle = throttle_of(kind)
@@ -312,6 +313,7 @@ def percentile(took: list[float], share: float) -> float:
     return sorted(took)[math.ceil(share * len(took)) - 1]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["own", "shared"])
 async def test_a_page_beside_a_batch_takes_one_exchange_more_at_most(kind: str) -> None:
     """As found, 124 s beside 5,000 calls that were gathered."""
@@ -333,6 +335,7 @@ async def test_a_page_beside_a_batch_takes_one_exchange_more_at_most(kind: str) 
     assert percentile(took["beside"], 0.95) <= percentile(took["alone"], 0.95) + longest
 
 
+@pytest.mark.no_cover
 async def test_a_batch_alone_loses_nothing() -> None:
     seconds = {}
     for priority in get_args(Priority):
@@ -347,6 +350,7 @@ async def test_a_batch_alone_loses_nothing() -> None:
     assert seconds["batch"] == pytest.approx(seconds["interactive"], rel=0.005)
 
 
+@pytest.mark.no_cover
 async def test_a_batch_gets_a_tenth_beside_many_interactive_calls() -> None:
     server = Server(SlidingLog(40), work=between(0.2, 0.4))
     done: dict[Priority, int] = {"interactive": 0, "batch": 0}

@@ -1045,6 +1045,7 @@ async def test_calls_that_come_as_a_pause_begins_wait_in_the_queue() -> None:
 # --- calls of clients ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 async def test_five_thousand_calls_are_sent_in_order_and_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     came: list[str] = []
     sent: list[str] = []
@@ -1071,6 +1072,7 @@ async def test_five_thousand_calls_are_sent_in_order_and_in_time(monkeypatch: py
     assert len(looks) <= 5 * 5000
 
 
+@pytest.mark.no_cover
 async def test_five_thousand_calls_are_cancelled_together() -> None:
     throttle = Throttle()
     transport = responding_after(0.1)

@@ -269,6 +269,7 @@ async def test_a_change_that_fails_changes_nothing(server: PlayedServer, store: 
     assert await store.update("account", fresh, in_flight) == 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("count", [4, 16])
 async def test_processes_with_one_server(server: PlayedServer, count: int) -> None:
     """No refusal, and what one process would take, within two hundredths: 9.33 s, where 9.03 s are ideal."""
@@ -498,6 +499,7 @@ async def pull(links: Sequence[str], calls: int, caplog: pytest.LogCaptureFixtur
     return responses
 
 
+@pytest.mark.no_cover
 async def test_many_processes_far_from_the_server_take_turns(
     server: PlayedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -509,6 +511,7 @@ async def test_many_processes_far_from_the_server_take_turns(
     assert ends[-1] <= 1.25 * ends[3]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("link", "least"), [("5", 15), ("20", 8), ("100", 1)])
 async def test_one_process_far_from_the_server_is_not_left_out(
     link: str, least: int, server: PlayedServer, caplog: pytest.LogCaptureFixture

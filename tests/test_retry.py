@@ -568,6 +568,7 @@ def test_policy_requires_a_positive_integer_of_attempts(value: object) -> None:
     assert str(caught.value) == f"attempts must be a positive integer, not {value!r}"
 
 
+@pytest.mark.no_cover
 async def test_endless_policy_is_allowed() -> None:
     forever = RetryPolicy(attempts=10_000, total=float("inf"), base=0.001, cap=0.001)
     _, attempts, _ = await fetch(in_turn(*[500] * 2000, 200), forever)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import httpx
+import pytest
 import trio
 from attrs import Factory, define, field, frozen
 from hypothesis import example, given, settings
@@ -251,6 +252,7 @@ WHO_FOLLOWS_WHAT_WAS_SENT_CARRIES_ON: list[tuple[Operation, bool, int]] = [
 ]
 
 
+@pytest.mark.no_cover
 @settings(any_scenario, max_examples=150)
 @given(operations, st.sampled_from([40, 5, 2, 1]), st.sampled_from([20, 3, 1]))
 @example(WHO_FOLLOWS_WHAT_WAS_SENT_CARRIES_ON, 1, 20)

@@ -76,6 +76,7 @@ async def admit(queue: SharedQueue, number: int = 1) -> list[Permit]:
 # --- one budget ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("counting", COUNTERS)
 @pytest.mark.parametrize("counts", [(100,) * 4, (370, 10, 10, 10), (25,) * 16], ids=["even", "uneven", "sixteen"])
 @pytest.mark.parametrize("latency", [0.0, 0.0005], ids=["file", "network"])
@@ -90,6 +91,7 @@ async def test_no_refusal_and_little_time_lost(counting: str, counts: Sequence[i
     assert limits_in(store).in_flight == {}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("work", [0.03, 0.9])
 async def test_processes_take_turns(work: float) -> None:
     """Where the window is short, and where slots are."""
@@ -100,6 +102,7 @@ async def test_processes_take_turns(work: float) -> None:
     assert max(took) <= 1.06 * max(9.33, 400 / 20 * (work + 0.025))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("processes", "slots"), [(2, 1), (4, 3), (8, 4), (4, 5), (8, 20), (12, 20)])
 async def test_no_process_starves_where_slots_are_scarce(processes: int, slots: int) -> None:
     """A slot that is free goes to whoever has waited longest, and not to whoever has just given it back."""
@@ -596,6 +599,7 @@ async def test_a_permit_says_how_long_requests_were_paused_in_vain() -> None:
     assert await paused(Throttle(parallel=1, store=LoopStore())) == pytest.approx(own, abs=0.1)
 
 
+@pytest.mark.no_cover
 async def test_pauses_in_a_shared_queue_count_and_queueing_does_not() -> None:
     queue = queue_of(LoopStore(), parallel=1)
     refused_after: list[float] = []
@@ -940,18 +944,20 @@ async def test_the_slots_of_a_dead_process_come_back_after_its_lease() -> None:
     assert len(store.limits("account").turns.members) == 1
 
 
+@pytest.mark.no_cover
 async def test_a_long_exchange_keeps_its_slot() -> None:
     store = LoopStore(lease=5.0)
     busy, other = queue_of(store, parallel=1), queue_of(store, parallel=1)
     (permit,) = await admit(busy)
     async with busy.alive():
-        with anyio.move_on_after(60.0) as scope:
+        with anyio.move_on_after(16.0) as scope:
             await other.acquire()
     assert scope.cancelled_caught
     await busy.end(permit, 200)
     await other.acquire()
 
 
+@pytest.mark.no_cover
 async def test_a_long_exchange_of_a_client_keeps_its_slot() -> None:
     store = LoopStore(lease=5.0)
     server = Server(COUNTERS["sliding"](40), work=constant(12.0))
@@ -1744,6 +1750,7 @@ async def test_a_batch_was_not_passed_over_before_it_came() -> None:
     assert order == [False, True]
 
 
+@pytest.mark.no_cover
 async def test_a_batch_gets_its_share_beside_interactive_requests() -> None:
     store = LoopStore()
     batch, pages = queue_of(store, parallel=2), queue_of(store, parallel=2)

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import pytest
 import trio
 from attrs import Factory, define, field, frozen
 from hypothesis import example, given, settings
@@ -285,6 +286,7 @@ RESPONSES_ARE_FASTER_THAN_THEY_WERE: list[tuple[Operation, bool, int]] = [
 ]
 
 
+@pytest.mark.no_cover
 @settings(any_scenario, max_examples=100)
 @given(operations, st.sampled_from([40, 10, 5]), st.sampled_from([20, 5, 1]), st.sampled_from([0.0, 0.003]))
 @example(RESPONSES_ARE_FASTER_THAN_THEY_WERE, 40, 1, 0.0)

@@ -70,6 +70,7 @@ RANGES = st.tuples(st.dates(date(2019, 11, 1), date(2026, 12, 31)), st.integers(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     metric=st.sampled_from(METRICS),

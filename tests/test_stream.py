@@ -281,6 +281,7 @@ def beyond_any_url() -> MetricQuery:
     return query
 
 
+@pytest.mark.no_cover
 async def test_a_query_without_a_valid_url_fails_alone() -> None:
     queries = [QUERY] * 82 + [beyond_any_url()] + [QUERY] * 917
     async with client_of(in_turn(200), throttle=Throttle(per_second=1000)) as client:

@@ -103,6 +103,7 @@ class Server:
         return anyio.current_time() - start
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("latency", [0.0, 0.03, 0.3])
 @pytest.mark.parametrize("jitter", [0.0, 0.03])
 @pytest.mark.parametrize("admit", [sliding_log, fixed_window, token_bucket])

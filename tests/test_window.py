@@ -37,6 +37,7 @@ def counted_by(trip: float, *round_trips: float, limit: int = MANY) -> float:
     return start.counted_by
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", [1, RECENT - 1, RECENT, RECENT + 1, 3 * RECENT])
 @given(st.randoms(use_true_random=False), st.sampled_from([1, 6]))
 def test_what_trips_teach_one_by_one_they_teach_at_once(number: int, random: Random, digits: int) -> None:

@@ -61,6 +61,7 @@ async def test_callers_without_time_are_served_once_nothing_is_in_flight() -> No
     await client.aclose()
 
 
+@pytest.mark.no_cover
 async def test_thousands_with_one_deadline_are_looked_at_a_few_times_each(monkeypatch: pytest.MonkeyPatch) -> None:
     looks, head = 0, Queue.head
 
@@ -120,6 +121,7 @@ async def test_a_server_that_always_says_0_is_not_flooded() -> None:
     await client.aclose()
 
 
+@pytest.mark.no_cover
 async def test_little_demand_finds_the_full_rate_again() -> None:
     started = anyio.current_time()
     server = Server(SharedWith(SlidingLog(40), 30, until=started + 60))
