@@ -171,6 +171,7 @@ class AsyncClients:
         Raises:
             StateError: This is another event loop than that of the calls: connections end with their loop.
         """
+        self._endpoint.check_closable()
         self._reuse.clear()
         for client in self._accounts.values():
             client._session.detach()

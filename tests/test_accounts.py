@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 from attrs import define, field
@@ -112,6 +113,23 @@ async def test_an_account_has_one_client() -> None:
 
 def test_one_that_failed_in_its_init_has_a_repr() -> None:
     assert repr(object.__new__(AsyncClients)) == "AsyncClients(accounts=0)"
+
+
+@pytest.mark.sockets
+async def test_closing_in_another_event_loop_closes_nothing() -> None:
+    api = Api()
+    async with AsyncClients(transport=api) as clients:
+        client = clients.for_account("one")
+        await another_mrr(client)()
+
+        def close() -> None:
+            with pytest.raises(errors.StateError, match="make one AsyncClients for each event loop"):
+                anyio.run(clients.aclose)
+
+        await anyio.to_thread.run_sync(close)
+        await another_mrr(client)()
+        assert api.closed == 0
+    assert api.closed == 1
 
 
 async def test_closing_one_account_closes_nothing() -> None:

@@ -354,7 +354,7 @@ async def test_a_port_of_a_proxy_must_exist(monkeypatch: pytest.MonkeyPatch, pro
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("https_proxy", proxy)
-    expected = rf"^HTTPS_PROXY/ALL_PROXY cannot be used: the port must be from 1 to 65535, not {proxy.split(':')[-1]}$"
+    expected = r"^HTTPS_PROXY/ALL_PROXY cannot be used: the port must be from 1 to 65535$"
     with pytest.raises(errors.ArgumentError, match=expected):
         await first_connection_to("https://api.chartmogul.com/v1")
 

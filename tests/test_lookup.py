@@ -57,6 +57,16 @@ async def test_lookups_do_not_wait_for_those_that_were_given_up(monkeypatch: pyt
         release.set()
 
 
+async def test_a_name_is_looked_up_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the exit of the interpreter, from Python 3.12 on."""
+
+    async def no_thread(*_: object, **__: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(to_thread, "run_sync", no_thread)
+    assert {kind for _, kind, *_ in await addresses_of("localhost", 80)} == {socket.SOCK_STREAM}
+
+
 async def test_a_name_without_an_address_is_an_oserror() -> None:
     with pytest.raises(OSError, match=r".+"):
         await addresses_of("no-such-host.invalid", 80)

@@ -56,6 +56,7 @@ def passing_server(tmp_path: Path) -> Iterator[RedisServer]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is away is tried again immediately."""
     monkeypatch.setattr(redis_store, "_RETRY_AFTER", 0.0)
+    monkeypatch.setattr(redis_store, "_RESTS", 0.0)
 
 
 def count(limits: AccountLimits, now: float) -> int:

@@ -444,12 +444,74 @@ async def test_an_outage_is_known_until_it_is_tried_again(server: PlayedServer, 
         took.append(anyio.current_time() - started)
     assert took == pytest.approx([1.0, 0.0, 0.25, 0.0])
     server.latency = 0.0
-    await anyio.sleep(1.0)
+    await anyio.sleep(2.0)
     await store.update("account", fresh, start_one)
     server.latency = math.inf
     started = anyio.current_time()
     await outage_of(store)
     assert anyio.current_time() - started == pytest.approx(1.0)
+
+
+async def test_tries_that_are_cut_off_become_longer_and_fewer(server: PlayedServer, store: RedisStore) -> None:
+    """A server that is back may be far away; one that drops all that it is sent holds nobody up for long."""
+    await store.update("account", fresh, start_one)
+    server.latency = math.inf
+    began, tries = anyio.current_time(), list[tuple[float, float]]()
+    while anyio.current_time() < began + 20:
+        started = anyio.current_time()
+        await outage_of(store)
+        took = anyio.current_time() - started
+        tries.extend([(round(started - began, 1), round(took, 2))] if took else [])
+        await anyio.sleep(0.001)
+    # Each after four times as long as it may take itself.
+    assert tries == [(0.0, 1.0), (2.0, 0.25), (4.3, 0.5), (8.8, 1.0), (13.8, 1.0), (18.8, 1.0)]
+
+
+@pytest.mark.parametrize("latency", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+async def test_a_server_far_away_is_found_again(
+    server: PlayedServer, store: RedisStore, latency: float, is_known: bool
+) -> None:
+    """A restarted one has forgotten the script, so that a try takes two round trips."""
+    server.latency = latency
+    if is_known:
+        await store.update("account", fresh, start_one)
+    server.problem = ConnectionRefusedError(111, "Connection refused")
+    assert "refused" in await outage_of(store)
+    server.problem, server.knows_script = None, False
+    began = anyio.current_time()
+    while True:
+        await anyio.sleep(0.1)
+        try:
+            await store.update("account", fresh, start_one)
+        except StoreOutageError:
+            continue
+        break
+    assert anyio.current_time() - began <= (3 if is_known else 10)
+
+
+async def test_a_value_that_was_set_back_is_noticed(
+    server: PlayedServer, store: RedisStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by a restart from a snapshot, or by a replica that had not seen all and took over."""
+    await store.update("account", fresh, start_one)
+    snapshot = dict(server.values)
+    other = RedisStore(URL)
+    for user in (store, other, other):
+        await user.update("account", fresh, start_one)
+    server.values.update(snapshot)
+    # What it knew itself is newer, too.
+    assert await store.update("account", fresh, wait) == pytest.approx(1.1)
+    assert caplog.text.count("the limits in the store were set back; nothing is sent for 1.1 s") == 1
+    await anyio.sleep(1.2)
+    assert await store.update("account", fresh, wait) == 0.0
+    # For the other one they were set back, too, however long it was away.
+    assert await other.update("account", fresh, wait) == pytest.approx(1.1)
+    assert await other.update("account", fresh, wait) == pytest.approx(1.1)
+    await anyio.sleep(1.2)
+    for user in (store, other):
+        assert await user.update("account", fresh, wait) == 0.0
+    assert caplog.text.count("set back") == 2
 
 
 async def test_an_idle_connection_that_was_closed_is_opened_again(server: PlayedServer, store: RedisStore) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -644,12 +645,38 @@ async def test_only_the_sending_of_the_request_is_marked() -> None:
     assert start.sent == permit.sent == anyio.current_time()
 
 
+async def test_requests_may_have_methods_of_text() -> None:
+    """``python -bb`` raises where bytes are compared with a text."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            raise BytesWarning("Comparison between bytes and string")
+
+        __hash__ = str.__hash__
+
+    permit = await Throttle()._acquire()
+    await permit.trace("http11.send_request_headers.started", {"request": SimpleNamespace(method=Text("GET"))})
+    await permit.trace(*SENT)
+    assert permit.sent == anyio.current_time()
+
+
 async def test_the_http_library_logs_a_failure_by_name() -> None:
     """Its text may quote what was received."""
     info: dict[str, Any] = {"exception": ValueError("a customer")}
     permit = await Throttle()._acquire()
     await permit.trace("http11.receive_response_body.failed", info)
     assert info == {"exception": "ValueError"}
+
+
+async def test_the_http_library_logs_no_password() -> None:
+    """It is logged after this, and then used."""
+    info: dict[str, Any] = {"host": b"host", "auth": (b"user", b"password")}
+    permit = await Throttle()._acquire()
+    await permit.trace("socks.setup_socks5_connection.started", info)
+    assert info["auth"] == (b"user", b"password")
+    assert repr(info) == "{'host': b'host', 'auth': '[secure]'}"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "40"])

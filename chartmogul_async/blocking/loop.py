@@ -17,6 +17,7 @@ from attrs import frozen
 
 from chartmogul_async.blocking.call import Call, Raised
 from chartmogul_async.blocking.tasks import task_of
+from chartmogul_async.errors import StateError
 
 T = TypeVar("T")
 
@@ -156,7 +157,14 @@ class LoopThread:
 
     def _started(self, start: _Start) -> Loop:
         self._thread = Thread(target=_run, args=(start, self._kept), name="chartmogul_async", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            # As from Python 3.12 on, when the main thread has ended.
+            raise StateError(
+                f"the event loop of blocking clients cannot start: {error}; where calls are made at the exit of the "
+                "interpreter, one must be made before"
+            ) from error
         outcome = start.outcomes.get()
         if isinstance(outcome, Loop):
             return outcome

@@ -54,7 +54,8 @@ def serve_in_subprocess(
     Raises:
         ArgumentError: An argument is invalid.
         ImportError: The extra is not installed.
-        RuntimeError: The subprocess did not start; its stderr contains the reason.
+        RuntimeError: The subprocess did not start; its stderr contains the reason. Or this is a program that was
+            frozen, as by PyInstaller, and that has no interpreter for a subprocess.
     """
     options: dict[str, Any] = {
         "company": company,
@@ -70,6 +71,9 @@ def serve_in_subprocess(
     # Nor would a missing extra show where it is noticed.
     from chartmogul_async.sandbox import server  # noqa: F401
 
+    if getattr(sys, "frozen", False):
+        # It would start this program again, and that one the next.
+        raise RuntimeError("a frozen program has no interpreter for a subprocess; use Sandbox(…).serve()")
     # The subprocess can import whatever this process can.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and constant code

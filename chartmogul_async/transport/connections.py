@@ -130,6 +130,11 @@ async def _exchange(connection: Connection, request: httpx.Request) -> tuple[Com
     except AttributeError as error:
         # On uvloop anyio looks up the name of a socket that is already gone.
         raise httpx.ConnectError("the connection was lost as soon as it was made") from error
+    except Exception as error:
+        # The library that httpcore uses for SOCKS, if it is installed, has errors of its own.
+        if type(error).__module__.partition(".")[0] != "socksio":
+            raise
+        raise httpx.ProxyError(f"not a SOCKS proxy: {error}") from error
     return await with_whole_body(response), not has_unsolicited_data(connection, response)
 
 
@@ -203,7 +208,8 @@ def _checked_proxy(proxy: str | None, tls: ssl.SSLContext) -> httpx.Proxy | str 
         return None
     url = httpx.URL(proxy)
     if url.port is not None and not 1 <= url.port <= MAX_PORT:
-        raise ValueError(f"the port must be from 1 to {MAX_PORT}, not {url.port}")
+        # What stands there may be the beginning of a password with a slash in it.
+        raise ValueError(f"the port must be from 1 to {MAX_PORT}")
     # A proxy that is itself reached over TLS shares the context: httpcore would make one for each connection.
     return httpx.Proxy(proxy, ssl_context=tls) if url.scheme == "https" else proxy
 

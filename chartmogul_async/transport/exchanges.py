@@ -26,6 +26,7 @@ from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import forms_of, masked
 from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.connections import Sender
+from chartmogul_async.transport.event_loop import current_loop, has_ended
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
@@ -87,8 +88,17 @@ class Endpoint:
             raise StateError(f"this client is closed; make a new {self._owner}, and close it after its last call")
         self._check_loop()
 
+    def check_closable(self) -> None:
+        """Raise ``StateError`` if it belongs to another event loop that goes on; then nothing of it may be touched."""
+        if not self.is_closed and self._loop is not None and not has_ended(self._loop):
+            self._check_loop()
+
     async def aclose(self) -> None:
-        """Close the connections. Closing twice does nothing."""
+        """Close the connections. Closing twice does nothing.
+
+        Raises:
+            StateError: They belong to an event loop that has ended, and with it they did.
+        """
         if self.is_closed:
             return
         self.is_closed = True
@@ -96,10 +106,10 @@ class Endpoint:
         self._check_loop()
 
     def _check_loop(self) -> None:
-        loop = anyio.lowlevel.current_token()
+        loop = current_loop()
         if self._loop is None:
             self._loop = loop
-        elif loop != self._loop:
+        elif loop is not self._loop:
             raise StateError(
                 "this client is in use in another event loop, where its connections live; "
                 f"make one {self._owner} for each event loop"
@@ -149,6 +159,10 @@ class Exchanges:
     def check_usable(self) -> None:
         """Raise ``StateError`` if the client is closed or belongs to another event loop."""
         self._endpoint.check_usable()
+
+    def check_closable(self) -> None:
+        """Raise ``StateError`` if the client belongs to another event loop that goes on."""
+        self._endpoint.check_closable()
 
     async def aclose(self) -> None:
         """Close the connections, also those of other accounts. Closing twice does nothing."""

@@ -40,6 +40,7 @@ FAILURES = (
 TIMEOUTS = (httpx.TimeoutException, TimeoutError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PROXY_LOGIN = str(httpx.codes.PROXY_AUTHENTICATION_REQUIRED.value)
 # What OpenSSL calls a reply that is not TLS; newer versions by the second name.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 # The bytes that h11 quotes at the end of its messages.
@@ -48,7 +49,12 @@ _QUOTATION = r"(bytearray\()?(?<!\w)b['\"]"
 
 def is_permanent(failure: Exception) -> bool:
     """Whether the same would happen again: repeating the request changes nothing."""
-    return isinstance(failure, _PERMANENT) or _is_bad_certificate(failure) or _speaks_no_tls(failure)
+    return (
+        isinstance(failure, _PERMANENT)
+        or _is_bad_certificate(failure)
+        or _speaks_no_tls(failure)
+        or _is_refused_by_proxy(failure)
+    )
 
 
 def failure_error(failure: Exception) -> ChartMogulError:
@@ -99,6 +105,11 @@ def _speaks_no_tls(failure: Exception) -> bool:
         return False
     # Only those that OpenSSL itself reported have a reason.
     return any(isinstance(each, ssl.SSLError) and getattr(each, "reason", "") in _NOT_TLS for each in _causes(failure))
+
+
+def _is_refused_by_proxy(failure: Exception) -> bool:
+    """Whether a proxy wants another password, of which a few wrong ones may lock an account."""
+    return isinstance(failure, httpx.ProxyError) and str(failure).startswith(_PROXY_LOGIN)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

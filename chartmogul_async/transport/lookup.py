@@ -1,13 +1,14 @@
 """The addresses of a host, looked up in a thread that keeps no process from ending.
 
 The event loop's own lookup uses its default executor, which asyncio shuts down by one more thread; from Python 3.12 on
-no thread can be started at the exit of the interpreter, where a blocking client is closed. Nor does an address need a
-thread: a process that has some should not fork.
+no thread can be started at the exit of the interpreter, where a blocking client may still be used, and is closed. Nor
+does an address need a thread: a process that has some should not fork.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,4 +37,12 @@ async def addresses_of(host: str, port: int) -> list[AddressInfo]:
         return look_up(flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         # A lookup that is given up goes on for a while, and others need not wait for it: each has its own limit.
+        return await _in_thread(look_up)
+
+
+async def _in_thread(look_up: Callable[[], list[AddressInfo]]) -> list[AddressInfo]:
+    try:
         return await to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+    except RuntimeError:
+        # There can be no thread any more, and little that would have to wait.
+        return look_up()

@@ -73,6 +73,15 @@ class Claim:
     waiter: Waiter | None = field(default=None, init=False)
 
 
+class _Hidden(tuple[bytes, ...]):
+    """What is not shown, not even in a debug log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[secure]'"
+
+
 @define(eq=False)
 class Permit:
     """A permit for one exchange.
@@ -100,12 +109,17 @@ class Permit:
         if not self._is_traced:
             self._is_traced = True
             self._note_sent(math.inf)
+        if "auth" in info:
+            # That of a SOCKS proxy, which the HTTP library logs next, and then uses.
+            info["auth"] = _Hidden(info["auth"])
         if "exception" in info:
             # The HTTP library logs it next, and it may hold the body.
             info["exception"] = type(info["exception"]).__name__
         if event.endswith(".send_request_headers.started"):
-            # A proxy is asked for a tunnel first, which is not the request.
-            self._is_tunnel = info["request"].method == b"CONNECT"
+            # A proxy is asked for a tunnel first, which is not the request. Only httpcore's requests have bytes, and
+            # `python -bb` forbids to compare them with a text.
+            method = info["request"].method
+            self._is_tunnel = isinstance(method, bytes) and method == b"CONNECT"
         elif event.endswith(".send_request_headers.complete") and not self._is_tunnel:
             self._note_sent(anyio.current_time())
 

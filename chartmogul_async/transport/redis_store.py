@@ -51,8 +51,11 @@ _NOTHING_KNOWN = b"?" * (HEAD + 1)
 # Seconds for which the server keeps what nobody uses.
 _KEPT_FOR = 86_400
 # Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take
-# all of the limits; and less while the server is away, since those who wait for a try must not wait for long.
+# all of the limits; and less while the server is away, since those who wait for a try must not wait for long. Each try
+# that was cut off then doubles it, for the server may be back and be far away.
 _PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
+# It may take so many times as long to connect as it took last.
+_SLOWER = 2
 # Seconds for which others may be first again and again.
 _LONGEST_UPDATE = 5.0
 # Seconds after which a process reserves its next try, for so many of its round trips and a little more.
@@ -61,8 +64,9 @@ _RESERVED_TRIPS = 4
 _RESERVED_MORE = 0.02
 # Seconds after which others look whether that has ended.
 _LOOKS_AGAIN = 0.005
-# Seconds after which a server that was away is tried again.
+# Seconds after which a server that was away is tried again, and how many times as long as a try may take.
 _RETRY_AFTER = 1.0
+_RESTS = 4
 _REDIRECTIONS = 3
 # Seconds after which a server has forgotten the requests that are not known.
 _UNKNOWN_FOR = 1.1
@@ -83,6 +87,7 @@ class _View:
         head: How the bytes begin that the server has, as far as is known.
         content: The latest bytes that were limits, empty if there were none.
         limits: The same as a value; None if it was changed since, or not read yet.
+        number: That of the latest request in them.
         seen_at: When they were last seen, on the clock of this machine.
         is_unsure: Whether requests may be unknown that were sent in the last second.
         trip: Seconds that the latest reply took.
@@ -97,6 +102,7 @@ class _View:
     head: bytes = _NOTHING_KNOWN
     content: bytes = b""
     limits: AccountLimits | None = None
+    number: int = 0
     seen_at: float = -math.inf
     is_unsure: bool = False
     trip: float = 0.0
@@ -117,11 +123,15 @@ class _View:
         try:
             if content:
                 self.limits, self.content = loads(content[HEAD:]), content
+                if not problem and is_recent and self.limits.last_number < self.number:
+                    # Restored from a snapshot, or a replica that had not seen it all took over.
+                    problem = "set back"
+                self.number = self.limits.last_number
             elif not problem:
                 # Nobody has used them for long. What was lost is brought back by the first process to notice.
-                self.content = b""
+                self.content, self.number = b"", 0
         except ValueError:
-            problem, self.content = "damaged", b""
+            problem, self.content, self.number = "damaged", b"", 0
         if problem:
             self.is_unsure = True
             logger.warning("the limits in the store were %s; nothing is sent for %g s", problem, _UNKNOWN_FOR)
@@ -148,7 +158,7 @@ class _View:
         return limits, now
 
     def written(self, content: bytes, limits: AccountLimits, jumped: float) -> None:
-        self.head, self.content, self.limits = content[:HEAD], content, limits
+        self.head, self.content, self.limits, self.number = content[:HEAD], content, limits, limits.last_number
         self.seen_at, self.is_unsure = time.monotonic(), False
         # The reply may have brought the news of another jump.
         self.jumped -= jumped
@@ -197,9 +207,12 @@ class RedisStore:
             raise ArgumentError("RedisStore requires an extra; run: pip install 'chartmogul-async[redis]'")
         # Those that no update uses at the moment, by account; several only where threads or throttles share the store.
         self._idle: dict[str, list[_View]] = {}
-        # While the server is away: why, and when to try it again.
+        # While the server is away: why, when to try it again, and the seconds that a try may take.
         self._outage = ""
         self._retry_at = -math.inf
+        self._short = _SHORT_PATIENCE
+        # Seconds that it took last to connect, and to be given a reply.
+        self._opening = 0.0
 
     def __repr__(self) -> str:
         return f"RedisStore({str(self._address)!r}, on_outage={self.on_outage!r})"
@@ -228,7 +241,7 @@ class RedisStore:
             view.address = self._address
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self._outage = f"{self._address}: {reason}"
-            self._retry_at = time.monotonic() + _RETRY_AFTER
+            self._retry_at = time.monotonic() + max(_RETRY_AFTER, _RESTS * self._short)
             raise StoreOutageError(self._outage) from None
         except BaseException:
             # The reply to what was cut off is not for the next one.
@@ -236,7 +249,7 @@ class RedisStore:
             raise
         finally:
             self._idle.setdefault(account, []).append(view)
-        self._outage = ""
+        self._outage, self._short = "", _SHORT_PATIENCE
         return result
 
     def release(self, account: str) -> None:
@@ -284,17 +297,17 @@ class RedisStore:
             content: What to write.
             reserves: Where the server has something else, let nobody else write before the next try.
         """
-        patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
-        if self._outage:
-            patience = _SHORT_PATIENCE
         for _ in range(_REDIRECTIONS):
             is_new = view.connection is None
+            patience, began = self._patience(view), time.monotonic()
             try:
                 with anyio.fail_after(patience):
                     if view.connection is None:
                         view.connection = await RedisConnection.open(view.address)
-                    return await _evaluated(view, view.connection, key, content, reserves)
+                    found = await _evaluated(view, view.connection, key, content, reserves)
             except TimeoutError as error:
+                if self._outage:
+                    self._short = min(2 * self._short, _PATIENCE)
                 raise RedisError(str(error) or f"no reply within {patience:g} s") from None
             except RedisError as error:
                 view.disconnect()
@@ -304,7 +317,20 @@ class RedisStore:
                 # A connection that was idle may have been closed since.
                 if is_new:
                     raise
+            else:
+                if is_new:
+                    self._opening = time.monotonic() - began
+                return found
         raise RedisError("redirected too often")
+
+    def _patience(self, view: _View) -> float:
+        """Seconds for a connection, if there is none, and a reply."""
+        patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
+        if self._outage:
+            patience = self._short
+        if view.connection is None:
+            patience = max(patience, min(_SLOWER * self._opening, _FIRST_PATIENCE))
+        return patience
 
 
 def key_of(account: str) -> str:

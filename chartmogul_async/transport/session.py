@@ -83,6 +83,7 @@ class Session:
 
     async def aclose(self) -> None:
         """Close the connections, and keep no result. Closing twice does nothing."""
+        self._exchanges.check_closable()
         self.reuse.clear()
         await self._exchanges.aclose()
 

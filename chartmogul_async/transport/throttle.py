@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -22,6 +21,7 @@ from attrs import frozen
 from chartmogul_async.checks import positive_integer
 from chartmogul_async.errors import StateError
 from chartmogul_async.transport.cap import Cap, Slots
+from chartmogul_async.transport.event_loop import current_loop, has_ended
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Admission, Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
@@ -232,7 +232,7 @@ class Throttle:
         Raises:
             StateError: It serves a client in another event loop, or its store one of another account.
         """
-        loop = _current_loop()
+        loop = current_loop()
         if loop == self._loop and self._admission is not None and account == self._account:
             if user not in self._users:
                 self._users |= {user}
@@ -308,7 +308,7 @@ class Throttle:
 
     def _has_ended(self) -> bool:
         """Whether the event loop before runs no more; that of the parent does not run in a forked child."""
-        return self._process != os.getpid() or _has_ended(self._loop)
+        return self._process != os.getpid() or has_ended(self._loop)
 
     def _start_afresh(self) -> None:
         """The event loop before ended, perhaps with calls pending, which never return."""
@@ -323,7 +323,7 @@ class Throttle:
     def _is_elsewhere(self) -> bool:
         """Whether this is not the throttle's event loop, as when a call of one that ended is collected as garbage."""
         try:
-            return self._loop not in (None, _current_loop())
+            return self._loop not in (None, current_loop())
         except RuntimeError:
             return True
 
@@ -524,20 +524,3 @@ class Throttle:
                 waiter.refusal = rate_limited(f"{paused + left:.0f} s in all", left, paused)
                 self._queue.leave(waiter)
                 waiter.event.set()
-
-
-def _current_loop() -> object:
-    """The event loop, or trio's token of it. Anyio makes a token of its own at each call, which would be kept."""
-    return anyio.lowlevel.current_token().native_token
-
-
-def _has_ended(loop: Any) -> bool:
-    """Whether an event loop is closed."""
-    if hasattr(loop, "is_closed"):
-        return bool(loop.is_closed())
-    try:
-        # Trio's token has no other way to ask.
-        loop.run_sync_soon(int)
-    except RuntimeError:
-        return True
-    return False

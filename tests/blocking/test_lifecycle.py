@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,20 @@ def test_a_loop_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> N
         with monkeypatch.context() as patched:
             patched.setattr(anyio, "run", no_loop)
             with pytest.raises(OSError, match="Too many open files"):
+                client.ping()
+        assert client.ping() == "pong!"
+
+
+def test_a_thread_that_cannot_start_is_a_state_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the exit of the interpreter, from Python 3.12 on."""
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with blocking_client(in_turn(httpx.Response(200, json={"data": "pong!"}))) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(errors.StateError, match=r"cannot start: can't create new thread .*; where calls"):
                 client.ping()
         assert client.ping() == "pong!"
 

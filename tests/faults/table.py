@@ -48,6 +48,7 @@ from tests.faults.targets import (
     certificate,
     never_accepted,
     proxied,
+    proxied_by_socks,
     proxied_over_tls,
     refused,
     secure,
@@ -699,8 +700,19 @@ PROXIES = [
         closes_after(response(PAGE, "407 Proxy Authentication Required")),
         NetworkError,
         "407",
-        2,
+        1,
         target=proxied,
+    ),
+    Fault(
+        "a proxy that does not speak SOCKS",
+        before_reading(stalls_after(response(PAGE, "400 Bad Request"))),
+        NetworkError,
+        "not a SOCKS proxy",
+        2,
+        # Two of the next request.
+        exchanges=4,
+        next_error=NetworkError,
+        target=proxied_by_socks,
     ),
     Fault(
         "a proxy that cannot connect",

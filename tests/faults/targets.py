@@ -108,6 +108,16 @@ def proxied_over_tls(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
         yield Target(f"https://{BEHIND_THE_PROXY}/v1", server, port=before.port, relay=before)
 
 
+@contextmanager
+def proxied_by_socks(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
+    """A proxy for SOCKS, which behaves the same at the next request."""
+    with (
+        FaultServer([*behaviours, *behaviours]) as server,
+        environment(all_proxy=f"socks5://user:{PROXY_PASSWORD}@127.0.0.1:{server.port}"),
+    ):
+        yield Target(f"https://{BEHIND_THE_PROXY}/v1", server)
+
+
 def unknown_proxy(name: str) -> OpenTarget:
     @contextmanager
     def target(behaviours: Sequence[Behaviour]) -> Iterator[Target]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ IN_ANOTHER_LOOP = (
 )
 
 
+async def get(client: AsyncClient) -> object:
+    return await client.metrics.mrr("2023-07-01", "2023-07-31")
+
+
+@pytest.mark.parametrize("use", [get, AsyncClient.aclose])
 @pytest.mark.parametrize("other", list(LOOPS))
-async def test_a_second_event_loop_is_refused_and_the_first_goes_on(other: str) -> None:
+async def test_a_second_event_loop_is_refused_and_the_first_goes_on(
+    other: str, use: Callable[[AsyncClient], Awaitable[object]]
+) -> None:
     backend, options = loop_named(other)
     async with nothing_left_behind():
         with FaultServer() as server:
@@ -36,16 +44,16 @@ async def test_a_second_event_loop_is_refused_and_the_first_goes_on(other: str) 
                 await client.metrics.mrr("2023-07-01", "2023-07-31")
 
                 def elsewhere() -> str:
-                    return anyio.run(message_for, client, backend=backend, backend_options=options)
+                    return anyio.run(message_for, client, use, backend=backend, backend_options=options)
 
                 assert await anyio.to_thread.run_sync(elsewhere) == IN_ANOTHER_LOOP
                 assert (await client.metrics.mrr("2023-07-01", "2023-07-31")).entries == NORMAL_ENTRIES
     assert server.connections == 1
 
 
-async def message_for(client: AsyncClient) -> str:
+async def message_for(client: AsyncClient, use: Callable[[AsyncClient], Awaitable[object]]) -> str:
     with pytest.raises(errors.StateError) as caught:
-        await client.metrics.mrr("2023-07-01", "2023-07-31")
+        await use(client)
     return str(caught.value)
 
 

@@ -212,6 +212,13 @@ def test_a_subprocess_that_does_not_start() -> None:
         serve_in_subprocess(empty(), port=httpx.URL(url).port or 0).__enter__()
 
 
+def test_a_frozen_program_has_no_interpreter_for_a_subprocess(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would start itself again, and so on."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(RuntimeError, match=r"frozen program .*; use Sandbox\(…\)\.serve\(\)"):
+        serve_in_subprocess(empty()).__enter__()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
