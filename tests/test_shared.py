@@ -934,6 +934,39 @@ async def test_an_exchange_does_not_write_down_its_task() -> None:
     assert Waiting.written == 1
 
 
+async def test_what_a_process_was_before_and_is_idle_is_forgotten() -> None:
+    """One that makes a throttle again and again is one process."""
+    store = LoopStore()
+    store.pid = 7
+    for _ in range(3):
+        queue = queue_of(store)
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+        assert list(store.limits("account").turns.members) == [queue.member]
+    busy, other = queue_of(store), queue_of(store)
+    (permit,) = await admit(busy)
+    await admit(other)
+    # One that is known already forgets nobody.
+    await busy.end(permit, 200)
+    (permit,) = await admit(busy)
+    await busy.end(permit, 200)
+    await admit(other)
+    assert set(store.limits("account").turns.members) == {busy.member, other.member}
+
+
+async def test_a_turn_is_kept_for_as_long_as_its_process_takes_to_come() -> None:
+    store = LoopStore()
+    (permit,) = await admit(near := queue_of(store, parallel=1))
+    far = queue_of(store, parallel=1)
+    far._delay = 3.0
+    async with anyio.create_task_group() as group:
+        group.start_soon(far.acquire)
+        await anyio.sleep(0.001)
+        (turn,) = store.limits("account").turns.order
+        assert turn.until >= store.now() + 3.0
+        await near.end(permit, 200)
+
+
 async def test_the_slots_of_a_dead_process_come_back_after_its_lease() -> None:
     store = LoopStore(lease=5.0)
     dead, alive = queue_of(store, parallel=2), queue_of(store, parallel=2)
