@@ -235,7 +235,7 @@ class AsyncClient:
         """Close the connections. Closing twice does nothing.
 
         Raises:
-            StateError: This is another event loop than that of the calls: connections end with their loop.
+            StateError: This is another event loop than that of the calls. Where that one goes on, nothing is closed.
         """
         await self._session.aclose()
 

@@ -42,6 +42,7 @@ class PlayedServer:
         values: Its keys.
         clock: Its clock minus that of the event loop.
         latency: Seconds in each direction.
+        opening: Seconds that it takes to connect.
         problem: What happens to every command, if anything does.
         lost_replies: How many commands are carried out whose reply does not arrive.
         calls: The names of the commands.
@@ -52,7 +53,7 @@ class PlayedServer:
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self.clock = 1_800_000_000.0
-        self.latency = 0.0
+        self.latency = self.opening = 0.0
         self.problem: Exception | None = None
         self.lost_replies = 0
         self.calls: list[str] = []
@@ -64,6 +65,7 @@ class PlayedServer:
         self.reserved = NOBODY
 
     async def open(self, address: Address) -> PlayedConnection:
+        await anyio.sleep(self.opening)
         self.opened.append(address)
         self.open_now += 1
         # A host may be called by the milliseconds that something takes to it.
@@ -463,8 +465,27 @@ async def test_tries_that_are_cut_off_become_longer_and_fewer(server: PlayedServ
         took = anyio.current_time() - started
         tries.extend([(round(started - began, 1), round(took, 2))] if took else [])
         await anyio.sleep(0.001)
-    # Each after four times as long as it may take itself.
-    assert tries == [(0.0, 1.0), (2.0, 0.25), (4.3, 0.5), (8.8, 1.0), (13.8, 1.0), (18.8, 1.0)]
+    # From the second on each is followed by a rest of four times as long.
+    assert tries == [(0.0, 1.0), (2.0, 0.25), (3.3, 0.5), (5.8, 1.0), (10.8, 1.0), (15.8, 1.0)]
+
+
+async def test_long_tries_are_rare(server: PlayedServer, store: RedisStore) -> None:
+    """Where it took long to connect, a try may; and who waits for one is held up for a fifth of the time at most."""
+    server.opening = 1.2
+    await store.update("account", fresh, start_one)
+    server.opening, server.latency = 0.0, math.inf
+    assert "no reply within 1 s" in await outage_of(store)
+    await anyio.sleep(1.0)
+    started = anyio.current_time()
+    assert "no reply within 2.4 s" in await outage_of(store)
+    assert anyio.current_time() - started == pytest.approx(2.4)
+    await anyio.sleep(9.5)
+    assert anyio.current_time() == started + 2.4 + 9.5
+    await outage_of(store)
+    assert anyio.current_time() == started + 2.4 + 9.5
+    await anyio.sleep(0.2)
+    await outage_of(store)
+    assert anyio.current_time() == pytest.approx(started + 2.4 + 9.7 + 2.4)
 
 
 @pytest.mark.parametrize("latency", [0.05, 0.1, 0.2])

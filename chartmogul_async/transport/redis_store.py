@@ -64,7 +64,7 @@ _RESERVED_TRIPS = 4
 _RESERVED_MORE = 0.02
 # Seconds after which others look whether that has ended.
 _LOOKS_AGAIN = 0.005
-# Seconds after which a server that was away is tried again, and how many times as long as a try may take.
+# Seconds after which a server that was away is tried again, and how many times as long as the last such try took.
 _RETRY_AFTER = 1.0
 _RESTS = 4
 _REDIRECTIONS = 3
@@ -233,15 +233,18 @@ class RedisStore:
         """
         if self._outage and time.monotonic() < self._retry_at:
             raise StoreOutageError(self._outage)
-        view = self._view(account)
+        view, began = self._view(account), time.monotonic()
         try:
             result = await self._changed(view, key_of(account), fresh, change)
         except (OSError, RedisError) as error:
             view.disconnect()
             view.address = self._address
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            now = time.monotonic()
+            # Those who wait for a try are held up for a fifth of the time at most.
+            rest = _RESTS * (now - began) if self._outage else 0.0
             self._outage = f"{self._address}: {reason}"
-            self._retry_at = time.monotonic() + max(_RETRY_AFTER, _RESTS * self._short)
+            self._retry_at = now + max(_RETRY_AFTER, rest)
             raise StoreOutageError(self._outage) from None
         except BaseException:
             # The reply to what was cut off is not for the next one.
