@@ -235,7 +235,7 @@ class AsyncClient:
         """Close the connections. Closing twice does nothing.
 
         Raises:
-            StateError: This is another event loop than that of the calls. Where that one goes on, nothing is closed.
+            StateError: This is another event loop than that of the calls. Unless that one is closed, nothing is.
         """
         await self._session.aclose()
 

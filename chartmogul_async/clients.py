@@ -169,7 +169,7 @@ class AsyncClients:
         """Close the connections, after which no client of any account works. Closing twice does nothing.
 
         Raises:
-            StateError: This is another event loop than that of the calls. Where that one goes on, nothing is closed.
+            StateError: This is another event loop than that of the calls. Unless that one is closed, nothing is.
         """
         self._endpoint.check_closable()
         self._reuse.clear()

@@ -69,7 +69,7 @@ FLOORS = {
     f"{PACKAGE}.transport.failures": 2,
     f"{PACKAGE}.transport.file_store": 2,
     f"{PACKAGE}.transport.http1": 2,
-    f"{PACKAGE}.transport.event_loop": 1,
+    f"{PACKAGE}.transport.event_loop": 2,
     f"{PACKAGE}.transport.lookup": 1,
     f"{PACKAGE}.transport.network": 2,
     f"{PACKAGE}.transport.options": 2,

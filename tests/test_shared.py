@@ -1559,11 +1559,11 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     started = store.now()
     with anyio.move_on_after(1.4):
         await admit(one)
-    assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+    assert store.limits("account").paused_until == pytest.approx(started + 2.5)
     # Whoever comes after that is back, too, and finds that everybody is.
     await admit(other)
-    assert store.now() == pytest.approx(started + 1.5)
-    assert store.limits("account").paused_until == pytest.approx(started + 1.5)
+    assert store.now() == pytest.approx(started + 2.5)
+    assert store.limits("account").paused_until == pytest.approx(started + 2.5)
 
 
 async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:

@@ -1,4 +1,4 @@
-"""The coverage run is no slower than it must be."""
+"""The coverage run is no slower than it must be; without one, nothing is traced at all."""
 
 from __future__ import annotations
 

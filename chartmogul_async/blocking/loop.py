@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
-from threading import RLock, Thread, get_ident
+from threading import RLock, Thread, get_ident, main_thread
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -160,10 +160,12 @@ class LoopThread:
         try:
             self._thread.start()
         except RuntimeError as error:
-            # As from Python 3.12 on, when the main thread has ended.
+            if main_thread().is_alive():
+                raise
+            # From Python 3.12 on no thread can be started any more.
             raise StateError(
                 f"the event loop of blocking clients cannot start: {error}; where calls are made at the exit of the "
-                "interpreter, one must be made before"
+                "interpreter, a client that made one before must still be open"
             ) from error
         outcome = start.outcomes.get()
         if isinstance(outcome, Loop):

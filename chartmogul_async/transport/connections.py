@@ -134,7 +134,7 @@ async def _exchange(connection: Connection, request: httpx.Request) -> tuple[Com
         # The library that httpcore uses for SOCKS, if it is installed, has errors of its own.
         if type(error).__module__.partition(".")[0] != "socksio":
             raise
-        raise httpx.ProxyError(f"not a SOCKS proxy: {error}") from error
+        raise httpx.ProxyError(f"no valid reply from the SOCKS proxy: {error}") from error
     return await with_whole_body(response), not has_unsolicited_data(connection, response)
 
 

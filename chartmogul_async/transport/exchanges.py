@@ -15,7 +15,6 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
-import anyio.lowlevel
 import httpx
 
 from chartmogul_async._version import __version__
@@ -89,7 +88,7 @@ class Endpoint:
         self._check_loop()
 
     def check_closable(self) -> None:
-        """Raise ``StateError`` if it belongs to another event loop that goes on; then nothing of it may be touched."""
+        """Raise ``StateError`` if it belongs to another event loop that is not closed: nothing of it may be touched."""
         if not self.is_closed and self._loop is not None and not has_ended(self._loop):
             self._check_loop()
 

@@ -40,7 +40,8 @@ FAILURES = (
 TIMEOUTS = (httpx.TimeoutException, TimeoutError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, DecodeError)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PROXY_LOGIN = str(httpx.codes.PROXY_AUTHENTICATION_REQUIRED.value)
+# How httpcore begins what it says of a proxy that refuses the password: one for HTTP, one for SOCKS.
+_WRONG_PASSWORD = (str(httpx.codes.PROXY_AUTHENTICATION_REQUIRED.value), "Invalid username/password")
 # What OpenSSL calls a reply that is not TLS; newer versions by the second name.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 # The bytes that h11 quotes at the end of its messages.
@@ -108,8 +109,8 @@ def _speaks_no_tls(failure: Exception) -> bool:
 
 
 def _is_refused_by_proxy(failure: Exception) -> bool:
-    """Whether a proxy wants another password, of which a few wrong ones may lock an account."""
-    return isinstance(failure, httpx.ProxyError) and str(failure).startswith(_PROXY_LOGIN)
+    """Whether a proxy refuses the password; a few more wrong tries may lock the account."""
+    return isinstance(failure, httpx.ProxyError) and str(failure).startswith(_WRONG_PASSWORD)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -7,7 +7,9 @@ does an address need a thread: a process that has some should not fork.
 
 from __future__ import annotations
 
+import errno
 import socket
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -43,6 +45,9 @@ async def addresses_of(host: str, port: int) -> list[AddressInfo]:
 async def _in_thread(look_up: Callable[[], list[AddressInfo]]) -> list[AddressInfo]:
     try:
         return await to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
-    except RuntimeError:
-        # There can be no thread any more, and little that would have to wait.
+    except RuntimeError as error:
+        if threading.main_thread().is_alive():
+            # The process has as many threads as it may.
+            raise OSError(errno.EAGAIN, str(error)) from error
+        # At the exit of the interpreter there can be no thread any more, and little else that would have to wait.
         return look_up()

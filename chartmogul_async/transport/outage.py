@@ -12,8 +12,8 @@ from chartmogul_async.transport.updates import Report, resize
 
 # Seconds after which a store that was away is tried again.
 _RETRY_AFTER = 1.0
-# Seconds after which other processes know it, too, when a store is back.
-_OTHERS_RETURN = 1.5
+# Seconds after which other processes know it, too, when a store is back: a rest, and a try that may take a second.
+_OTHERS_RETURN = 2.5
 # The numbers of requests that the store never knew begin here.
 _ALONE = 2**40
 

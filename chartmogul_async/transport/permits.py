@@ -109,7 +109,7 @@ class Permit:
         if not self._is_traced:
             self._is_traced = True
             self._note_sent(math.inf)
-        if "auth" in info:
+        if info.get("auth") is not None:
             # That of a SOCKS proxy, which the HTTP library logs next, and then uses.
             info["auth"] = _Hidden(info["auth"])
         if "exception" in info:

@@ -51,9 +51,10 @@ _NOTHING_KNOWN = b"?" * (HEAD + 1)
 # Seconds for which the server keeps what nobody uses.
 _KEPT_FOR = 86_400
 # Seconds for a connection and for each reply: more for the first one, since a process that knows no other would take
-# all of the limits; and less while the server is away, since those who wait for a try must not wait for long. Each try
-# that was cut off then doubles it, for the server may be back and be far away.
+# all of the limits; and less while the server is away, since those who wait for a try must not wait for long.
 _PATIENCE, _FIRST_PATIENCE, _SHORT_PATIENCE = 1.0, 3.0, 0.25
+# Each of so many tries is longer, for a server that is back may be far away.
+_LONG_TRY = 4
 # It may take so many times as long to connect as it took last.
 _SLOWER = 2
 # Seconds for which others may be first again and again.
@@ -64,9 +65,8 @@ _RESERVED_TRIPS = 4
 _RESERVED_MORE = 0.02
 # Seconds after which others look whether that has ended.
 _LOOKS_AGAIN = 0.005
-# Seconds after which a server that was away is tried again, and how many times as long as the last such try took.
+# Seconds after which a server that was away is tried again.
 _RETRY_AFTER = 1.0
-_RESTS = 4
 _REDIRECTIONS = 3
 # Seconds after which a server has forgotten the requests that are not known.
 _UNKNOWN_FOR = 1.1
@@ -94,6 +94,7 @@ class _View:
         is_reserved: Whether another process has reserved the next write.
         offset: The server's clock minus that of this machine, None while it is not known.
         jumped: By how many seconds the server's clock was put forward, which the times in ``content`` do not know.
+        tries: How many failed since the server is away.
     """
 
     address: Address
@@ -109,6 +110,7 @@ class _View:
     is_reserved: bool = False
     offset: float | None = None
     jumped: float = 0.0
+    tries: int = 0
 
     def disconnect(self) -> None:
         if self.connection is not None:
@@ -124,8 +126,9 @@ class _View:
             if content:
                 self.limits, self.content = loads(content[HEAD:]), content
                 if not problem and is_recent and self.limits.last_number < self.number:
-                    # Restored from a snapshot, or a replica that had not seen it all took over.
-                    problem = "set back"
+                    # Restored from a snapshot, or a replica that had not seen it all took over. Who knows no more than
+                    # this process need not notice, too.
+                    problem, self.limits.last_number = "set back", self.number
                 self.number = self.limits.last_number
             elif not problem:
                 # Nobody has used them for long. What was lost is brought back by the first process to notice.
@@ -207,10 +210,9 @@ class RedisStore:
             raise ArgumentError("RedisStore requires an extra; run: pip install 'chartmogul-async[redis]'")
         # Those that no update uses at the moment, by account; several only where threads or throttles share the store.
         self._idle: dict[str, list[_View]] = {}
-        # While the server is away: why, when to try it again, and the seconds that a try may take.
+        # While the server is away: why, and when to try it again.
         self._outage = ""
         self._retry_at = -math.inf
-        self._short = _SHORT_PATIENCE
         # Seconds that it took last to connect, and to be given a reply.
         self._opening = 0.0
 
@@ -233,18 +235,16 @@ class RedisStore:
         """
         if self._outage and time.monotonic() < self._retry_at:
             raise StoreOutageError(self._outage)
-        view, began = self._view(account), time.monotonic()
+        view = self._view(account)
         try:
             result = await self._changed(view, key_of(account), fresh, change)
         except (OSError, RedisError) as error:
             view.disconnect()
             view.address = self._address
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            now = time.monotonic()
-            # Those who wait for a try are held up for a fifth of the time at most.
-            rest = _RESTS * (now - began) if self._outage else 0.0
+            view.tries += 1
             self._outage = f"{self._address}: {reason}"
-            self._retry_at = now + max(_RETRY_AFTER, rest)
+            self._retry_at = time.monotonic() + _RETRY_AFTER
             raise StoreOutageError(self._outage) from None
         except BaseException:
             # The reply to what was cut off is not for the next one.
@@ -252,7 +252,7 @@ class RedisStore:
             raise
         finally:
             self._idle.setdefault(account, []).append(view)
-        self._outage, self._short = "", _SHORT_PATIENCE
+        self._outage, view.tries = "", 0
         return result
 
     def release(self, account: str) -> None:
@@ -265,8 +265,10 @@ class RedisStore:
             view.disconnect()
 
     def _view(self, account: str) -> _View:
-        idle = self._idle.get(account)
-        view = idle.pop() if idle else _View(self._address)
+        try:
+            view = self._idle[account].pop()
+        except LookupError:
+            view = _View(self._address)
         if view.connection is not None and view.connection.is_inherited:
             view.disconnect()
         return view
@@ -309,8 +311,6 @@ class RedisStore:
                         view.connection = await RedisConnection.open(view.address)
                     found = await _evaluated(view, view.connection, key, content, reserves)
             except TimeoutError as error:
-                if self._outage:
-                    self._short = min(2 * self._short, _PATIENCE)
                 raise RedisError(str(error) or f"no reply within {patience:g} s") from None
             except RedisError as error:
                 view.disconnect()
@@ -328,12 +328,11 @@ class RedisStore:
 
     def _patience(self, view: _View) -> float:
         """Seconds for a connection, if there is none, and a reply."""
-        patience = _PATIENCE if view.offset is not None else _FIRST_PATIENCE
+        opening = _SLOWER * self._opening if view.connection is None else 0.0
         if self._outage:
-            patience = self._short
-        if view.connection is None:
-            patience = max(patience, min(_SLOWER * self._opening, _FIRST_PATIENCE))
-        return patience
+            is_long = view.tries % _LONG_TRY == 0
+            return _PATIENCE if is_long else min(_PATIENCE, max(_SHORT_PATIENCE, opening))
+        return max(_PATIENCE if view.offset is not None else _FIRST_PATIENCE, min(opening, _FIRST_PATIENCE))
 
 
 def key_of(account: str) -> str:

@@ -15,7 +15,6 @@ import os
 import time
 
 import anyio
-import anyio.lowlevel
 from attrs import frozen
 
 from chartmogul_async.checks import positive_integer
@@ -240,16 +239,16 @@ class Throttle:
             return self._admission
         if loop != self._loop:
             is_fork = self._process != os.getpid()
-            has_ended = self._loop is not None and self._has_ended()
+            is_over = self._loop is not None and self._has_ended()
             # A client may have been closed with calls in progress.
             is_in_use = self._users or self._queue.waiters or self._limits.in_flight or self._shares_now()
-            if is_in_use and not has_ended:
+            if is_in_use and not is_over:
                 raise StateError(
                     "this Throttle serves a client in another event loop; make one Throttle for each event loop, "
                     "or close the other client first"
                 )
             self._move_to(loop)
-            if has_ended:
+            if is_over:
                 self._start_afresh()
             if self._shared is not None:
                 self._member, self._shared = self._shared.member, None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from urllib.parse import urlsplit
 
-from tests.faults.relay import relay
+from tests.faults.relay import relay, tunnel
 from tests.faults.targets import BEHIND_THE_PROXY, certificate, environment
 
 
@@ -28,7 +28,7 @@ def _through_a_proxy(url: str, tls: ssl.SSLContext | None = None) -> Iterator[st
     scheme = "http" if tls is None else "https"
     with (
         relay(port_of(url), certificate(BEHIND_THE_PROXY)) as behind,
-        relay(behind.port, tls, tunnels=True) as proxy,
+        relay(behind.port, tls, through=tunnel) as proxy,
         environment(https_proxy=f"{scheme}://127.0.0.1:{proxy.port}"),
     ):
         yield f"https://{BEHIND_THE_PROXY}:{proxy.port}/v1"

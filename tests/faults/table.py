@@ -45,6 +45,7 @@ from tests.faults.server import (
     stalls_after,
 )
 from tests.faults.targets import (
+    PROXY_PASSWORD,
     certificate,
     never_accepted,
     proxied,
@@ -54,6 +55,7 @@ from tests.faults.targets import (
     secure,
     unknown_host,
     unknown_proxy,
+    without_socks,
 )
 
 NORMAL_JSON = json.dumps(NORMAL_BODY).encode()
@@ -707,12 +709,23 @@ PROXIES = [
         "a proxy that does not speak SOCKS",
         before_reading(stalls_after(response(PAGE, "400 Bad Request"))),
         NetworkError,
-        "not a SOCKS proxy",
+        "no valid reply from the SOCKS proxy",
         2,
         # Two of the next request.
         exchanges=4,
         next_error=NetworkError,
-        target=proxied_by_socks,
+        target=without_socks,
+    ),
+    Fault("a SOCKS proxy", None, exchanges=1, target=proxied_by_socks()),
+    Fault("a SOCKS proxy with a login", None, exchanges=1, target=proxied_by_socks(PROXY_PASSWORD)),
+    Fault(
+        "a SOCKS proxy that requires another password",
+        None,
+        NetworkError,
+        "Invalid username/password",
+        exchanges=0,
+        next_error=NetworkError,
+        target=proxied_by_socks("another one"),
     ),
     Fault(
         "a proxy that cannot connect",

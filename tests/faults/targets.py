@@ -7,14 +7,14 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import trustme
 from attrs import Factory, field, frozen
 
 from chartmogul_async.transport import connections
-from tests.faults.relay import Relay, relay
+from tests.faults.relay import Relay, relay, socks
 from tests.faults.server import Behaviour, FaultServer
 
 PROXY_PASSWORD = "password-of-the-proxy"
@@ -108,9 +108,25 @@ def proxied_over_tls(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
         yield Target(f"https://{BEHIND_THE_PROXY}/v1", server, port=before.port, relay=before)
 
 
+def proxied_by_socks(password: str = "") -> OpenTarget:
+    """A SOCKS proxy between the client and the same host, and the password that it wants, if any."""
+
+    @contextmanager
+    def target(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
+        login = f"user:{PROXY_PASSWORD}@" if password else ""
+        with (
+            FaultServer(behaviours, tls=certificate(BEHIND_THE_PROXY)) as server,
+            relay(server.port, through=partial(socks, password=password.encode())) as before,
+            environment(all_proxy=f"socks5://{login}127.0.0.1:{before.port}"),
+        ):
+            yield Target(f"https://{BEHIND_THE_PROXY}/v1", server, port=before.port, relay=before)
+
+    return target
+
+
 @contextmanager
-def proxied_by_socks(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
-    """A proxy for SOCKS, which behaves the same at the next request."""
+def without_socks(behaviours: Sequence[Behaviour]) -> Iterator[Target]:
+    """Something else where a SOCKS proxy should be; it behaves the same at the next request."""
     with (
         FaultServer([*behaviours, *behaviours]) as server,
         environment(all_proxy=f"socks5://user:{PROXY_PASSWORD}@127.0.0.1:{server.port}"),
