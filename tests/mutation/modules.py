@@ -63,6 +63,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "transport/connections": ("connections", "network"),
     "transport/direct": ("direct",),
     "transport/http1": ("http1",),
+    "transport/event_loop": ("queue", "throttle", "client"),
     "transport/lookup": ("lookup",),
     "transport/network": ("network",),
     "transport/unsolicited": ("unsolicited",),
