@@ -358,7 +358,7 @@ class World:
             if number > self.refused_number:
                 self.is_trusted, self.succeeded_at = True, now
             self.successes += self.slots < self.parallel
-            if self.successes >= self.slots:
+            if self.successes >= self.slots and self.slots < self.parallel:
                 self.slots, self.successes = self.slots + 1, 0
 
     def check(self) -> None:
@@ -553,6 +553,16 @@ RESPONSES_ARE_FASTER_THAN_THEY_WERE: list[tuple[Operation, bool, int]] = [
 ]
 
 
+# No slot comes back beyond the new limit, although successes were counted before it.
+LIMITS_ARE_LOWERED_AMONG_SUCCESSES: list[tuple[Operation, bool, int]] = [
+    (Come(), True, 18),
+    (End(0, 503), True, 1),
+    (End(0, 200), True, 8),
+    (Resize(parallel=5), True, 1),
+    (End(0, 200), True, 1),
+]
+
+
 @settings(any_scenario, max_examples=200)
 @given(operations, st.integers(1, 5) | st.integers(1, 40), st.integers(1, 20))
 @example(A_PROBE_IS_CANCELLED_AT_ITS_ADMISSION, 40, 1)
@@ -563,6 +573,7 @@ RESPONSES_ARE_FASTER_THAN_THEY_WERE: list[tuple[Operation, bool, int]] = [
 @example(A_SLOT_LINGERS_AFTER_SLOW_RESPONSES, 3, 2)
 @example(THE_HEAD_BECOMES_TOO_LATE_FOR_A_RESPONSE, 25, 10)
 @example(RESPONSES_ARE_FASTER_THAN_THEY_WERE, 25, 10)
+@example(LIMITS_ARE_LOWERED_AMONG_SUCCESSES, 40, 18)
 async def test_in_any_order_the_throttle_agrees_with_the_model(
     steps: list[tuple[Operation, bool, int]], per_second: int, parallel: int
 ) -> None:
