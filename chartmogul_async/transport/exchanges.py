@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from chartmogul_async._version import __version__
@@ -25,7 +26,7 @@ from chartmogul_async.structuring.error_bodies import error_in_success, one_line
 from chartmogul_async.structuring.secrets import forms_of, masked
 from chartmogul_async.transport.bodies import CompleteResponse
 from chartmogul_async.transport.connections import Sender
-from chartmogul_async.transport.event_loop import current_loop, has_ended
+from chartmogul_async.transport.event_loop import has_ended
 from chartmogul_async.transport.failures import FAILURES, TIMEOUTS, failure_error, status_error
 from chartmogul_async.transport.options import Options
 from chartmogul_async.transport.permits import Admission, Permit
@@ -105,7 +106,7 @@ class Endpoint:
         self._check_loop()
 
     def _check_loop(self) -> None:
-        loop = current_loop()
+        loop = anyio.lowlevel.current_token().native_token
         if self._loop is None:
             self._loop = loop
         elif loop is not self._loop:

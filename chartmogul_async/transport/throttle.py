@@ -15,12 +15,13 @@ import os
 import time
 
 import anyio
+import anyio.lowlevel
 from attrs import frozen
 
 from chartmogul_async.checks import positive_integer
 from chartmogul_async.errors import StateError
 from chartmogul_async.transport.cap import Cap, Slots
-from chartmogul_async.transport.event_loop import current_loop, has_ended
+from chartmogul_async.transport.event_loop import has_ended
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.permits import Admission, Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
@@ -231,7 +232,7 @@ class Throttle:
         Raises:
             StateError: It serves a client in another event loop, or its store one of another account.
         """
-        loop = current_loop()
+        loop = _current_loop()
         if loop == self._loop and self._admission is not None and account == self._account:
             if user not in self._users:
                 self._users |= {user}
@@ -322,7 +323,7 @@ class Throttle:
     def _is_elsewhere(self) -> bool:
         """Whether this is not the throttle's event loop, as when a call of one that ended is collected as garbage."""
         try:
-            return self._loop not in (None, current_loop())
+            return self._loop not in (None, _current_loop())
         except RuntimeError:
             return True
 
@@ -523,3 +524,8 @@ class Throttle:
                 waiter.refusal = rate_limited(f"{paused + left:.0f} s in all", left, paused)
                 self._queue.leave(waiter)
                 waiter.event.set()
+
+
+def _current_loop() -> object:
+    """The event loop, or trio's token of it. Anyio makes a token of its own at each call, which would be kept."""
+    return anyio.lowlevel.current_token().native_token
