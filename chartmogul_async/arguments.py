@@ -120,6 +120,7 @@ def _text(name: str, value: object) -> str:
         return str(value).lower()
     if isinstance(value, (int, float)):
         return str(finite_number(name, value))
-    if not isinstance(value, (str, date)):
+    # A missing value of pandas is a date, and equals nothing.
+    if not isinstance(value, (str, date)) or value != value:
         raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
     return encodable(name, str(value))

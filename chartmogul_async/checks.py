@@ -222,11 +222,11 @@ def _day_of(value: object) -> date | None:
         if isinstance(value, str):
             # Python before 3.14 reads the first eight digits of a timestamp such as "1712102400000" as a date.
             return None if re.match("[0-9]{9}", value) else datetime.fromisoformat(value).date()
-        if isinstance(value, datetime):
-            return value.date()
+        day = value.date() if isinstance(value, datetime) else value
     except ValueError:
         return None
-    return value if isinstance(value, date) else None
+    # The day of a missing value of pandas, which is a datetime, is that value.
+    return day if isinstance(day, date) and not isinstance(day, datetime) else None
 
 
 def strings(name: str, value: object, things: str) -> tuple[str, ...]:

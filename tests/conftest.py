@@ -47,6 +47,19 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         sys.settrace(tracer)
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, object, object]:
+    """The alarm of a test that takes too long comes again until it ends.
+
+    What the first one raises may be lost: within a task, or where hypothesis takes it for one more failure.
+    """
+    outcome = yield
+    # Windows has no alarms.
+    if hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, settings.timeout)
+    return outcome
+
+
 def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
     if name == "trio":
         from trio.testing import MockClock

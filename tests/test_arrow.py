@@ -186,6 +186,14 @@ def test_pyarrow_reads_a_series_with_its_metadata() -> None:
     assert pyarrow.table(EMPTY).schema.names == EMPTY_NAMES
 
 
+def test_the_missing_day_of_pandas_is_no_day() -> None:
+    """It is an instance of datetime."""
+    pandas = reader("pandas")
+    for argument in ("start_date", "end_date"):
+        with pytest.raises(ArgumentError, match=rf"^{argument} must be a date, .*, not NaT$"):
+            MetricQuery("mrr", **{"start_date": "2025-01-01", "end_date": "2025-03-31", argument: pandas.NaT})
+
+
 def test_pandas_reads_a_series() -> None:
     pandas = reader("pandas")
     frame = pandas.DataFrame.from_arrow(SERIES)

@@ -7,7 +7,7 @@ import base64
 import pickle
 import traceback
 from collections.abc import AsyncIterator, Iterator
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -99,6 +99,21 @@ async def test_get_gets_whatever_has_no_method_yet(api: respx.Router) -> None:
         assert await client.get("customers/cus_1/subscriptions") == {"plans": [{"errors": {}}]}
     sent = [call.request.url.raw_path for call in api.calls]
     assert sent == [b"/v1/plans?per_page=200&since=2024-01-02", b"/v1/customers/cus_1/subscriptions"]
+
+
+async def test_get_sends_no_missing_value(api: respx.Router) -> None:
+    """That of pandas is a date, and equals nothing."""
+
+    class NotATime(datetime):
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        def __repr__(self) -> str:
+            return "NaT"
+
+    async with client_of(api) as client:
+        with pytest.raises(errors.ArgumentError, match=r"^parameter since must be .* a date or a bool, not NaT$"):
+            await client.get("/plans", {"since": NotATime(2024, 1, 2)})
 
 
 async def test_get_writes_parameters_as_the_api_does(api: respx.Router) -> None:

@@ -152,6 +152,18 @@ async def test_a_socket_that_becomes_no_stream_is_closed(error: BaseException, m
     other.close()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), httpcore.ConnectError("refused")])
+async def test_where_no_name_can_be_looked_up_on_trio_the_connection_fails(error: Exception) -> None:
+    """A thread looks it up, and the process may have as many as it may."""
+
+    class Refusing(FakeNetwork):
+        async def connect_tcp(self, *_: object, **__: object) -> FakeStream:
+            raise error
+
+    with pytest.raises(httpcore.ConnectError, match=str(error)):
+        await network.connect_on_trio(Refusing(), "x.example", 80, timeout=5.0)
+
+
 async def test_a_transport_of_another_kind_keeps_no_socket() -> None:
     for transport in (Fake(), Layer(_pool=Layer())):
         network.keep_socket(transport)  # type: ignore[arg-type]

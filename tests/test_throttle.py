@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 import time
 from collections.abc import Callable
 from itertools import count
@@ -118,6 +119,21 @@ async def test_no_counting_sees_a_41st_request_in_a_second(
     if latency <= 0.03:
         # The ideal: 40 at once, then 40 in each of nine more seconds.
         assert seconds <= 1.08 * 9.03
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has them from Python 3.12 on")
+def test_tasks_that_start_at_once_stay_within_the_limits() -> None:
+    """Each runs until it has to wait before the task that makes it goes on."""
+    server = Server(sliding_log())
+
+    async def calls() -> float:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        return await server.accept_all(Throttle(), 400)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(calls()) <= 1.08 * 9.03
+    assert (server.refused, server.accepted) == (0, 400)
+    assert server.peak <= 20
 
 
 async def test_a_slow_first_connection_does_not_shift_the_window() -> None:

@@ -21,6 +21,8 @@ from chartmogul_async.errors import StateError
 
 T = TypeVar("T")
 
+_CANNOT_START = "the event loop of blocking clients cannot start"
+
 
 class User(Protocol):
     """Whoever uses the event loop until it is closed."""
@@ -156,7 +158,11 @@ class LoopThread:
             user.close()
 
     def _started(self, start: _Start) -> Loop:
-        self._thread = Thread(target=_run, args=(start, self._kept), name="chartmogul_async", daemon=True)
+        try:
+            self._thread = Thread(target=_run, args=(start, self._kept), name="chartmogul_async", daemon=True)
+        except RuntimeError as error:
+            # Such a thread could go on when its interpreter ends, which an isolated one forbids.
+            raise StateError(f"{_CANNOT_START}: {error}; in an isolated interpreter use AsyncClient") from error
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -164,8 +170,8 @@ class LoopThread:
                 raise
             # From Python 3.12 on no thread can be started any more.
             raise StateError(
-                f"the event loop of blocking clients cannot start: {error}; where calls are made at the exit of the "
-                "interpreter, a client that made one before must still be open"
+                f"{_CANNOT_START}: {error}; where calls are made at the exit of the interpreter, a client that made "
+                "one before must still be open"
             ) from error
         outcome = start.outcomes.get()
         if isinstance(outcome, Loop):

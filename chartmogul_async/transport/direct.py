@@ -20,7 +20,7 @@ import httpx
 
 from chartmogul_async.transport.bodies import CompleteResponse, complete_response, limit_for, reason_to_stop, unread
 from chartmogul_async.transport.http1 import ResponseParser, request_bytes
-from chartmogul_async.transport.network import connect_on_asyncio, is_asyncio
+from chartmogul_async.transport.network import connect_on_asyncio, connect_on_trio, is_asyncio
 
 _PIECE = 2**16
 # Bytes of a response up to which nothing behind it can be out of sight. On asyncio at most a piece is taken of what the
@@ -142,9 +142,12 @@ class DirectConnection:
 
 async def _connect(host: str, port: int, limit: float | None) -> httpcore.AsyncNetworkStream:
     """Connect as httpx does where it is given a backend that closes its sockets."""
-    # Where trio is not installed, httpcore has another class of this name.
-    connect: Any = connect_on_asyncio if is_asyncio() else httpcore.TrioBackend().connect_tcp  # pyright: ignore[reportAttributeAccessIssue]
-    stream: httpcore.AsyncNetworkStream = await connect(host, port, limit)
+    stream: httpcore.AsyncNetworkStream
+    if is_asyncio():
+        stream = await connect_on_asyncio(host, port, limit)
+    else:
+        # Where trio is not installed, httpcore has another class of this name.
+        stream = await connect_on_trio(httpcore.TrioBackend(), host, port, limit)
     return stream
 
 

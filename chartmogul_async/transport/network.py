@@ -39,7 +39,7 @@ class SocketKeepingBackend:
         if is_asyncio():
             self._stream = await connect_on_asyncio(host, port, timeout)
         else:
-            self._stream = await self._backend.connect_tcp(host, port, timeout, **options)
+            self._stream = await connect_on_trio(self._backend, host, port, timeout, **options)
         return self._stream
 
     async def sleep(self, seconds: float) -> None:
@@ -91,6 +91,32 @@ async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any
         raise httpcore.ConnectTimeout(str(error)) from error
     except (OSError, RuntimeError, ValueError) as error:
         # uvloop raises RuntimeError, and anyio ValueError for a connection that is already lost.
+        raise httpcore.ConnectError(str(error)) from error
+
+
+async def connect_on_trio(backend: Any, host: str, port: int, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
+    """Connect as httpcore does, and say so in its words where the lookup of a name cannot have a thread.
+
+    Args:
+        backend: That of httpcore.
+        host: Its name, or an address.
+        port: The port.
+        timeout: Seconds; None means that they do not matter.
+        options: What else httpcore hands over.
+
+    Returns:
+        The stream.
+
+    Raises:
+        httpcore.ConnectTimeout: It took longer.
+        httpcore.ConnectError: It failed.
+    """
+    import httpcore
+
+    try:
+        return await backend.connect_tcp(host, port, timeout, **options)
+    except RuntimeError as error:
+        # The process has as many threads as it may, or is an isolated interpreter.
         raise httpcore.ConnectError(str(error)) from error
 
 

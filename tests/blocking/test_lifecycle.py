@@ -118,6 +118,20 @@ def test_a_thread_that_cannot_start_is_a_state_error(monkeypatch: pytest.MonkeyP
         assert client.ping() == "pong!"
 
 
+def test_an_isolated_interpreter_is_referred_to_the_async_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of ``concurrent.futures.InterpreterPoolExecutor``, whose threads must end before they do."""
+
+    def no_daemon(*_: object, **__: object) -> None:
+        raise RuntimeError("daemon threads are disabled in this (sub)interpreter")
+
+    with blocking_client(in_turn(httpx.Response(200, json={"data": "pong!"}))) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "__init__", no_daemon)
+            with pytest.raises(errors.StateError, match=r"daemon threads are disabled .* use AsyncClient$"):
+                client.ping()
+        assert client.ping() == "pong!"
+
+
 def test_the_exit_closes_what_is_open() -> None:
     clients = [blocking_client(in_turn(200)) for _ in range(3)]
     for client in clients[:2]:
