@@ -41,11 +41,11 @@ PATH = r"/?[A-Za-z0-9_.~@:-]+(/[A-Za-z0-9_.~@:-]+)*"
 
 def checked_key(key: str | None) -> str:
     """A key that fits into a header, or ``ArgumentError``; the message does not contain it."""
-    if not key:
+    if key is None or (isinstance(key, str) and not key):
         raise ArgumentError("no API key: pass api_key or set the environment variable CHARTMOGUL_API_KEY")
     if not isinstance(key, str) or not re.fullmatch(_KEY, key):
         raise ArgumentError("api_key is malformed: a key has no spaces, line breaks or colons")
-    return key
+    return str.__str__(key)
 
 
 def chosen_base_url(base_url: str | None) -> str:
@@ -123,4 +123,4 @@ def _text(name: str, value: object) -> str:
     # A missing value of pandas is a date, and equals nothing.
     if not isinstance(value, (str, date)) or value != value:
         raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
-    return encodable(name, str(value))
+    return encodable(name, value if isinstance(value, str) else str(value))

@@ -1,6 +1,7 @@
 """Checks of arguments, each written once: a message names the argument, what it must be, and what was given."""
 
 import math
+import os
 import re
 import reprlib
 import sys
@@ -8,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import TypeGuard, TypeVar
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
 from urllib.parse import quote
 
 from chartmogul_async.errors import ArgumentError
@@ -79,14 +81,14 @@ def positive_integer(name: str, value: object, or_else: str = "") -> int:
         or_else: What else is accepted, in the words of the message: ``', None or "interval"'``.
 
     Returns:
-        The value itself.
+        The plain integer, also of a member of an enum.
 
     Raises:
         ArgumentError: ``parallel must be a positive integer, not 0``.
     """
     if not _is_integer(value) or value < 1:
         raise ArgumentError(f"{name} must be a positive integer{or_else}, not {shown(value)}")
-    return value
+    return int(value)
 
 
 def positive_number(name: str, value: object, of: str = "", or_else: str = "") -> float:
@@ -99,14 +101,14 @@ def positive_number(name: str, value: object, of: str = "", or_else: str = "") -
         or_else: What else is accepted: ``" or an httpx.Timeout"``.
 
     Returns:
-        The value itself.
+        The plain number, also of a member of an enum.
 
     Raises:
         ArgumentError: ``base must be a positive number of seconds, not 0``.
     """
     if not _is_number(value) or not value > 0:
         raise ArgumentError(f"{name} must be a positive number{of}{or_else}, not {shown(value)}")
-    return value
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def finite_number(name: str, value: object) -> float:
@@ -117,14 +119,14 @@ def finite_number(name: str, value: object) -> float:
         value: What was given.
 
     Returns:
-        The value itself.
+        The plain number, also of a member of an enum.
 
     Raises:
         ArgumentError: ``parameter x must be a finite number, not nan``.
     """
     if not _is_number(value) or not -math.inf < value < math.inf:
         raise ArgumentError(f"{name} must be a finite number, not {shown(value)}")
-    return value
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def one_of(name: str, value: object, choices: tuple[T, ...]) -> T:
@@ -226,7 +228,22 @@ def _day_of(value: object) -> date | None:
     except ValueError:
         return None
     # The day of a missing value of pandas, which is a datetime, is that value.
-    return day if isinstance(day, date) and not isinstance(day, datetime) else None
+    if not isinstance(day, date) or isinstance(day, datetime):
+        return None
+    # A subclass may be written in another way, and be unknown where a query is unpickled.
+    return date(day.year, day.month, day.day)
+
+
+def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value can be iterated over, without taking anything of it.
+
+    Args:
+        value: Anything, also an array without dimensions, which only looks as if it could.
+
+    Returns:
+        Whether it can.
+    """
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
 
 
 def strings(name: str, value: object, things: str) -> tuple[str, ...]:
@@ -243,7 +260,7 @@ def strings(name: str, value: object, things: str) -> tuple[str, ...]:
     Raises:
         ArgumentError: ``geo must not be empty: omit it for all countries``.
     """
-    if not isinstance(value, Iterable) or isinstance(value, bytes):
+    if not is_iterable(value) or isinstance(value, bytes):
         raise ArgumentError(f"{name} must be a string or a list of strings, not {shown(value)}")
     items = (value,) if isinstance(value, str) else tuple(value)
     for item in items:
@@ -262,7 +279,7 @@ def encodable(name: str, text: str) -> str:
         text: What was given.
 
     Returns:
-        The string itself.
+        The plain string, also of a member of an enum.
 
     Raises:
         ArgumentError: ``plans must be valid Unicode, without lone surrogates, not 'Gold\ud800'``.
@@ -271,7 +288,26 @@ def encodable(name: str, text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ArgumentError(f"{name} must be valid Unicode, without lone surrogates, not {shown(text)}") from None
-    return text
+    return str.__str__(text)
+
+
+def file_path(name: str, value: object) -> Path:
+    """Check that a value is a path.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+
+    Returns:
+        The path; for a member of an enum, that of its plain string.
+
+    Raises:
+        ArgumentError: ``path must be a path, not 5``.
+    """
+    place = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(place, str):
+        raise ArgumentError(f"{name} must be a path, not {shown(value)}")
+    return Path(str.__str__(place))
 
 
 def short_enough(texts: Mapping[str, str]) -> None:
@@ -302,14 +338,14 @@ def non_negative_number(name: str, value: object, of: str = "") -> float:
         of: The unit, in the words of the message: ``" of seconds"``.
 
     Returns:
-        The value itself.
+        The plain number, also of a member of an enum.
 
     Raises:
         ArgumentError: ``latency must be a non-negative number of seconds, not -1``.
     """
     if not _is_number(value) or not value >= 0:
         raise ArgumentError(f"{name} must be a non-negative number{of}, not {shown(value)}")
-    return value
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def integer(name: str, value: object) -> int:
@@ -320,14 +356,14 @@ def integer(name: str, value: object) -> int:
         value: What was given.
 
     Returns:
-        The value itself.
+        The plain integer, also of a member of an enum.
 
     Raises:
         ArgumentError: ``seed must be an integer, not 1.5``.
     """
     if not _is_integer(value):
         raise ArgumentError(f"{name} must be an integer, not {shown(value)}")
-    return value
+    return int(value)
 
 
 def non_negative_integer(name: str, value: object, or_else: str = "") -> int:
@@ -339,14 +375,14 @@ def non_negative_integer(name: str, value: object, or_else: str = "") -> int:
         or_else: What else would be right: ``" or None"``.
 
     Returns:
-        The value itself.
+        The plain integer, also of a member of an enum.
 
     Raises:
         ArgumentError: ``after must be a non-negative integer or None, not -1``.
     """
     if not _is_integer(value) or value < 0:
         raise ArgumentError(f"{name} must be a non-negative integer{or_else}, not {shown(value)}")
-    return value
+    return int(value)
 
 
 def integer_between(name: str, value: object, least: int, most: int) -> int:
@@ -359,14 +395,14 @@ def integer_between(name: str, value: object, least: int, most: int) -> int:
         most: The largest.
 
     Returns:
-        The value itself.
+        The plain integer, also of a member of an enum.
 
     Raises:
         ArgumentError: ``port must be an integer from 0 to 65535, not 70000``.
     """
     if not _is_integer(value) or not least <= value <= most:
         raise ArgumentError(f"{name} must be an integer from {least} to {most}, not {shown(value)}")
-    return value
+    return int(value)
 
 
 def plain_function(name: str, value: T, takes: str) -> T:

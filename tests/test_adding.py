@@ -50,6 +50,15 @@ def test_a_change_is_relative_to_an_absolute_value() -> None:
     assert [entry.percentage_change for entry in remainder] == [0.0, 300.0, -100.0, 0.0]
 
 
+def test_fractions_of_a_cent_leave_no_dust() -> None:
+    """Old responses have them, and 0.3 - (0.1 + 0.2) is not 0 in binary."""
+    total, segments = mrr((0.3,), (0.75,), now=(0.3, 3)), [mrr((0.1,), (0.3,), now=(0.1, 1)), mrr((0.2,), (0.4,))]
+    remainder = remainder_of(total, segments)
+    assert remainder is not None
+    assert [(entry.mrr, entry.percentage_change) for entry in remainder] == [(0.0, 0.0), (0.05, 0.0)]
+    assert (remainder.summary.current, remainder.summary.previous) == (0.2, 2)
+
+
 def test_without_segments_all_remains() -> None:
     total = mrr((7, 7), (9, 2), now=(9, 7))
     remainder = remainder_of(total, [])

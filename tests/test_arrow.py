@@ -27,6 +27,7 @@ from chartmogul_async import (
     Summary,
 )
 from chartmogul_async.errors import ArgumentError
+from chartmogul_async.metrics import arrow
 from chartmogul_async.metrics.query import METRICS, MetricName
 from chartmogul_async.metrics.series import entry_class
 from tests.documents import series as any_series
@@ -184,6 +185,20 @@ def test_pyarrow_reads_a_series_with_its_metadata() -> None:
     assert table.schema.field("mrr").metadata == {b"unit": b"cents", b"kind": b"stock"}
     assert pyarrow.table(SERIES.to_arrow(currency="EUR")).schema.metadata[b"currency"] == b"EUR"
     assert pyarrow.table(EMPTY).schema.names == EMPTY_NAMES
+
+
+def test_a_frozen_day_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that freeze it put another class in the place of ``date``."""
+    expected: Any = SERIES.to_arrow()
+    monkeypatch.setattr(arrow, "date", type("AnotherDate", (date,), {}))
+    made: Any = SERIES.to_arrow()
+    assert made.schema == expected.schema
+    assert made.column("date").to_pylist() == [entry.date for entry in SERIES]
+
+
+def test_a_currency_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^currency must be valid Unicode"):
+        SERIES.to_arrow(currency="\ud800")
 
 
 def test_the_missing_day_of_pandas_is_no_day() -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from chartmogul_async.errors import DecodeError
 from chartmogul_async.metrics.records import KeyMetricsEntry, MetricResponse, MRREntry, Summary
+from chartmogul_async.structuring import bulk
 from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
 from chartmogul_async.structuring.bulk import _writable as writable_class
 from chartmogul_async.structuring.converter import structure
@@ -42,6 +43,16 @@ def loop_of_mrr() -> Structurer:
     structure = bulk_structurer(MRREntry, list(MRR))
     assert structure is not None
     return structure
+
+
+class AnotherDate(date):
+    """What tests that freeze the day put in the place of ``date``."""
+
+
+def test_a_frozen_day_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "date", AnotherDate)
+    (entry,) = structurer_of_mrr([])([MRR])
+    assert (type(entry.date), entry.date) == (date, date(2023, 7, 31))
 
 
 def structurer_of_mrr(unusual: list[Any]) -> Any:

@@ -131,7 +131,7 @@ def in_order(name: str, entries: Iterable[E], *needed: str) -> tuple[E, ...]:
     Raises:
         ArgumentError: One of them lacks a number, or the dates do not strictly ascend.
     """
-    if not isinstance(entries, Iterable) or isinstance(entries, (str, bytes)):
+    if not checks.is_iterable(entries) or isinstance(entries, (str, bytes)):
         raise ArgumentError(f"{name} must be a series or some of its entries in order, not {checks.shown(entries)}")
     ordered = tuple(entries)
     for entry in ordered:

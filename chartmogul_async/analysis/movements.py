@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from chartmogul_async import checks
 from chartmogul_async.analysis.entries import (
     MOVEMENTS,
     Movements,
@@ -140,10 +141,12 @@ def quick_ratio(entries: Iterable[Movements], *, reactivation: bool = False) -> 
         None where nothing was gained either.
 
     Raises:
-        ArgumentError: The entries have no movements, as those of the closed beta, or are not in order.
+        ArgumentError: The entries have no movements, as those of the closed beta, or are not in order; ``reactivation``
+            is not a bool.
 
     Source: ChartMogul's chart "Quick Ratio"
     """
+    checks.instance_of("reactivation", reactivation, bool)
     return tuple(
         ratio(each.new_business + each.expansion + (each.reactivation if reactivation else 0), each.lost)
         for each in _intervals(entries)

@@ -56,7 +56,7 @@ def _exact(cell: Any) -> Any:
 
 
 def _escaped(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def _iso(value: date) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from chartmogul_async import Breakdown, Series, SeriesTable
-from chartmogul_async.checks import instance_of, shown
+from chartmogul_async.checks import file_path, instance_of, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.files.columns import as_arrow, as_parquet
 from chartmogul_async.files.replacing import check_place, replace
@@ -96,7 +95,7 @@ def _checked(table: Table) -> Table:
 
 def _put(target: Target, content: bytes) -> None:
     if isinstance(target, (str, os.PathLike)):
-        path = Path(target)
+        path = file_path("path", target)
         check_place("path", path)
         replace(path, content)
     elif hasattr(target, "write"):

@@ -7,8 +7,9 @@ up.
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
-from operator import attrgetter, sub
+from operator import attrgetter
 from typing import Any, Literal
 
 import attrs
@@ -139,8 +140,15 @@ def _differences(name: str, total: Series[Any, Any], segments: Sequence[Series[A
     parts = [list(map(get, segment)) for segment in segments]
     if None in wholes or any(None in part for part in parts):
         return [None] * len(wholes)
-    sums = map(sum, zip(*parts, strict=True)) if parts else [0] * len(wholes)
-    return list(map(sub, wholes, sums))
+    return [_difference(whole, each) for whole, *each in zip(wholes, *parts, strict=True)]
+
+
+def _difference(whole: Money, parts: Sequence[Money]) -> Money:
+    difference = whole - sum(parts)
+    if isinstance(difference, int):
+        return difference
+    # Of fractions of a cent, as old responses have them, binary sums would leave some dust.
+    return float(Decimal(str(whole)) - sum(map(Decimal, map(str, parts))))
 
 
 def _percentage_change(previous: Money, current: Money) -> float:
@@ -151,8 +159,8 @@ def _percentage_change(previous: Money, current: Money) -> float:
 def _summary(total: Series[E, S], segments: Sequence[Series[E, S]]) -> S:
     whole: Any = total.summary
     parts: list[Any] = [segment.summary for segment in segments]
-    current = whole.current - sum(part.current for part in parts)
-    previous = whole.previous - sum(part.previous for part in parts)
+    current = _difference(whole.current, [part.current for part in parts])
+    previous = _difference(whole.previous, [part.previous for part in parts])
     summary: Any = Summary(current, previous, _percentage_change(previous, current))
     its: S = summary
     return its

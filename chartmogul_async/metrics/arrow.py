@@ -18,6 +18,9 @@ import attrs
 if TYPE_CHECKING:
     from arro3.core import Array, Table
 
+# Not ``date`` itself, in whose place tests that freeze the day put another class.
+_DAYS = (date,)
+_NEVER_NULL = (date, int, float, int | float)
 _INTEGERS = (int, int | float, int | float | None)
 # Arrow counts days from here.
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -81,7 +84,7 @@ def _taken_apart(cls: Any) -> Callable[[Sequence[Any]], list[list[Any]]]:
 
 def _array(core: Any, kind: Any, column: list[Any]) -> "Array":
     array: Array
-    if kind is date:
+    if kind in _DAYS:
         # arro3 makes no dates of Python's, but casts numbers of days to them.
         days = [day.toordinal() - _EPOCH for day in column]
         array = core.Array(days, type=core.DataType.int32()).cast(core.DataType.date32())
@@ -97,5 +100,5 @@ def _array(core: Any, kind: Any, column: list[Any]) -> "Array":
 
 def _described(core: Any, field: "attrs.Attribute[Any]", array: "Array") -> Any:
     metadata = {name: field.metadata[name] for name in ("unit", "kind") if name in field.metadata}
-    is_nullable = field.type not in (date, int, float, int | float)
+    is_nullable = field.type not in _NEVER_NULL
     return core.Field(field.name, array.type, nullable=is_nullable, metadata=metadata)

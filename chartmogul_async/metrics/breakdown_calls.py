@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
-from chartmogul_async.checks import instance_of, one_of, plain_function, shown
+from chartmogul_async.checks import instance_of, is_iterable, one_of, plain_function, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.intervals import Interval
 from chartmogul_async.metrics.breakdown import Breakdown
@@ -168,12 +168,14 @@ class BreakdownCalls(ABC):
         Source: https://dev.chartmogul.com/reference/metrics/all, and ``/plans``, ``/plan_groups`` and ``/customers``
         """
         names = (metric,) if isinstance(metric, str) else _metric_names(metric)
-        queries = (
-            MetricQuery(name, start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
-            for name in names
+        first = MetricQuery(names[0], start_date, end_date, interval=interval, geo=geo, plans=plans, filters=filters)
+        # An iterator of countries or plans can be read once.
+        days, geo, plans = (first.start_date, first.end_date), first.geo, first.plans
+        others = (
+            MetricQuery(name, *days, interval=interval, geo=geo, plans=plans, filters=filters) for name in names[1:]
         )
-        wholes = tuple(dict.fromkeys(queries))
-        checked = checked_by(by, wholes[0])
+        wholes = tuple(dict.fromkeys([first, *others]))
+        checked = checked_by(by, first)
         one_of("on_error", on_error, ("raise", "collect"))
         if on_progress is not None:
             plain_function("on_progress", on_progress, "two numbers")
@@ -208,7 +210,7 @@ class BreakdownCalls(ABC):
 
 
 def _metric_names(metric: object) -> tuple[Any, ...]:
-    if not isinstance(metric, Iterable) or isinstance(metric, bytes):
+    if not is_iterable(metric) or isinstance(metric, bytes):
         raise ArgumentError(
             f"metric must be the name of a metric such as 'mrr' or a list of names, not {shown(metric)}"
         )

@@ -110,7 +110,7 @@ def _segment_name(name: object) -> str:
         raise ArgumentError(
             f"by must have names of segments that are neither blank nor {TOTAL!r} or {REMAINDER!r}, not {shown(name)}"
         )
-    return name
+    return str.__str__(name)
 
 
 def _segment_filter(name: str, text: str | Filter, whole: MetricQuery) -> str:

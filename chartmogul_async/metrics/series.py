@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, get_args, overload
 import attrs
 from attrs import asdict, field, frozen
 
-from chartmogul_async.checks import calendar_day, instance_of, one_of
+from chartmogul_async.checks import calendar_day, encodable, instance_of, one_of
 from chartmogul_async.metrics.arrow import ArrowTable, table_of
 from chartmogul_async.metrics.html import series_html
 from chartmogul_async.metrics.query import MetricName, MetricQuery
@@ -243,9 +243,9 @@ def schema_of(query: MetricQuery[Any, Any], currency: str | None) -> dict[str, s
         The metric, the parameters of the query, and the currency.
 
     Raises:
-        ArgumentError: The currency is not a string.
+        ArgumentError: The currency is not a string, or not valid Unicode.
     """
     metadata = {"metric": query.metric, **query.params}
     if currency is not None:
-        metadata["currency"] = instance_of("currency", currency, str, "'USD'")
+        metadata["currency"] = encodable("currency", instance_of("currency", currency, str, "'USD'"))
     return metadata

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NoReturn, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from chartmogul_async.checks import instance_of, shown
+from chartmogul_async.checks import instance_of, is_iterable, shown
 from chartmogul_async.errors import ArgumentError, ChartMogulError, StateError
 from chartmogul_async.metrics.outcome import Failure, Outcome, Success
 from chartmogul_async.metrics.query import MetricQuery
@@ -183,6 +183,6 @@ def many_queries(queries: Iterable[MetricQuery[E, S]]) -> Iterable[MetricQuery[E
     Raises:
         ArgumentError: It is one query, or cannot be iterated over.
     """
-    if isinstance(queries, (MetricQuery, str, bytes)) or not isinstance(queries, Iterable):
+    if isinstance(queries, (MetricQuery, str, bytes)) or not is_iterable(queries):
         raise ArgumentError(f"queries must be an iterable of MetricQuery, such as a list, not {shown(queries)}")
     return queries

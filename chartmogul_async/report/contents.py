@@ -20,7 +20,10 @@ from chartmogul_async import (
     errors,
     periods,
 )
-from chartmogul_async.checks import calendar_day, instance_of, positive_integer
+from chartmogul_async.checks import calendar_day, instance_of, integer_between
+
+# A hundred years.
+_MOST_MONTHS = 1200
 
 
 @frozen
@@ -61,7 +64,7 @@ async def fetch_report(client: AsyncClient, *, months: int = 12, today: date | s
         ChartMogulError: A request failed, apart from a refusal to list plans or customers.
     """
     instance_of("client", client, AsyncClient)
-    positive_integer("months", months)
+    integer_between("months", months, 1, _MOST_MONTHS)
     given = None if today is None else calendar_day("today", today)
     account = await client.account()
     made_on = given or account.today()

@@ -216,7 +216,8 @@ def list_params(filters: Mapping[str, str | None], per_page: int | None, cursor:
     """
     texts = {name: text for name, text in {**filters, "cursor": cursor}.items() if text is not None}
     for name, text in texts.items():
-        if not encodable(name, instance_of(name, text, str)).strip():
+        texts[name] = encodable(name, instance_of(name, text, str))
+        if not text.strip():
             raise ArgumentError(f"{name} must not be blank: omit it for all")
     short_enough(texts)
     if per_page is not None:
@@ -233,11 +234,11 @@ def checked_uuid(name: str, value: str, example: str) -> str:
         example: How one begins: ``"plg_…"``.
 
     Returns:
-        The value itself.
+        The plain string.
 
     Raises:
         ArgumentError: ``plan_group must be a UUID such as 'plg_…', not 'a/b'``.
     """
     if not isinstance(value, str) or not re.fullmatch(_UUID, value):
         raise ArgumentError(f"{name} must be a UUID such as '{example}', not {shown(value)}")
-    return value
+    return str.__str__(value)

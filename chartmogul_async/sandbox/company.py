@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from attrs import evolve, frozen
 
-from chartmogul_async.checks import encodable, instance_of, integer, non_negative_integer, one_of
+from chartmogul_async.checks import calendar_day, encodable, instance_of, integer, non_negative_integer, one_of
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.sandbox.records import (
     COUNTRIES,
@@ -210,9 +210,8 @@ class Company:
 
 
 def _day(name: str, value: object) -> date:
-    day = instance_of(name, value, date)
     # A datetime is a date that cannot be compared with one.
-    return day.date() if isinstance(day, datetime) else day
+    return calendar_day(name, instance_of(name, value, date))
 
 
 def names_of(plan: PricingPlan) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import TypeVar
 import anyio
 from attrs import define
 
-from chartmogul_async.checks import one_of
+from chartmogul_async.checks import file_path, one_of
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import VERSION, dumps, loads
@@ -95,7 +95,7 @@ class FileStore:
             raise ArgumentError(
                 "FileStore needs locks that Windows does not have; give each process a part of the limits"
             )
-        self.path: Path = default_folder() if path is None else Path(path)
+        self.path: Path = default_folder() if path is None else file_path("path", path)
         _check_folder(self.path)
         self.on_outage: OnOutage = one_of("on_outage", on_outage, ("local", "raise"))
         self._suffix = f"-{VERSION}{namespace()}"

@@ -166,7 +166,7 @@ async def test_an_account_without_any_figure_has_a_page() -> None:
 
 async def test_wrong_arguments_are_refused_before_any_request() -> None:
     async with AsyncClient("sandbox", transport=sandbox().transport()) as client:
-        with pytest.raises(ArgumentError, match="months must be a positive integer, not 0"):
+        with pytest.raises(ArgumentError, match="months must be an integer from 1 to 1200, not 0"):
             await fetch_report(client, months=0)
         with pytest.raises(ArgumentError, match="today must be"):
             await fetch_report(client, today="tomorrow")
