@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
-from threading import RLock, Thread, get_ident, main_thread
+from threading import Lock, RLock, Thread, get_ident, main_thread
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -67,21 +67,36 @@ class LoopThread:
     All clients share it, so that they can share a throttle, and so that a client costs no thread.
 
     Attributes:
-        lock: Held to start, to end and to hand over a call: no call is handed to a loop that ends in that moment.
-            Reentrant, since a signal handler may close a client in the middle of a call.
         running: Where calls are handed over; None while no client uses it.
     """
 
     def __init__(self) -> None:
+        # One for each process, so that none is held by a thread of the parent.
+        self._renewals: dict[int, Lock] = {}
         self._begin()
 
     def _begin(self) -> None:
-        self.lock: AbstractContextManager[bool] = RLock()
+        self._lock: AbstractContextManager[bool] = RLock()
         self.running: Loop | None = None
         self._thread: Thread | None = None
         self._users: set[User] = set()
         # The frame of the thread has it, too, and in a forked child such a frame is never cleared.
         self._kept: list[object] = []
+        self._process = os.getpid()
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """Held to start, to end and to hand over a call: no call is handed to a loop that ends in that moment.
+
+        Reentrant, since a signal handler may close a client in the middle of a call.
+        """
+        process = os.getpid()
+        if self._process != process:
+            # Python was not told of the fork, as by uWSGI.
+            with self._renewals.setdefault(process, Lock()):
+                if self._process != process:
+                    self.forget()
+        return self._lock
 
     def forget(self) -> None:
         """Begin anew in a forked child, where the thread does not run, and another one may have held the lock.
@@ -158,6 +173,7 @@ class LoopThread:
             user.close()
 
     def _started(self, start: _Start) -> Loop:
+        _check_threads()
         try:
             self._thread = Thread(target=_run, args=(start, self._kept), name="chartmogul_async", daemon=True)
         except RuntimeError as error:
@@ -179,6 +195,13 @@ class LoopThread:
         # The thread ended with that.
         assert outcome.error is not None
         raise outcome.error
+
+
+def _check_threads() -> None:
+    """Raise ``StateError`` if the thread would be none: it would never run while this one waits for it."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading") and SimpleQueue.__module__ == "_queue":
+        raise StateError(f"{_CANNOT_START}: gevent has replaced threads since it was imported; patch before the import")
 
 
 class _Start:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -16,6 +18,7 @@ import httpx
 import pytest
 
 from chartmogul_async import AsyncClient, Throttle, errors
+from chartmogul_async.blocking import loop
 from chartmogul_async.blocking.calls import Calls
 from chartmogul_async.blocking.loop import LOOP
 from chartmogul_async.sandbox import Limits, Sandbox
@@ -129,6 +132,24 @@ def test_an_isolated_interpreter_is_referred_to_the_async_client(monkeypatch: py
             patched.setattr(threading.Thread, "__init__", no_daemon)
             with pytest.raises(errors.StateError, match=r"daemon threads are disabled .* use AsyncClient$"):
                 client.ping()
+        assert client.ping() == "pong!"
+
+
+@pytest.mark.parametrize("patched", [[], ["socket"], ["socket", "threading"]])
+def test_threads_that_gevent_replaces_later_are_none(patched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first call would wait for a greenlet that never runs, and hold up all others."""
+    gevent = SimpleNamespace(is_module_patched=patched.__contains__)
+    with blocking_client(in_turn(httpx.Response(200, json={"data": "pong!"}))) as client:
+        with monkeypatch.context() as imported:
+            imported.setitem(sys.modules, "gevent.monkey", gevent)  # pyright: ignore[reportArgumentType]
+            if "threading" in patched:
+                with pytest.raises(errors.StateError, match=r"gevent has replaced threads since .* before the import$"):
+                    client.ping()
+                # It also replaces what was not imported before.
+                imported.setattr(
+                    loop, "SimpleQueue", type("SimpleQueue", (SimpleQueue,), {"__module__": "gevent.queue"})
+                )
+            assert client.ping() == "pong!"
         assert client.ping() == "pong!"
 
 
@@ -298,6 +319,28 @@ print(*figures(), client.throttle.statistics().in_flight, flush=True)
     ping = "pong! True"
     child = [f"{ping} 1", f"{ping} 1", "0", ping]
     assert in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines() == [ping, *child, *child, f"{ping} 0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems should not fork so")
+@pytest.mark.sockets
+@pytest.mark.parametrize("first", ["client.ping()", "client.throttle.statistics().waiting", "client.close()"])
+def test_a_client_goes_on_after_a_fork_of_which_python_knows_nothing(sandbox: str, first: str) -> None:
+    """As those of uWSGI: no function is called that was registered with ``os.register_at_fork``."""
+    code = f"""
+import ctypes, time
+other = Client("sandbox", base_url=sys.argv[1])
+print(client.ping(), other.ping(), flush=True)
+time.sleep(0.3)  # without those functions, no other thread may be about to run
+child = ctypes.PyDLL(None).fork()
+if not child:
+    print({first}, other.ping(), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(client.ping(), client.throttle.statistics().in_flight)
+"""
+    returned = {"client.ping()": "pong!", "client.throttle.statistics().waiting": "0", "client.close()": "None"}[first]
+    printed = in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines()
+    assert printed == ["pong! pong!", f"{returned} pong!", "pong! 0"]
 
 
 @on_unix

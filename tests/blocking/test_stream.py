@@ -16,7 +16,9 @@ import pytest
 
 from chartmogul_async import MetricQuery, Throttle, errors
 from chartmogul_async.blocking.call import Call
+from chartmogul_async.blocking.loop import LOOP
 from tests.blocking.clients import RANGE, blocking_client
+from tests.blocking.test_calls import threads_of_the_loop
 from tests.clients import in_turn, ok
 
 COUNTRIES = ["US", "GB", "DE", "FR", "NL", "ES"]
@@ -143,6 +145,8 @@ def test_a_forked_child_does_not_wait_for_what_its_parent_has_in_progress(monkey
         inherited = client.metrics.stream(queries())
         with client.metrics.stream(queries()) as outcomes:
             next(outcomes)
+            running = LOOP.running
+            assert running is not None
             monkeypatch.setattr(os, "getpid", lambda: 2**22)
             # Other threads may have been reading it.
             outcomes._reading.acquire()
@@ -152,6 +156,10 @@ def test_a_forked_child_does_not_wait_for_what_its_parent_has_in_progress(monkey
         # What was not entered yet belongs to nobody.
         with inherited:
             next(inherited)
+    # Here the thread goes on, which in a real child does not run.
+    running.end()
+    for thread in threads_of_the_loop():
+        thread.join()
 
 
 def test_what_starts_while_another_thread_leaves_is_cancelled() -> None:
