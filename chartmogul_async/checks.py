@@ -255,7 +255,7 @@ def strings(name: str, value: object, things: str) -> tuple[str, ...]:
         things: What omitting the argument means: ``"all countries"``.
 
     Returns:
-        The strings as they are.
+        The strings as they are; those of a set, which has no order, by the alphabet.
 
     Raises:
         ArgumentError: ``geo must not be empty: omit it for all countries``.
@@ -268,7 +268,7 @@ def strings(name: str, value: object, things: str) -> tuple[str, ...]:
             raise ArgumentError(f"{name} must contain only non-blank strings, not {shown(item)}")
     if not items:
         raise ArgumentError(f"{name} must not be empty: omit it for {things}")
-    return items
+    return tuple(sorted(items)) if isinstance(value, (set, frozenset)) else items
 
 
 def encodable(name: str, text: str) -> str:

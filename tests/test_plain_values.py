@@ -140,6 +140,15 @@ def test_an_array_without_dimensions_is_refused_by_name(call: Callable[[AsyncCli
         call(AsyncClient(KEY))
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_the_key_of_a_query_of_a_set_is_the_same_in_every_process(kind: type[set[str]]) -> None:
+    """A set has another order in each."""
+    countries, plans = ["AT", "DE", "FR", "US"], ["Bronze", "Gold", "Silver"]
+    query = MetricQuery("mrr", "2025", geo=kind(countries[::-1]), plans=kind(plans[::-1]))
+    assert (query.geo, query.plans) == (tuple(countries), tuple(plans))
+    assert query.key() == MetricQuery("mrr", "2025", geo=countries, plans=plans).key()
+
+
 def test_a_query_holds_plain_dates() -> None:
     query = MetricQuery("mrr", GermanDate(2025, 1, 1), GermanDate(2025, 3, 31))
     assert query.params["start-date"] == "2025-01-01"

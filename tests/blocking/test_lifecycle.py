@@ -20,7 +20,7 @@ import pytest
 from chartmogul_async import AsyncClient, Throttle, errors
 from chartmogul_async.blocking import loop
 from chartmogul_async.blocking.calls import Calls
-from chartmogul_async.blocking.loop import LOOP
+from chartmogul_async.blocking.loop import LOOP, LoopThread
 from chartmogul_async.sandbox import Limits, Sandbox
 from chartmogul_async.sandbox.server import serve_in_thread
 from tests.blocking.clients import RANGE, blocking_client, in_a_fresh_interpreter
@@ -185,6 +185,22 @@ def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     running.end()
     for thread in threads_of_the_loop():
         thread.join()
+
+
+def test_a_forked_child_begins_anew_once_however_many_threads_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python was not told of the fork, the first of them notices it, and the others wait for that one."""
+    thread, begun = LoopThread(), []
+
+    class Held:
+        def __enter__(self) -> None:
+            thread.forget()
+            begun.append(thread.lock)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
+    thread._renewals[2**22] = Held()  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+    assert thread.lock is begun[0]
 
 
 def test_what_a_forked_child_gives_up_is_handed_out_to_be_kept() -> None:
