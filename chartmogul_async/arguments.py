@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import TypeVar
 
 import httpx
@@ -123,4 +123,7 @@ def _text(name: str, value: object) -> str:
     # A missing value of pandas is a date, and equals nothing.
     if not isinstance(value, (str, date)) or value != value:
         raise ArgumentError(f"{name} must be a string, a number, a date or a bool, not {shown(value)}")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        # A subclass may be written in another way.
+        return date.isoformat(value)
     return encodable(name, value if isinstance(value, str) else str(value))

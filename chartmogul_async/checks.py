@@ -17,6 +17,8 @@ from chartmogul_async.errors import ArgumentError
 
 T = TypeVar("T")
 
+# Tests that freeze the day put another class in the place of ``date`` here, but not in that of a method.
+_day_by_number = date.fromordinal
 _SHOWN_CHARACTERS = 200
 # More make no sense anywhere, and Python fails later, when it prints such an integer or makes a float of it.
 _INTEGER_BITS = 63
@@ -231,7 +233,7 @@ def _day_of(value: object) -> date | None:
     if not isinstance(day, date) or isinstance(day, datetime):
         return None
     # A subclass may be written in another way, and be unknown where a query is unpickled.
-    return date(day.year, day.month, day.day)
+    return _day_by_number(day.toordinal())
 
 
 def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
@@ -244,6 +246,18 @@ def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
         Whether it can.
     """
     return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
+
+
+def has_order(value: object) -> bool:
+    """Whether what is iterated over comes in the same order in every process, as that of a set does not.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether it does.
+    """
+    return not isinstance(value, (set, frozenset))
 
 
 def strings(name: str, value: object, things: str) -> tuple[str, ...]:
@@ -268,7 +282,7 @@ def strings(name: str, value: object, things: str) -> tuple[str, ...]:
             raise ArgumentError(f"{name} must contain only non-blank strings, not {shown(item)}")
     if not items:
         raise ArgumentError(f"{name} must not be empty: omit it for {things}")
-    return tuple(sorted(items)) if isinstance(value, (set, frozenset)) else items
+    return items if has_order(value) else tuple(sorted(items))
 
 
 def encodable(name: str, text: str) -> str:

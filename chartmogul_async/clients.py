@@ -122,7 +122,8 @@ class AsyncClients:
         Raises:
             ArgumentError: The key cannot be right. A key that only ChartMogul knows to be wrong fails in calls.
         """
-        if not api_key:
+        # An array has no truth value.
+        if api_key is None or (isinstance(api_key, str) and not api_key):
             raise ArgumentError("api_key must be the API key of an account, and is empty")
         name = account_of(self._endpoint.base_url, checked_key(api_key))
         client = self._accounts.get(name)

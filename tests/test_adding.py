@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import localcontext
 from typing import Any
 
 import pytest
@@ -57,6 +58,10 @@ def test_fractions_of_a_cent_leave_no_dust() -> None:
     assert remainder is not None
     assert [(entry.mrr, entry.percentage_change) for entry in remainder] == [(0.0, 0.0), (0.05, 0.0)]
     assert (remainder.summary.current, remainder.summary.previous) == (0.2, 2)
+    with localcontext(prec=2):
+        exact = remainder_of(mrr((1234.5,)), [mrr((0.125,))])
+    assert exact is not None
+    assert exact[0].mrr == 1234.375
 
 
 def test_without_segments_all_remains() -> None:

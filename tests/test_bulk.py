@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from chartmogul_async.errors import DecodeError
 from chartmogul_async.metrics.records import KeyMetricsEntry, MetricResponse, MRREntry, Summary
-from chartmogul_async.structuring import bulk
+from chartmogul_async.structuring import bulk, converter
 from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
 from chartmogul_async.structuring.bulk import _writable as writable_class
 from chartmogul_async.structuring.converter import structure
@@ -51,8 +51,11 @@ class AnotherDate(date):
 
 def test_a_frozen_day_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "date", AnotherDate)
+    monkeypatch.setattr(converter, "date", AnotherDate)
     (entry,) = structurer_of_mrr([])([MRR])
-    assert (type(entry.date), entry.date) == (date, date(2023, 7, 31))
+    exact = structure(MRR, MRREntry)
+    for day in (entry.date, exact.date):
+        assert (type(day), day) == (date, date(2023, 7, 31))
 
 
 def structurer_of_mrr(unusual: list[Any]) -> Any:

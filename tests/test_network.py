@@ -12,7 +12,7 @@ import httpcore
 import httpx
 import pytest
 
-from chartmogul_async.transport import network
+from chartmogul_async.transport import direct, network
 from chartmogul_async.transport.connections import Connections, connections_to
 from chartmogul_async.transport.network import SocketKeepingBackend
 from tests.fake_connections import REQUEST, Fake, Layer
@@ -162,6 +162,19 @@ async def test_where_no_name_can_be_looked_up_on_trio_the_connection_fails(error
 
     with pytest.raises(httpcore.ConnectError, match=str(error)):
         await network.connect_on_trio(Refusing(), "x.example", 80, timeout=5.0)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_both_kinds_of_connections_connect_so_on_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(FakeNetwork):
+        async def connect_tcp(self, *_: object, **__: object) -> FakeStream:
+            raise RuntimeError("can't start new thread")
+
+    with pytest.raises(httpcore.ConnectError, match="can't start new thread"):
+        await SocketKeepingBackend(Refusing()).connect_tcp("x.example", 80)
+    monkeypatch.setattr(httpcore, "TrioBackend", Refusing)
+    with pytest.raises(httpcore.ConnectError, match="can't start new thread"):
+        await direct._connect("x.example", 80, 5.0)
 
 
 async def test_a_transport_of_another_kind_keeps_no_socket() -> None:

@@ -13,10 +13,23 @@ import httpx
 import pytest
 import respx
 
-from chartmogul_async import AsyncClient, FileStore, MetricQuery, MRREntry, Series, Summary, analysis, cfl, money
+from chartmogul_async import (
+    AsyncClient,
+    AsyncClients,
+    FileStore,
+    MetricQuery,
+    MRREntry,
+    Series,
+    SeriesTable,
+    Summary,
+    analysis,
+    blocking,
+    cfl,
+    money,
+)
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.files import write_csv
-from chartmogul_async.sandbox import Company, Sandbox
+from chartmogul_async.sandbox import Company, Fault, Sandbox
 from tests.clients import KEY, client_of
 
 
@@ -33,6 +46,7 @@ class Text(str, Enum):  # noqa: UP042 - it is about those that are no StrEnum
 
 class Number(int, Enum):
     FIVE = 5
+    CODE = 503
 
 
 class Share(float, Enum):
@@ -111,6 +125,14 @@ async def test_a_member_as_a_segment_is_its_value(tmp_path: Path) -> None:
     assert (type(name), name) == (str, "=1+1")
     write_csv(made, tmp_path / "mrr.csv")
     assert "\n'=1+1," in (tmp_path / "mrr.csv").read_text()
+    write_csv(SeriesTable({Text.FORMULA: made.segments["=1+1"]}), tmp_path / "table.csv")
+    assert "\n'=1+1," in (tmp_path / "table.csv").read_text()
+
+
+def test_a_member_makes_the_same_sandbox() -> None:
+    assert Fault.status(Number.CODE, retry_after=Number.FIVE) == Fault.status(503, retry_after=5)
+    assert Fault.status(503, retry_after=Text.REGION) == Fault.status(503, retry_after="region")
+    assert Company(seed=Number.FIVE, customers=20).customers == Company(seed=5, customers=20).customers
 
 
 def test_a_member_as_an_amount_is_its_value() -> None:
@@ -129,6 +151,7 @@ def test_a_member_as_an_amount_is_its_value() -> None:
         (lambda client: analysis.quick_ratio(SCALAR), r"^entries must be a series or some of its entries"),
         (lambda client: analysis.quick_ratio((), reactivation=SCALAR), r"^reactivation must be a bool, not array"),
         (lambda client: AsyncClient(SCALAR), r"^api_key is malformed"),
+        (lambda client: AsyncClients().for_account(SCALAR), r"^api_key is malformed"),
         (lambda client: FileStore(SCALAR), r"^path must be a path, not array\('US'\)$"),
         (lambda client: FileStore(5), r"^path must be a path, not 5$"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         (lambda client: FileStore(b"x"), r"^path must be a path, not b'x'$"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -140,19 +163,46 @@ def test_an_array_without_dimensions_is_refused_by_name(call: Callable[[AsyncCli
         call(AsyncClient(KEY))
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda client: client.metrics.breakdown(SCALAR, "2025", by="plan"), r"^metric must be the name of a metric"),
+        (lambda client: client.metrics.fetch_all(SCALAR), r"^queries must be an iterable of MetricQuery"),
+        (lambda client: client.metrics.mrr("2025", geo=SCALAR), r"^geo must be a string or a list of strings, not arr"),
+    ],
+)
+def test_the_blocking_client_refuses_it_too(call: Callable[[blocking.Client], Any], message: str) -> None:
+    with blocking.Client(KEY) as client, pytest.raises(ArgumentError, match=message):
+        call(client)
+
+
 @pytest.mark.parametrize("kind", [set, frozenset])
 def test_the_key_of_a_query_of_a_set_is_the_same_in_every_process(kind: type[set[str]]) -> None:
     """A set has another order in each."""
     countries, plans = ["AT", "DE", "FR", "US"], ["Bronze", "Gold", "Silver"]
-    query = MetricQuery("mrr", "2025", geo=kind(countries[::-1]), plans=kind(plans[::-1]))
+    query = MetricQuery("mrr", "2025", geo=kind(["us", "FR", "de", "AT"]), plans=kind(plans[::-1]))
     assert (query.geo, query.plans) == (tuple(countries), tuple(plans))
     assert query.key() == MetricQuery("mrr", "2025", geo=countries, plans=plans).key()
 
 
 def test_a_query_holds_plain_dates() -> None:
     query = MetricQuery("mrr", GermanDate(2025, 1, 1), GermanDate(2025, 3, 31))
+    assert type(query.start_date) is type(query.end_date) is date
     assert query.params["start-date"] == "2025-01-01"
     assert b"GermanDate" not in pickle.dumps(query)
+
+
+async def test_get_sends_a_plain_date(api: respx.Router) -> None:
+    api.get("/plans").respond(json={})
+    async with client_of(api) as client:
+        await client.get("/plans", {"since": GermanDate(2025, 1, 2)})
+    assert api.calls.last.request.url.query == b"since=2025-01-02"
+
+
+async def test_the_metrics_of_a_set_have_one_order() -> None:
+    async with AsyncClient("sandbox", transport=Sandbox().transport()) as client:
+        made = await client.metrics.breakdown({"mrr", "arr", "arpa"}, "2025-Q1", by={"small": "mrr~LT~100"})
+    assert list(made) == ["arpa", "arr", "mrr"]
 
 
 @pytest.mark.parametrize("name", ["geo", "plans"])

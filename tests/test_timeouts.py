@@ -8,6 +8,8 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(signal, "getitimer"), reason="Windows has no alarms")
-def test_the_alarm_of_a_test_comes_again(request: pytest.FixtureRequest) -> None:
+def test_the_alarm_of_a_test_comes_again() -> None:
     left, every = signal.getitimer(signal.ITIMER_REAL)
-    assert 0 < left <= every == float(request.config.getini("timeout"))
+    if not left:
+        pytest.skip("tests have no alarms in this run")
+    assert 0 < left <= every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
 from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -11,6 +11,7 @@ from chartmogul_async import AsyncClient
 from chartmogul_async.blocking.call import Call
 from chartmogul_async.blocking.docstrings import docstring_of
 from chartmogul_async.blocking.loop import LOOP, Loop
+from chartmogul_async.checks import is_iterable
 from chartmogul_async.errors import StateError
 
 # Of a part it is only found.
@@ -84,7 +85,8 @@ class Calls:
             assert self._client is not None
             return work(self._client)
 
-        return Call(attempt, self._in_progress.discard)
+        # In a forked child it is another set.
+        return Call(attempt, lambda call: self._in_progress.discard(call))
 
     def start(self, call: Call[Any]) -> None:
         """Make a call without waiting for it.
@@ -277,4 +279,4 @@ def _check_of(method: Callable[..., object], function: Callable[..., object]) ->
 
 def _settled(value: Any) -> Any:
     """Read a generator or the like here: it may need the thread of its caller, as those of databases do."""
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, Collection) else value
+    return tuple(value) if is_iterable(value) and not isinstance(value, Collection) else value

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from queue import SimpleQueue
-from threading import Lock, RLock, Thread, get_ident, main_thread
+from threading import RLock, Thread, get_ident, main_thread
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -72,7 +72,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         # One for each process, so that none is held by a thread of the parent.
-        self._renewals: dict[int, Lock] = {}
+        self._renewals: dict[int, AbstractContextManager[bool]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -93,7 +93,7 @@ class LoopThread:
         process = os.getpid()
         if self._process != process:
             # Python was not told of the fork, as by uWSGI.
-            with self._renewals.setdefault(process, Lock()):
+            with self._renewals.setdefault(process, RLock()):
                 if self._process != process:
                     self.forget()
         return self._lock
@@ -103,12 +103,17 @@ class LoopThread:
 
         Connections and tasks of the parent must be neither closed in the child nor collected, which Python reports.
         """
+        parent = self._process
         self._kept += [self.running, *(user.abandon() for user in self._users)]
-        self._begin()
+        # A signal handler may have used a client in the meantime.
+        if self._process == parent:
+            self._begin()
 
     def is_current(self) -> bool:
         """Whether the caller is in the loop's own thread, where waiting for a call would never end."""
-        return self._thread is not None and self._thread.ident == get_ident()
+        # In a forked child, another thread may have its number.
+        is_of_this_process = self._process == os.getpid()
+        return is_of_this_process and self._thread is not None and self._thread.ident == get_ident()
 
     def join(self, user: User) -> Loop:
         """Use the loop from now on, and start it if it does not run. The lock must be held.
@@ -199,8 +204,9 @@ class LoopThread:
 
 def _check_threads() -> None:
     """Raise ``StateError`` if the thread would be none: it would never run while this one waits for it."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading") and SimpleQueue.__module__ == "_queue":
+    # It is not complete while another thread imports it.
+    is_patched = getattr(sys.modules.get("gevent.monkey"), "is_module_patched", None)
+    if is_patched is not None and is_patched("threading") and SimpleQueue.__module__ == "_queue":
         raise StateError(f"{_CANNOT_START}: gevent has replaced threads since it was imported; patch before the import")
 
 

@@ -7,7 +7,7 @@ up.
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Literal
@@ -148,7 +148,7 @@ def _difference(whole: Money, parts: Sequence[Money]) -> Money:
     if isinstance(difference, int):
         return difference
     # Of fractions of a cent, as old responses have them, binary sums would leave some dust.
-    return float(Decimal(str(whole)) - sum(map(Decimal, map(str, parts))))
+    return float(Fraction(str(whole)) - sum(map(Fraction, map(str, parts))))
 
 
 def _percentage_change(previous: Money, current: Money) -> float:

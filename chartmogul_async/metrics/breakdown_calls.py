@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
-from chartmogul_async.checks import instance_of, is_iterable, one_of, plain_function, shown
+from chartmogul_async.checks import has_order, instance_of, is_iterable, one_of, plain_function, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.intervals import Interval
 from chartmogul_async.metrics.breakdown import Breakdown
@@ -214,7 +214,7 @@ def _metric_names(metric: object) -> tuple[Any, ...]:
         raise ArgumentError(
             f"metric must be the name of a metric such as 'mrr' or a list of names, not {shown(metric)}"
         )
-    names = tuple(metric)
+    names = tuple(metric) if has_order(metric) else tuple(sorted(metric, key=str))
     if not names:
         raise ArgumentError("metric must not be an empty list: pass the name of a metric, or several")
     return names

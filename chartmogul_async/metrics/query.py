@@ -98,7 +98,8 @@ def _geo(value: Texts) -> tuple[str, ...] | None:
     if value is None:
         return None
     codes = checks.strings("geo", value.split(",") if isinstance(value, str) else value, "all countries")
-    return tuple(_country(code) for code in codes)
+    countries = tuple(_country(code) for code in codes)
+    return countries if checks.has_order(value) else tuple(sorted(countries))
 
 
 def _country(value: str) -> str:

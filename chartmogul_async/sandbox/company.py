@@ -85,7 +85,7 @@ class Company:
         self.plans: tuple[PricingPlan, ...] = PLANS
         self.plan_groups: tuple[PricingGroup, ...] = PLAN_GROUPS
         self.state: State = State(
-            simulate(seed, non_negative_integer("customers", customers), self.founded, self.today)
+            simulate(self.seed, non_negative_integer("customers", customers), self.founded, self.today)
         )
 
     @property

@@ -74,9 +74,11 @@ class Fault:
         Raises:
             ArgumentError: The code is not a status, or another argument is of a wrong type.
         """
-        integer_between("code", code, 100, 999)
-        if retry_after is not None and not isinstance(retry_after, str):
-            finite_number("retry_after", retry_after)
+        code = integer_between("code", code, 100, 999)
+        if isinstance(retry_after, str):
+            retry_after = str.__str__(retry_after)
+        elif retry_after is not None:
+            retry_after = finite_number("retry_after", retry_after)
         if body is None and code >= 500:
             body = f"{code} {_REASONS.get(code, 'Error')}"
         elif body is None:

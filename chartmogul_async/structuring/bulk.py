@@ -35,8 +35,8 @@ _UNUSUAL: Mapping[Any, str] = {
 }
 """For the type of a field, the condition under which the loop does not accept ``value``."""
 
-# Tests that freeze the day put another class in the place of ``date`` here, but not in that of a method.
-_parse_date = date.fromisoformat
+# Tests that freeze the day put another class in the place of ``date``, but not in that of a method.
+parse_date = date.fromisoformat
 
 _LOOP = dedent("""\
     def structure(objects, exact):
@@ -86,7 +86,7 @@ def bulk_structurer(cls: type[Any], keys: Sequence[str]) -> Structurer | None:
         return None
     lines = "".join(_field_lines(field, key) for field, key in zip(fields, keys, strict=True))
     source = _LOOP.format(fields=indent(lines, _FIELD_INDENT).rstrip())
-    names = {"cls": cls, "writable": _writable(cls), "parse_date": _parse_date}
+    names = {"cls": cls, "writable": _writable(cls), "parse_date": parse_date}
     return _compiled(source, f"<chartmogul_async bulk structurer of {cls.__name__}>", names)
 
 

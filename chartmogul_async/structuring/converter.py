@@ -28,7 +28,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from chartmogul_async.checks import shown
 from chartmogul_async.errors import DecodeError
-from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer
+from chartmogul_async.structuring.bulk import EXACT_BELOW, Exact, Structurer, bulk_structurer, parse_date
 from chartmogul_async.structuring.density import HARMLESS_SIZE, LONGEST_INTEGER, check_density, parse_int_for
 
 # The extra ``fast`` installs orjson.
@@ -347,7 +347,7 @@ def _date(value: Any, _: Any = None) -> date:
     # ``date.fromisoformat`` also accepts other forms of ISO 8601.
     try:
         if type(value) is str and len(value) == 10 and value[4] == value[7] == "-":
-            return date.fromisoformat(value)
+            return parse_date(value)
     except ValueError:
         # The exception quotes the value; the one below does not.
         pass

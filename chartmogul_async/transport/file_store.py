@@ -80,8 +80,8 @@ class FileStore:
             processes last seen, and says so in the log; ``"raise"`` raises ``StoreError``.
 
     Raises:
-        ArgumentError: ``on_outage`` is neither of the two, the folder is a link or open to other users, or this system
-            has no locks that would do.
+        ArgumentError: ``on_outage`` is neither of the two, ``path`` is no path, the folder is a link or open to other
+            users, or this system has no locks that would do.
     """
 
     __module__ = "chartmogul_async"

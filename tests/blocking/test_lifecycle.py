@@ -203,6 +203,35 @@ def test_a_forked_child_begins_anew_once_however_many_threads_call(monkeypatch: 
     assert thread.lock is begun[0]
 
 
+def test_a_signal_handler_may_use_a_client_while_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = LoopThread()
+    taken: list[object] = []
+
+    class Interrupted:
+        def close(self) -> None: ...
+
+        def abandon(self) -> None:
+            taken.append("interrupted")
+            if len(taken) == 1:
+                taken.append(thread.lock)
+
+    thread._users.add(Interrupted())
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
+    assert taken == []
+    lock = thread.lock
+    # The second time is that of the handler.
+    assert taken == ["interrupted", "interrupted", lock]
+
+
+def test_a_thread_of_a_forked_child_is_not_that_of_the_parents_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have its number."""
+    thread = LoopThread()
+    thread._thread = threading.current_thread()
+    assert thread.is_current()
+    monkeypatch.setattr(os, "getpid", lambda: 2**22)
+    assert not thread.is_current()
+
+
 def test_what_a_forked_child_gives_up_is_handed_out_to_be_kept() -> None:
     """Whatever is collected in the child would be reported, or be closed for the parent, too."""
     client = AsyncClient(KEY)
@@ -344,19 +373,22 @@ def test_a_client_goes_on_after_a_fork_of_which_python_knows_nothing(sandbox: st
     """As those of uWSGI: no function is called that was registered with ``os.register_at_fork``."""
     code = f"""
 import ctypes, time
+from concurrent.futures import ThreadPoolExecutor
 other = Client("sandbox", base_url=sys.argv[1])
 print(client.ping(), other.ping(), flush=True)
 time.sleep(0.3)  # without those functions, no other thread may be about to run
 child = ctypes.PyDLL(None).fork()
 if not child:
     print({first}, other.ping(), flush=True)
+    with ThreadPoolExecutor(4) as threads:
+        print(*threads.map(lambda _: other.ping(), range(8)), len(other._calls._in_progress), flush=True)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 print(client.ping(), client.throttle.statistics().in_flight)
 """
     returned = {"client.ping()": "pong!", "client.throttle.statistics().waiting": "0", "client.close()": "None"}[first]
     printed = in_a_fresh_interpreter(BEGIN + code, sandbox).splitlines()
-    assert printed == ["pong! pong!", f"{returned} pong!", "pong! 0"]
+    assert printed == ["pong! pong!", f"{returned} pong!", "pong! " * 8 + "0", "pong! 0"]
 
 
 @on_unix

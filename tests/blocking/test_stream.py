@@ -153,13 +153,13 @@ def test_a_forked_child_does_not_wait_for_what_its_parent_has_in_progress(monkey
             for read in (iter, next):
                 with pytest.raises(errors.StateError, match="in use in another process, of which this one is a fork"):
                     read(outcomes)
+            # In a real child the thread does not run.
+            running.end()
+            for thread in threads_of_the_loop():
+                thread.join()
         # What was not entered yet belongs to nobody.
         with inherited:
             next(inherited)
-    # Here the thread goes on, which in a real child does not run.
-    running.end()
-    for thread in threads_of_the_loop():
-        thread.join()
 
 
 def test_what_starts_while_another_thread_leaves_is_cancelled() -> None:
