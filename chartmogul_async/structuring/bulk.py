@@ -36,7 +36,7 @@ _UNUSUAL: Mapping[Any, str] = {
 """For the type of a field, the condition under which the loop does not accept ``value``."""
 
 # Tests that freeze the day put another class in the place of ``date``, but not in that of a method.
-parse_date = date.fromisoformat
+parse_date: Callable[[str], date] = date.fromisoformat
 
 _LOOP = dedent("""\
     def structure(objects, exact):
