@@ -12,7 +12,7 @@ import httpcore
 import httpx
 import pytest
 
-from chartmogul_async.transport import direct, network
+from chartmogul_async.transport import network
 from chartmogul_async.transport.connections import Connections, connections_to
 from chartmogul_async.transport.network import SocketKeepingBackend
 from tests.fake_connections import REQUEST, Fake, Layer
@@ -164,15 +164,23 @@ async def test_where_no_name_can_be_looked_up_on_trio_the_connection_fails(error
         await network.connect_on_trio(Refusing(), "x.example", 80, timeout=5.0)
 
 
-@pytest.mark.parametrize("anyio_backend", ["trio"])
-async def test_both_kinds_of_connections_connect_so_on_trio(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refusing(FakeNetwork):
-        async def connect_tcp(self, *_: object, **__: object) -> FakeStream:
-            raise RuntimeError("can't start new thread")
+class WithoutThreads(FakeNetwork):
+    async def connect_tcp(self, *_: object, **__: object) -> FakeStream:
+        raise RuntimeError("can't start new thread")
 
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_the_connections_of_httpx_fail_so_on_trio() -> None:
     with pytest.raises(httpcore.ConnectError, match="can't start new thread"):
-        await SocketKeepingBackend(Refusing()).connect_tcp("x.example", 80)
-    monkeypatch.setattr(httpcore, "TrioBackend", Refusing)
+        await SocketKeepingBackend(WithoutThreads()).connect_tcp("x.example", 80)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_those_of_the_extra_fast_fail_so_on_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = pytest.importorskip(
+        "chartmogul_async.transport.direct", reason="the extra fast is not installed", exc_type=ImportError
+    )
+    monkeypatch.setattr(httpcore, "TrioBackend", WithoutThreads)
     with pytest.raises(httpcore.ConnectError, match="can't start new thread"):
         await direct._connect("x.example", 80, 5.0)
 
