@@ -8,11 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 
 import anyio
 import pytest
@@ -44,15 +40,10 @@ def test_data_goes_to_stdout_and_errors_to_stderr(process_environment: dict[str,
 
 
 def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, str]) -> None:
-    """In one of three attempts: a busy machine delays requests on their way to the server, which then refuses some.
-
-    Attempts in which it was seen to stand still for longer than requests may be delayed do not count, up to three.
-    """
-    refusals: list[str] = []
-    stalls: list[float] = []
-    while sum(stall <= 0.05 for stall in stalls) < 3 and len(stalls) < 6:
-        with longest_stall(stalls):
-            ran = process({**process_environment, "PYTHONIOENCODING": "ascii"}, "demo")
+    """In one of three attempts: a busy machine delays requests on their way to the server, which then refuses some."""
+    refusals = []
+    for _ in range(3):
+        ran = process({**process_environment, "PYTHONIOENCODING": "ascii"}, "demo")
         assert ran.returncode == 0
         assert "\x1b" not in ran.stdout
         assert ran.stdout.isascii()
@@ -63,29 +54,7 @@ def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, 
         if (match[1], ran.stderr) == ("0", "a page on the company: chartmogul demo --report demo.html\n"):
             return
         refusals.append(ran.stderr)
-    pytest.fail("".join(refusals) + f"stalls of the machine: {stalls}")
-
-
-@contextmanager
-def longest_stall(stalls: list[float]) -> Iterator[None]:
-    """Add for how long the machine let a thread wait at most that was due."""
-    done, longest = Event(), 0.0
-
-    def look() -> None:
-        nonlocal longest
-        before = time.monotonic()
-        while not done.wait(0.005):
-            now = time.monotonic()
-            before, longest = now, max(longest, now - before - 0.005)
-
-    thread = Thread(target=look)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        stalls.append(longest)
+    pytest.fail("".join(refusals))
 
 
 def test_a_closed_pipe_is_exit_code_7_and_silent(process_environment: dict[str, str]) -> None:
