@@ -8,8 +8,7 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(signal, "getitimer"), reason="Windows has no alarms")
+@pytest.mark.timeout(90, method="signal")
 def test_the_alarm_of_a_test_comes_again() -> None:
     left, every = signal.getitimer(signal.ITIMER_REAL)
-    if not left:
-        pytest.skip("tests have no alarms in this run")
-    assert 0 < left <= every
+    assert 0 < left <= every == 90

@@ -52,7 +52,7 @@ async def fetch_report(client: AsyncClient, *, months: int = 12, today: date | s
 
     Args:
         client: The client of the account.
-        months: How many months, all of which are over.
+        months: How many months, all of which are over; 1,200 at most.
         today: The current day; None means that of the account's time zone, by the clock of this machine.
 
     Returns:

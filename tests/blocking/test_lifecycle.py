@@ -203,7 +203,7 @@ def test_a_forked_child_begins_anew_once_however_many_threads_call(monkeypatch: 
     assert thread.lock is begun[0]
 
 
-def test_a_signal_handler_may_use_a_client_while_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_handler_may_interrupt_a_child_that_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = LoopThread()
     taken: list[object] = []
 

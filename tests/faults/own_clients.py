@@ -49,8 +49,8 @@ def in_a_fork(loop: str, url: str) -> None:
     used, unused = (AsyncClient("key-of-the-parent", base_url=url) for _ in range(2))
     before = fetch(used, loop)
     with warnings.catch_warnings():
-        if loop == "uvloop":
-            # Its threads are libuv's; Python counts them from 3.15 on.
+        if loop == "uvloop" and sys.version_info >= (3, 15):
+            # Its threads are libuv's, of which Python warns since 3.15.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         child = os.fork()
     if child == 0:
