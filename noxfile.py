@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -33,6 +34,8 @@ PYTHONS = nox.project.python_versions(PROJECT)
 # The files of this run, once they are built, and where its tests are.
 BUILT: list[str] = []
 SUITE: list[Path] = []
+# It keeps the limits by the real clock, and its server counts by it.
+ALONE = "tests/cli/test_demonstration.py"
 # What failed in this run, with the reason.
 FAILED: list[str] = []
 
@@ -101,7 +104,7 @@ def suite(session: nox.Session) -> Path:
 
 
 def run_tests(session: nox.Session, *options: str) -> None:
-    """Run tests of the suite on all cores."""
+    """Run tests of the suite on all cores, or as the options say."""
     # Otherwise each worker, and each process that a test starts, would compile all that it imports.
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     # Tests over sockets wait for half of their time.
@@ -110,10 +113,10 @@ def run_tests(session: nox.Session, *options: str) -> None:
     report = own / "report.xml"
     report.unlink(missing_ok=True)
     kept = (f"--junit-xml={report}", "-o", f"cache_dir={own / 'cache'}")
-    command = ("python", "-m", "pytest", *kept, *options, *session.posargs)
+    command = ("python", "-m", "pytest", *kept, "-n", "auto", *options, *session.posargs)
     with session.chdir(suite(session)):
         try:
-            session.run(*command, "-n", "auto")
+            session.run(*command)
         except CommandFailed:
             failures = [f"{session.name}: {failure}" for failure in failures_in(report)]
             FAILED.extend(failures)
@@ -122,6 +125,15 @@ def run_tests(session: nox.Session, *options: str) -> None:
             # A machine that stands still for two minutes ends tests that have nothing to do with it.
             session.warn("Tests that were interrupted are run again, one after another; see the last session.")
             session.run(*command, "-n", "0", "--last-failed", *(["--cov-append"] if "--cov" in options else []))
+
+
+def run_suite(session: nox.Session, *options: str) -> None:
+    """Run the whole suite, or the tests that were asked for; last and alone, what needs the machine for itself."""
+    if session.posargs:
+        run_tests(session, *options)
+    else:
+        run_tests(session, f"--ignore={ALONE}", *options)
+        run_tests(session, ALONE, "-n", "0")
 
 
 def failures_in(report: Path) -> Iterator[str]:
@@ -179,9 +191,10 @@ def tests(session: nox.Session) -> None:
     Engines have a session of their own, since their processes take long to start.
     """
     session.install(f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis,taskiq]", *group("test"))
-    is_whole = session.python == PYTHONS[0] and not session.posargs
+    # Some lines run on Linux alone, and so on no other system all of them.
+    is_whole = session.python == PYTHONS[0] and not session.posargs and sys.platform == "linux"
     coverage = ["--cov", "--cov-report=term-missing:skip-covered"] if is_whole else []
-    run_tests(session, "--ignore=tests/engines", *coverage)
+    run_suite(session, "--ignore=tests/engines", *coverage)
 
 
 @nox.session(python=PYTHONS[0])
@@ -194,7 +207,7 @@ def lowest(session: nox.Session) -> None:
         f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis]", *group("test"), "-c", str(lowest_versions)
     )
     session.log(lowest_versions.read_text(encoding="utf-8"))
-    run_tests(session)
+    run_suite(session)
 
 
 def resolve_lowest(session: nox.Session) -> list[str]:
@@ -228,7 +241,7 @@ def httpx2(session: nox.Session) -> None:
     plugin = "import httpx2\n\nhttpx2.alias_httpx()\n"
     (place / "alias_httpx2.py").write_text(plugin, encoding="utf-8")
     session.env["PYTHONPATH"] = str(place.resolve())
-    run_tests(session, "-p", "alias_httpx2")
+    run_suite(session, "-p", "alias_httpx2")
 
 
 @nox.session(python=PYTHONS[0])
@@ -277,7 +290,7 @@ def missing(session: nox.Session) -> None:
 def prereleases(session: nox.Session) -> None:
     """The suite, with pre-releases of everything."""
     session.install("--pre", f"{built(session)[1]}[arrow,cli,fast,otel,parquet,redis,taskiq]", *group("test"))
-    run_tests(session, "--ignore=tests/engines")
+    run_suite(session, "--ignore=tests/engines")
 
 
 @nox.session(python=PYTHONS[0])

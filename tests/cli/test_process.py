@@ -39,24 +39,6 @@ def test_data_goes_to_stdout_and_errors_to_stderr(process_environment: dict[str,
     assert "hush-hush" not in wrong.stderr
 
 
-def test_the_demonstration_keeps_the_real_limits(process_environment: dict[str, str]) -> None:
-    """In one of three attempts: a busy machine delays requests on their way to the server, which then refuses some."""
-    refusals = []
-    for _ in range(3):
-        ran = process({**process_environment, "PYTHONIOENCODING": "ascii"}, "demo")
-        assert ran.returncode == 0
-        assert "\x1b" not in ran.stdout
-        assert ran.stdout.isascii()
-        match = re.search(r"refusals (\d+), peak parallel (\d+)$", ran.stdout)
-        assert match is not None
-        assert 1 < int(match[2]) <= 20
-        assert max(map(len, ran.stdout.splitlines())) <= 80
-        if (match[1], ran.stderr) == ("0", "a page on the company: chartmogul demo --report demo.html\n"):
-            return
-        refusals.append(ran.stderr)
-    pytest.fail("".join(refusals))
-
-
 def test_a_closed_pipe_is_exit_code_7_and_silent(process_environment: dict[str, str]) -> None:
     with subprocess.Popen(
         [*COMMAND, "metrics", "all", *RANGE, "--interval", "day"],
