@@ -73,6 +73,4 @@ def table(results: Results) -> Table:
     return Table(["processes, and how the server counts", "ideal", *SIDES], rows)
 
 
-QUESTION = Question(
-    "shared", f"{CALLS:,} answers for several processes with one key", comparisons, goals, table, lanes=2
-)
+QUESTION = Question("shared", f"{CALLS:,} answers for several processes with one key", comparisons, goals, table)
