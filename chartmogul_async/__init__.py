@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ResponseInfo,
         SlicesDisagreed,
     )
-    from chartmogul_async.intervals import Interval
+    from chartmogul_async.intervals import Interval, WeekStart
     from chartmogul_async.metrics.adding import Discrepancy
     from chartmogul_async.metrics.breakdown import Breakdown
     from chartmogul_async.metrics.outcome import Failure, Outcome, Success
@@ -123,6 +123,7 @@ __all__ = [
     "Summary",
     "Throttle",
     "ThrottleStatistics",
+    "WeekStart",
     "__version__",
     "analysis",
     "cfl",
@@ -139,7 +140,7 @@ _HOMES = {
     "clients": ("AsyncClients", "ClientsStatistics"),
     "errors": ("ChartMogulError",),
     "events": ("Attempt", "ConcurrencyLowered", "Event", "Pacing", "Pause", "ResponseInfo", "SlicesDisagreed"),
-    "intervals": ("Interval",),
+    "intervals": ("Interval", "WeekStart"),
     "metrics.adding": ("Discrepancy",),
     "metrics.breakdown": ("Breakdown",),
     "metrics.outcome": ("Failure", "Outcome", "Success"),

@@ -110,7 +110,9 @@ def texts_of(params: object) -> dict[str, str]:
     for name in params:
         if not isinstance(name, str) or not re.fullmatch(_PARAM, name):
             raise ArgumentError(f"params must have names such as 'start-date', not {shown(name)}")
-    texts = {name: _text(f"parameter {name}", value) for name, value in params.items() if value is not None}
+    texts = {
+        str.__str__(name): _text(f"parameter {name}", value) for name, value in params.items() if value is not None
+    }
     short_enough(texts)
     return texts
 

@@ -125,11 +125,12 @@ class AsyncClients:
         # An array has no truth value.
         if api_key is None or (isinstance(api_key, str) and not api_key):
             raise ArgumentError("api_key must be the API key of an account, and is empty")
-        name = account_of(self._endpoint.base_url, checked_key(api_key))
+        key = checked_key(api_key)
+        name = account_of(self._endpoint.base_url, key)
         client = self._accounts.get(name)
         if client is None:
             throttle = Throttle(store=self._store)._share_slots(self._cap)
-            exchanges = Exchanges(self._endpoint, api_key, name, throttle)
+            exchanges = Exchanges(self._endpoint, key, name, throttle)
             client = self._accounts[name] = _AccountClient(Session(exchanges, self._options, self._reuse))
         return client
 

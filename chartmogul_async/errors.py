@@ -133,7 +133,7 @@ class NetworkError(TransportError):
 
 
 class RequestTimeoutError(TransportError):
-    """Connecting, sending or reading took longer than the client's ``timeout``."""
+    """Connecting, sending or reading took longer than the ``timeout``, or all attempts than ``RetryPolicy.total``."""
 
 
 class QueueTimeoutError(ChartMogulError):

@@ -61,7 +61,7 @@ def busy_limits() -> AccountLimits:
         limits.mark_sent(number, 6.01)
     limits.release(numbers[0], 6.1, 503)
     limits.release(numbers[1], 6.2, 429, 2.5)
-    limits.resize(per_second=None, parallel=30)
+    limits.resize(limits.per_second, 30)
     number = admit(limits, 8.75)
     limits.mark_sent(number, 8.8)
     limits.max_in_flight = 25

@@ -506,6 +506,39 @@ async def test_slots_that_come_during_an_update_are_all_used() -> None:
         assert (shared.statistics().waiting, shared.statistics().in_flight) == (0, 2)
 
 
+@pytest.mark.parametrize("ends_with", [(429, 300.0), (200, None)], ids=["a pause", "an outage"])
+async def test_a_slot_that_comes_when_nobody_is_left_goes_back(ends_with: tuple[int, float | None]) -> None:
+    """During an update that refuses all who wait."""
+    cap = cap_module.Cap(max_in_flight=4, most_awake=10)
+    store = LoopStore(latency=0.1, on_outage="raise")
+    own, shared = Throttle()._share_slots(cap), Throttle(store=store)._share_slots(cap)
+    own._attach(object())
+    admission = shared._attach(object(), "account")
+    permit, other, ends = await own._acquire(), await own._acquire(), await admission.acquire()
+    refused: list[errors.ChartMogulError] = []
+
+    async def wait() -> None:
+        try:
+            await admission.acquire(max_pause=90.0)
+        except errors.ChartMogulError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(wait)
+        await anyio.sleep(1)
+        assert shared.statistics().waiting == 2
+        store.is_away = ends_with[0] == 200
+        group.start_soon(admission.end, ends, *ends_with)
+        await anyio.sleep(0.05)
+        own._release(permit, 200)
+        await anyio.sleep(1)
+        store.is_away = False
+    assert len(refused) == 2
+    own._release(other, 200)
+    assert cap.free == 4
+
+
 # --- accounts at rest ------------------------------------------------------------------------------------------------
 
 

@@ -265,7 +265,10 @@ async def test_a_right_argument_is_sent(call: str) -> None:
     function, right = AWAITED[call]
     async with client_of(lambda _: httpx.Response(200, json=ANYTHING)) as client:
         for name in right:
+            admitted = client.throttle.statistics().admitted
             await function(client, VALUES[name])
+            # No queries are no requests.
+            assert (client.throttle.statistics().admitted > admitted) == (name != "empty list"), name
 
 
 async def test_parameters_that_are_too_long_are_not_sent() -> None:

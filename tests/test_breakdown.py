@@ -24,11 +24,12 @@ from chartmogul_async import (
     Throttle,
     cfl,
 )
-from chartmogul_async.errors import ArgumentError, NotFoundError, ServerError, StateError
+from chartmogul_async.errors import ArgumentError, DecodeError, NotFoundError, ServerError, StateError
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, PricingPlan, Sandbox
 from chartmogul_async.sandbox.records import PLAN_GROUPS, PLANS
 from tests.clients import KEY, MRR, client_of
+from tests.faults.targets import environment
 
 YEAR = ("2023-01-01", "2023-08-17")
 TODAY = date(2023, 8, 17)
@@ -184,7 +185,7 @@ async def test_several_metrics_are_broken_down_at_once() -> None:
     assert isinstance(pending, PendingBreakdowns)
     assert repr(pending) == "<PendingBreakdowns of mrr, customer_count, ltv by plan: 18 of 18 series>"
     assert list(breakdowns) == ["mrr", "customer_count", "ltv"]
-    assert (pending.done, pending.total) == (18, 18)
+    assert (pending.done, pending.expected) == (18, 18)
     assert len(breakdowns["mrr"].total) == 229
     assert len(breakdowns["ltv"].total) == 8
 
@@ -262,7 +263,7 @@ async def test_a_forgotten_await_is_a_sentence() -> None:
         pending = its.metrics.breakdown("mrr", *YEAR, by="plan")
         several = its.metrics.breakdown(["mrr", "arr"], *YEAR, by="plan")
     remedy = r"write breakdown = await client\.metrics\.breakdown\(…\)"
-    for name in ("segments", "note", "to_dicts", "failures"):
+    for name in (name for name in dir(Breakdown) if not name.startswith("_")):
         with pytest.raises(AttributeError, match=f"^'PendingBreakdown' object has no attribute '{name}': {remedy}$"):
             getattr(pending, name)
     with pytest.raises(AttributeError, match=r"^'PendingBreakdowns' object has no attribute 'segment'$"):
@@ -287,6 +288,43 @@ async def test_series_of_different_dates_have_no_remainder() -> None:
 
 
 # --- what is asked -----------------------------------------------------------------------------------------
+
+
+GROUP = {"uuid": "plg_1", "name": "Group"}
+MANY = [{"uuid": f"pl_{number:040}", "name": "Plan"} for number in range(1500)]
+
+
+@pytest.mark.parametrize(
+    ("by", "lists", "path"),
+    [
+        ("plan", {"plans": [{"uuid": "one, two", "name": "Gold"}]}, "plans"),
+        ("plan", {"plans": [{"uuid": " ", "name": "Gold"}]}, "plans"),
+        ("plan_group", {"plan_groups": [{"uuid": "a/b", "name": "Group"}]}, "plan_groups"),
+        ("plan_group", {"plan_groups": [GROUP], "plan_groups/plg_1/plans": MANY}, "plan_groups"),
+    ],
+    ids=["a comma", "blank", "a slash", "too many"],
+)
+async def test_an_item_that_cannot_be_asked_for_is_a_fault_of_the_server(
+    by: str, lists: dict[str, list[dict[str, Any]]], path: str
+) -> None:
+    with pytest.raises(DecodeError, match=r"^GET \S+: \$: an item cannot be asked for") as caught:
+        await segments_of(Api(**lists), by)
+    assert caught.value.url is not None
+    assert caught.value.url.endswith(f"/v1/{path}")
+
+
+async def test_a_filter_that_is_too_long_with_a_segment_is_an_argument() -> None:
+    plans = [{"uuid": f"pl_{'x' * 60}", "name": "Gold"}]
+    filters = f"tags~ANY~'{'x' * 59_950}'"
+    with pytest.raises(ArgumentError, match=r"^filters must be shorter: "):
+        await segments_of(Api(plans=plans), "plan", filters=filters)
+
+
+async def test_a_proxy_that_cannot_be_used_is_an_argument() -> None:
+    with environment(https_proxy="ftp://p.example"):
+        async with AsyncClient(KEY) as its:
+            with pytest.raises(ArgumentError, match=r"^HTTPS_PROXY"):
+                await its.metrics.breakdown("mrr", *YEAR, by="plan")
 
 
 async def test_plans_are_asked_for_by_their_uuids() -> None:
@@ -576,7 +614,7 @@ async def test_progress_is_reported(on_error: Any) -> None:
     steps: list[tuple[int, int]] = []
     async with client() as its:
         pending = of_countries(its, on_error=on_error, on_progress=lambda done, total: steps.append((done, total)))
-        assert (pending.done, pending.total) == (0, 0)
+        assert (pending.done, pending.expected) == (0, 0)
         assert repr(pending) == "<PendingBreakdown of mrr by country: 0 of unknown series>"
         await pending
         assert repr(pending) == "<PendingBreakdown of mrr by country: 4 of 4 series>"
@@ -602,7 +640,7 @@ async def test_outcomes_come_as_they_are_complete() -> None:
     ):
         came = []
         async for segment, outcome in parts:
-            came.append((segment, outcome.error is None, parts.done, parts.total))
+            came.append((segment, outcome.error is None, parts.done, parts.expected))
     assert {(segment, is_success) for segment, is_success, _, _ in came} == {
         ("US", True),
         ("DE", False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import anyio
@@ -65,6 +66,22 @@ async def test_connections_that_idle_too_long_are_closed(idle: float, expected: 
         await pool.send(REQUEST)
     assert fakes.closed.count(True) == expected
     assert len(fakes.made) == 3
+
+
+@pytest.mark.parametrize(("asleep", "closed"), [(0.0, 0), (9.0, 0), (11.0, 3), (3600.0, 3), (-3600.0, 0)])
+async def test_no_connection_is_used_again_after_the_machine_slept(
+    monkeypatch: pytest.MonkeyPatch, asleep: float, closed: int
+) -> None:
+    """Meanwhile the clock of the event loop stood still, and the server closed them unseen."""
+    fakes, wall = Fakes(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall)
+    pool = Connections(fakes)
+    await fakes.serve(pool, 3)
+    wall += asleep
+    await fakes.serve(pool, 1)
+    await fakes.serve(pool, 1)
+    assert fakes.closed.count(True) == closed
+    assert len(fakes.made) == 3 + bool(closed)
 
 
 async def test_any_number_of_idle_connections_can_be_closed() -> None:

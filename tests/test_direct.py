@@ -6,6 +6,7 @@ import math
 import select
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -302,6 +303,23 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(
     assert stream.pieces == [b"never"]
 
 
+async def test_on_windows_what_came_while_idle_is_looked_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asyncio reads ahead there, and the socket then shows nothing."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    first, second = FakeStream([TWO]), FakeStream([TWO])
+    connection, network = connect(first, second)
+    await connection.send(get())
+    first.pieces = [b"HTTP/1.1 200 OK"]
+    await connection.send(get())
+    assert (len(network.connected), first.closed) == (2, 1)
+    # Nothing came.
+    second.reads.clear()
+    second.pieces = []
+    with anyio.move_on_after(1):
+        await connection.send(get())
+    assert (len(network.connected), len(second.reads)) == (2, 2)
+
+
 @pytest.mark.parametrize("has_poll", [True, False])
 def test_a_socket_is_readable_once_something_arrives(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
     if not has_poll:
@@ -316,6 +334,8 @@ def test_a_socket_is_readable_once_something_arrives(monkeypatch: pytest.MonkeyP
         assert not direct._is_readable(ours)
         theirs.shutdown(socket.SHUT_WR)
         assert direct._is_readable(ours)
+    # It has no descriptor any more.
+    assert direct._is_readable(ours)
 
 
 def test_asking_a_socket_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,4 +66,5 @@ def test_private_parts_are_read_of_direct_dependencies_only() -> None:
         "httpx",
         "tenacity",
         "typing-extensions",
+        "tzdata",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -355,6 +356,10 @@ def test_spellings_of_one_query_have_one_key() -> None:
 def test_a_key_is_the_same_in_every_process(seed: str) -> None:
     code = f"from chartmogul_async import MetricQuery; print(MetricQuery('mrr', {FIRST!r}, {LAST!r}, geo=['US']).key())"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == MetricQuery("mrr", FIRST, LAST, geo=["US"]).key()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,12 +26,24 @@ from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import VERSION
 from chartmogul_async.transport.store import StoreOutageError
 
+fcntl = pytest.importorskip("fcntl", reason="Windows has no FileStore")
+
 KEY = "api-key-of-an-account"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "limits"
+
+
+def test_on_macos_the_folder_does_not_depend_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login has a TMPDIR there, and cron has none."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "confstr", {65537: "/var/folders/x/T/"}.__getitem__)
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    assert FileStore().path == Path(f"/var/folders/x/T/chartmogul_async-{os.getuid()}")
+    monkeypatch.setattr(os, "confstr", lambda _: None)
+    assert FileStore().path.parent == Path(tempfile.gettempdir())
 
 
 def fresh() -> AccountLimits:
@@ -98,6 +110,15 @@ async def test_a_change_that_fails_changes_nothing(folder: Path) -> None:
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("x" * 300, "File name too long"), ("a\0b", "null"), ("file/limits", "Not a directory")]
+)
+def test_a_path_that_cannot_exist_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.ArgumentError, match=f"^path must be a folder of this user alone, not .*: .*{reason}"):
+        FileStore(tmp_path / name)
 
 
 async def outage_of(store: FileStore) -> str:
@@ -228,8 +249,9 @@ async def test_a_full_disk_is_an_outage(folder: Path, monkeypatch: pytest.Monkey
 
 
 async def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "file" / "limits")
     (tmp_path / "file").touch()
-    assert os.strerror(errno.ENOTDIR) in await outage_of(FileStore(tmp_path / "file" / "limits"))
+    assert os.strerror(errno.ENOTDIR) in await outage_of(store)
 
 
 async def test_the_time_in_which_this_process_was_stopped_itself_does_not_count(

@@ -34,6 +34,7 @@ from chartmogul_async.checks import shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.files import write_arrow, write_csv, write_json_lines, write_parquet
 from chartmogul_async.files.columns import check_extra
+from chartmogul_async.files.replacing import check_place, replace
 from chartmogul_async.files.text import as_csv, as_json_lines
 
 NOW = Summary(700, 600, 16.67)
@@ -301,6 +302,38 @@ def test_a_long_name_is_no_longer_while_it_is_written(tmp_path: Path) -> None:
         write_csv(SERIES, path)
         assert list(tmp_path.iterdir()) == [path]
         path.unlink()
+
+
+def test_on_windows_a_file_in_use_is_refused_in_advance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spreadsheet that has it open, or a file that is read-only."""
+    path = tmp_path / "mrr.csv"
+    path.write_text("before")
+    check_place("path", path)
+    opened = Path.open
+
+    def denied(self: Path, mode: str = "r", *more: Any, **others: Any) -> Any:
+        if self == path and mode == "r+b":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(self, mode, *more, **others)
+
+    monkeypatch.setattr(Path, "open", denied)
+    check_place("path", path)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ArgumentError, match=r"^path must be a file that can be replaced, not '.*mrr.csv': Permission"):
+        check_place("path", path)
+    monkeypatch.setattr(Path, "open", opened)
+    check_place("path", path)
+    check_place("path", tmp_path / "new.csv")
+
+
+def test_on_windows_a_file_keeps_no_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read-only there cannot be put in the place of another file."""
+    path = tmp_path / "mrr.csv"
+    path.write_text("before")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delattr(Path, "chmod")
+    replace(path, b"after")
+    assert path.read_text() == "after"
 
 
 @pytest.mark.parametrize("write", [write_csv, write_json_lines], ids=["csv", "jsonl"])

@@ -59,7 +59,7 @@ def test_a_window_with_surplus_waits_for_several_starts_to_leave() -> None:
     limits = limits_of(per_second=5)
     for now in (0.0, 0.1, 0.2, 0.3, 0.4):
         exchange(limits, now)
-    limits.resize(per_second=2, parallel=None)
+    limits.resize(2, limits.parallel)
     assert limits.next_start(0.5) == pytest.approx(0.3 + SECOND)
 
 
@@ -181,9 +181,9 @@ def test_the_first_slot_to_be_free_is_taken() -> None:
     for sent in (12.0, 10.0, 11.0):
         given_up(limits, sent, 12.5)
     assert limits.next_start(12.5) == pytest.approx(13.05)
-    limits.resize(per_second=None, parallel=2)
+    limits.resize(limits.per_second, 2)
     assert limits.next_start(12.5) == pytest.approx(14.05)
-    limits.resize(per_second=None, parallel=1)
+    limits.resize(limits.per_second, 1)
     assert limits.next_start(12.5) == pytest.approx(15.05)
 
 
@@ -193,7 +193,7 @@ def test_slots_of_both_kinds_are_counted() -> None:
     number = admit(limits, 10.0)
     given_up(limits, 10.0, 11.0)
     assert limits.next_start(11.0) == pytest.approx(13.05)
-    limits.resize(per_second=None, parallel=1)
+    limits.resize(limits.per_second, 1)
     # Only the end of the one in flight leaves a slot to be free at a known moment.
     assert limits.next_start(11.0) == math.inf
     limits.release(number, 11.5, 200)
@@ -425,9 +425,9 @@ def test_only_one_test_is_in_flight() -> None:
 def test_a_test_needs_a_slot() -> None:
     limits = limits_of(parallel=1)
     held, late = admit(limits, 0.0), 100.0
-    limits.resize(per_second=None, parallel=2)
+    limits.resize(limits.per_second, 2)
     exchange(limits, 1.0, 429, retry_after=3600.0)
-    limits.resize(per_second=None, parallel=1)
+    limits.resize(limits.per_second, 1)
     assert limits.admit(late, as_test=True) is None
     limits.release(held, late)
     admit(limits, late, as_test=True)
@@ -552,7 +552,7 @@ def test_the_window_holds_while_starts_are_spaced() -> None:
     limits = limits_of()
     exchange(limits, 0.0, 429)
     exchange(limits, 5.0)
-    limits.resize(per_second=None, parallel=100)
+    limits.resize(limits.per_second, 100)
     assert limits.pace is not None
     limits.pace.rate = 39.9
     limits.pace.next_start = -math.inf
@@ -583,9 +583,9 @@ def test_another_limit_is_not_spaced() -> None:
     """What was learned was learned about the old one."""
     limits = limits_of()
     exchange(limits, 0.0, 429)
-    limits.resize(per_second=None, parallel=5)
+    limits.resize(limits.per_second, 5)
     assert limits.pace is not None
-    limits.resize(per_second=20, parallel=None)
+    limits.resize(20, limits.parallel)
     assert limits.pace is None
     assert exchange(limits, 5.0, 429)[0] == Pacing(60.0, 1, 19.0)
 
@@ -617,11 +617,11 @@ def test_a_503_halves_what_was_allowed_last() -> None:
     """More were in flight than are allowed since."""
     limits = limits_of(parallel=8)
     numbers = [admit(limits, 0.0) for _ in range(8)]
-    limits.resize(per_second=None, parallel=5)
+    limits.resize(limits.per_second, 5)
     assert limits.release(numbers[0], 0.1, 503) == (ConcurrencyLowered(2),)
     limits = limits_of(parallel=2)
     numbers = [admit(limits, 0.0) for _ in range(2)]
-    limits.resize(per_second=None, parallel=1)
+    limits.resize(limits.per_second, 1)
     assert limits.release(numbers[0], 0.1, 503) == (ConcurrencyLowered(1),)
 
 
@@ -1088,11 +1088,11 @@ def test_the_end_of_another_keeps_the_probe() -> None:
 
 def test_resizing_one_limit_leaves_the_other() -> None:
     limits = limits_of(per_second=10, parallel=2)
-    limits.resize(per_second=3, parallel=None)
+    limits.resize(3, limits.parallel)
     assert (limits.per_second, limits.parallel, limits.max_in_flight) == (3, 2, 2)
     first, second = admit(limits, 0.0), admit(limits, 0.0)
     limits.release(first, 0.1, 503)
-    limits.resize(per_second=None, parallel=5)
+    limits.resize(limits.per_second, 5)
     assert (limits.per_second, limits.parallel, limits.max_in_flight) == (3, 5, 5)
     assert list(limits.in_flight) == [second]
 
@@ -1100,7 +1100,7 @@ def test_resizing_one_limit_leaves_the_other() -> None:
 def test_fewer_slots_hold_for_those_in_flight() -> None:
     limits = limits_of(parallel=3)
     numbers = [admit(limits, 0.0) for _ in range(3)]
-    limits.resize(per_second=None, parallel=1)
+    limits.resize(limits.per_second, 1)
     for number in numbers:
         assert limits.next_start(0.1) == math.inf
         limits.release(number, 0.1, 200)
@@ -1267,7 +1267,7 @@ class Scenario:
                 # Never fewer slots than requests, so that the bound below holds at every moment.
                 parallel = max(1, step.which, len(self.sent) + len(self.unsent))
                 for limits in self.values:
-                    limits.resize(step.which or None, parallel if step.status == 200 else None)
+                    limits.resize(step.which or limits.per_second, parallel if step.status == 200 else limits.parallel)
         self.check(now)
 
     def admit(self, now: float, as_test: bool) -> int | None:

@@ -152,6 +152,7 @@ async def test_after_an_error_the_same_page_is_read(api: respx.Router) -> None:
     ("responses", "problem"),
     [
         ([page("pl_1", has_more=True, cursor="")], r"the cursor is missing or repeats"),
+        ([page("pl_1", has_more=True, cursor="c" * 70_000)], r"\$\.cursor: cannot be sent"),
         ([page("pl_1", has_more=True)], r"\$\.cursor: has_more is true, but the cursor is missing or repeats"),
         (
             [page("pl_1", has_more=True, cursor="one"), page("pl_2", has_more=True, cursor="one")],
@@ -163,7 +164,7 @@ async def test_after_an_error_the_same_page_is_read(api: respx.Router) -> None:
         ),
         ([page(has_more=True, cursor="one")], r"\$\.has_more: true, but the page is empty"),
     ],
-    ids=["blank", "missing", "repeats", "repeats its number", "empty"],
+    ids=["blank", "too long", "missing", "repeats", "repeats its number", "empty"],
 )
 async def test_what_leads_nowhere_is_an_error(api: respx.Router, responses: list[Any], problem: str) -> None:
     """All that came is given before."""
@@ -174,6 +175,13 @@ async def test_what_leads_nowhere_is_an_error(api: respx.Router, responses: list
             async for plan in client.plans.list():
                 came.append(plan.uuid)
     assert came == [plan["uuid"] for response in responses for plan in response["plans"]]
+
+
+async def test_a_cursor_that_is_no_unicode_is_an_error(api: respx.Router) -> None:
+    content = rb'{"plans": [{"uuid": "pl_1", "name": "Gold"}], "has_more": true, "cursor": "\ud800"}'
+    api.get("/plans").respond(content=content)
+    with pytest.raises(DecodeError, match=r"\$\.cursor: cannot be sent"):
+        await uuids(api)
 
 
 async def test_the_cursor_that_was_given_may_not_come_back(api: respx.Router) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from enum import Enum
@@ -31,6 +32,8 @@ from chartmogul_async.errors import ArgumentError
 from chartmogul_async.files import write_csv
 from chartmogul_async.sandbox import Company, Fault, Sandbox
 from tests.clients import KEY, client_of
+
+ON_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FileStore")
 
 
 class Text(str, Enum):  # noqa: UP042 - it is about those that are no StrEnum
@@ -89,7 +92,7 @@ async def test_a_member_in_a_request_is_its_value(api: respx.Router) -> None:
     api.get("/plans").respond(json={"plans": [], "has_more": False})
     api.get(f"/plan_groups/{Text.GROUP.value}/plans").respond(json={"plans": [], "has_more": False})
     async with client_of(api) as client:
-        await client.get("/plans", {"region": Text.REGION, "number": Number.FIVE, "share": Share.HALF})
+        await client.get("/plans", {Text.REGION: Text.REGION, "number": Number.FIVE, "share": Share.HALF})
         await client.plans.list(external_id=Text.REGION, per_page=Number.FIVE).first()
         await client.plan_groups.plans(Text.GROUP).first()
     first, second, _ = [call.request.url.query for call in api.calls]
@@ -107,7 +110,9 @@ async def test_a_member_can_be_the_key() -> None:
     for key in (Text.KEY, KEY):
         async with AsyncClient(key, transport=httpx.MockTransport(respond)) as client:
             await client.ping()
-    assert sent[0] == sent[1]
+        async with AsyncClients(transport=httpx.MockTransport(respond)) as clients:
+            await clients.for_account(key).ping()
+    assert len(set(sent)) == 1
 
 
 def test_a_member_as_a_file_is_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +120,8 @@ def test_a_member_as_a_file_is_its_value(tmp_path: Path, monkeypatch: pytest.Mon
     query = MetricQuery("mrr", "2025-01-01", "2025-01-31")
     write_csv(Series((MRREntry(date(2025, 1, 31), 1, 0.0),), Summary(1, 1, 0.0), query), Text.FILE)
     assert [path.name for path in tmp_path.iterdir()] == ["figures.csv"]
-    assert FileStore(Text.REGION).path == Path("region")
+    if sys.platform != "win32":
+        assert FileStore(Text.REGION).path == Path("region")
 
 
 async def test_a_member_as_a_segment_is_its_value(tmp_path: Path) -> None:
@@ -152,9 +158,9 @@ def test_a_member_as_an_amount_is_its_value() -> None:
         (lambda client: analysis.quick_ratio((), reactivation=SCALAR), r"^reactivation must be a bool, not array"),
         (lambda client: AsyncClient(SCALAR), r"^api_key is malformed"),
         (lambda client: AsyncClients().for_account(SCALAR), r"^api_key is malformed"),
-        (lambda client: FileStore(SCALAR), r"^path must be a path, not array\('US'\)$"),
-        (lambda client: FileStore(5), r"^path must be a path, not 5$"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        (lambda client: FileStore(b"x"), r"^path must be a path, not b'x'$"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pytest.param(lambda client: FileStore(SCALAR), r"^path must be a path, not array\('US'\)$", marks=ON_UNIX),
+        pytest.param(lambda client: FileStore(5), r"^path must be a path, not 5$", marks=ON_UNIX),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pytest.param(lambda client: FileStore(b"x"), r"^path must be a path, not b'x'$", marks=ON_UNIX),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         (lambda client: Company(founded=SCALAR), r"^founded must be a date, not array"),
     ],
 )

@@ -41,6 +41,8 @@ def wait_as_nobody(limits: AccountLimits, now: float) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no FileStore")
     return tmp_path / "limits"
 
 

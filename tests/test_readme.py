@@ -164,9 +164,10 @@ def blocks_of(page: str, kind: str = "python") -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
 
 
-def test_a_breakdown_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    (shown,) = blocks_of("breakdown.md", "text")
-    run(compile(blocks_of("breakdown.md")[0], "breakdown.md", "exec"))
+@pytest.mark.parametrize("page", ["breakdown", "errors", "filters"])
+def test_an_example_prints_what_its_page_shows(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks_of(f"{page}.md", "text")
+    run(compile(blocks_of(f"{page}.md")[0], page, "exec"))
     assert capsys.readouterr().out == shown
 
 
@@ -306,7 +307,7 @@ def checked_programs() -> dict[str, str]:
         lines = textwrap.indent(block, "    ")
         programs[f"readme_{number}"] = f"async def cell() -> None:\n{lines}" if "notebook" in kind else block
     (programs["ours"],) = blocks_of("from-the-official-client.md", "python ours")
-    for page in ("analysis", "breakdown", "files", "report", "results", "seeing", "tutorial"):
+    for page in ("analysis", "breakdown", "errors", "files", "filters", "report", "results", "seeing", "tutorial"):
         programs |= {f"{page}_{number}": block for number, block in enumerate(blocks_of(f"{page}.md"))}
     if find_spec("polars") is None:
         programs = {name: program for name, program in programs.items() if "import polars" not in program}

@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import pytest
@@ -84,6 +84,8 @@ def example(cls: type, number: int = 7) -> Any:
             values[field.name] = number if int in numbers else number / 4
         elif kind is date:
             values[field.name] = DAY
+        elif get_origin(kind) is Literal:
+            values[field.name] = get_args(kind)[0]
         elif str in (kind, *get_args(kind)) and get_origin(kind) is not tuple:
             values[field.name] = f"{field.name} {number}"
     return cls(**values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -31,7 +32,7 @@ from chartmogul_async import (
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 from chartmogul_async.transport import reuse, session
-from tests.clients import ACCOUNT, MRR, client_of, ok
+from tests.clients import ACCOUNT, MRR, another_mrr, client_of, ok
 from tests.shared_limits import LoopStore
 
 RANGE = ("2023-07-01", "2023-07-31")
@@ -593,6 +594,42 @@ async def test_a_recent_response_is_used_again() -> None:
     assert client.statistics().kept == client.statistics().kept_bytes == 0
 
 
+async def test_a_response_from_before_the_machine_slept_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the event loop stood still meanwhile."""
+    server, wall = Server(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall)
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        await minute.metrics.mrr(*RANGE)
+        wall += 9
+        await minute.metrics.mrr(*RANGE)
+        assert len(server.requests) == 1
+        wall += 3600
+        # Whoever comes first notices it for all.
+        await another_mrr(minute)()
+        assert client.statistics().kept == 1
+        await minute.metrics.mrr(*RANGE)
+        await minute.metrics.mrr(*RANGE)
+    assert len(server.requests) == 3
+
+
+async def test_a_response_of_a_request_from_before_the_sleep_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, wall = Server(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall)
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(before := another_mrr(minute))
+            await anyio.sleep(0.01)
+            wall += 3600
+            # It notices it first.
+            group.start_soon(another_mrr(minute))
+            await anyio.wait_all_tasks_blocked()
+        assert client.statistics().kept == 1
+        await before()
+        assert (len(server.requests), client.statistics().kept) == (3, 2)
+
+
 async def test_a_shared_response_is_kept_for_whoever_allows_it() -> None:
     server = Server()
     async with client_of(server) as client:
@@ -846,6 +883,17 @@ async def test_the_latest_summary_is_of_no_request_that_began_before() -> None:
     assert moving.asked == 4
 
 
+@pytest.mark.parametrize("slices", [[4], True, 2.0, "weeks", 0])
+async def test_slices_are_checked_although_the_range_is_kept(slices: Any) -> None:
+    server = Server()
+    async with client_of(server) as client:
+        minute = client.with_options(max_age=60)
+        for kept in (1, 2):
+            await minute.metrics.mrr(*RANGE, slices=kept)
+        with pytest.raises(errors.ArgumentError, match=r"^slices must be a positive integer"):
+            await minute.metrics.mrr(*RANGE, slices=slices)
+
+
 async def test_a_recent_range_whose_summary_moved_needs_no_request() -> None:
     moving = _MovingSummary()
 
@@ -932,7 +980,7 @@ async def test_a_result_is_as_old_as_its_first_request() -> None:
     assert kept.recent(("account", "key"), max_age=60) is None
 
 
-def test_the_bytes_of_what_is_kept_are_counted() -> None:
+async def test_the_bytes_of_what_is_kept_are_counted() -> None:
     kept = reuse.Reuse()
     for size in (10, 30, 20):
         kept.keep(("account", "one"), result_of(size))

@@ -1391,7 +1391,7 @@ async def test_a_store_that_is_back_learns_of_other_limits() -> None:
     for each in (queue_of(store), queue):
         await admit(each)
     store.is_away = True
-    queue.resize(10, None)
+    queue.resize(10, 20)
     # Its share is one of the new limits, of which the store does not know yet.
     await admit(queue)
     assert (queue.limits.per_second, queue.limits.parallel) == (5, 10)
@@ -1419,7 +1419,7 @@ async def test_limits_that_change_during_an_update_are_told_by_the_next() -> Non
     async with anyio.create_task_group() as group:
         group.start_soon(queue.acquire)
         await anyio.sleep(0.15)
-        queue.resize(10, None)
+        queue.resize(10, 20)
     assert store.limits("account").per_second == 40
     await admit(queue)
     assert store.limits("account").per_second == 10
@@ -1430,7 +1430,7 @@ async def test_limits_that_were_told_before_are_told_again() -> None:
     store = LoopStore()
     one, other = queue_of(store), queue_of(store)
     for queue, per_second in ((one, 10), (other, 30), (one, 10)):
-        queue.resize(per_second, None)
+        queue.resize(per_second, 20)
         (permit,) = await admit(queue)
         await queue.end(permit, 200)
         assert store.limits("account").per_second == per_second
@@ -1564,6 +1564,106 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
     await admit(other)
     assert store.now() == pytest.approx(started + 2.5)
     assert store.limits("account").paused_until == pytest.approx(started + 2.5)
+
+
+@pytest.mark.parametrize("status", [200, 404, None])
+async def test_others_have_that_time_after_earlier_refusals_too(status: int | None) -> None:
+    """What ends meanwhile was sent before, and says nothing about others."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        (permit,) = await admit(queue)
+        await queue.end(permit, 429, retry_after=1.0)
+        await anyio.sleep(1.0)
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+    await anyio.sleep(100.0)
+    store.is_away = True
+    (in_flight, _), _ = await admit(one, 2), await admit(other)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    started = store.now()
+    with anyio.move_on_after(0.1):
+        await admit(one)
+    await one.end(in_flight, status)
+    await admit(one)
+    assert store.now() == pytest.approx(started + 2.5)
+
+
+async def test_a_pause_the_pace_and_fewer_slots_hold_in_an_outage_too() -> None:
+    """Otherwise every process would send its share into the pause."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    await admit(other)
+    permits = await admit(one, 8)
+    await one.end(permits[0], 503)
+    await one.end(permits[1], 429, retry_after=30.0)
+    paused_until = anyio.current_time() + 30.0
+    lowered, rate = one.limits.max_in_flight, one.limits.pace and one.limits.pace.rate
+    await anyio.sleep(5.0)
+    store.is_away = True
+    # They were sent before the pause.
+    await one.end(permits[2], None)
+    assert one.limits.max_in_flight == lowered // 2 < 10
+    assert one.limits.pace is not None
+    assert one.limits.pace.rate == pytest.approx((rate or 0) / 2)
+    assert one.limits.pace.limit == 20
+    for permit in permits[3:]:
+        await one.end(permit, 200)
+    await admit(one)
+    assert anyio.current_time() == pytest.approx(paused_until, abs=0.001)
+
+
+@pytest.mark.parametrize("in_outage", [False, True])
+async def test_a_refusal_does_not_shorten_that_time(in_outage: bool) -> None:
+    """It may be of a request that was sent before others noticed."""
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        await admit(queue)
+    await anyio.sleep(0.1)
+    store.is_away = True
+    refused, _ = await admit(one, 2)
+    await admit(other)
+    if in_outage:
+        await anyio.sleep(0.5)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    started = store.now()
+    await one.end(refused, 429)
+    await admit(one)
+    assert store.now() == pytest.approx(started + 2.5)
+
+
+async def test_late_refusals_of_a_pause_leave_it_as_it_is_in_an_outage() -> None:
+    """They were sent before it, which the limits of the outage do not know of each."""
+    store = LoopStore()
+    queue = queue_of(store)
+    await admit(queue_of(store))
+    permits = await admit(queue, 4)
+    await queue.end(permits[0], 429, retry_after=60.0)
+    paused_until = anyio.current_time() + 60.0
+    store.is_away = True
+    for permit in permits[1:]:
+        await queue.end(permit, 429)
+    assert queue.limits.pauses_in_a_row == 1
+    await admit(queue)
+    assert anyio.current_time() == pytest.approx(paused_until, abs=0.001)
+
+
+async def test_what_was_learned_of_other_limits_is_forgotten_in_an_outage_too() -> None:
+    store = LoopStore()
+    queue = queue_of(store)
+    refused, overloaded, _ = await admit(queue, 3)
+    await queue.end(overloaded, 503)
+    await queue.end(refused, 429, retry_after=1.0)
+    await anyio.sleep(1.0)
+    assert (queue.limits.max_in_flight, queue.limits.pace is None) == (1, False)
+    store.is_away = True
+    queue.resize(80, 40)
+    (permit,) = await admit(queue)
+    assert (queue.limits.max_in_flight, queue.limits.pace) == (40, None)
+    await queue.end(permit, 200)
 
 
 async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:

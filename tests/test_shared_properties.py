@@ -268,7 +268,8 @@ class World:
             await queue.end(await queue.acquire(), 200)
             assert not queue.is_in_use
         assert self.limits.in_flight == {}
-        most = max(self.per_second, self.parallel)
+        # Limits that differ begin anew.
+        most = 1 + max(self.per_second, self.parallel)
         self.store.change(lambda limits: limits.resize(most, most))
         await anyio.sleep(6.0)
         for _ in range(most):

@@ -869,6 +869,23 @@ def test_custom_attributes_are_unchanged_with_either_parser() -> None:
 
 
 @pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("opening", ['{"a": ', "["])
+def test_an_object_of_any_content_can_be_copied(opening: str) -> None:
+    """That takes more frames for each level than to read it."""
+    closing = "}" if opening[0] == "{" else "]"
+
+    def read(levels: int) -> Any:
+        custom = '{"a": ' + opening * (levels - 1) + "1" + closing * (levels - 1) + "}"
+        content = f'{{"entries": [{{"attributes": {{"custom": {custom}}}}}]}}'
+        return deepcopy(converter.read(content.encode(), CustomersEnvelope))
+
+    read(100)
+    for levels in (101, 400):
+        with pytest.raises(DecodeError, match="custom: expected object, got one that is nested more than 100"):
+            read(levels)
+
+
+@pytest.mark.usefixtures("parser")
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b""], ids=["with a byte order mark", "plain"])
 def test_input_that_only_one_parser_accepts_is_accepted(content: bytes) -> None:
     assert converter.read(content + json.dumps(response_with()).encode(), MRR) == structure(response_with(), MRR)

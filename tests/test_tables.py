@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from chartmogul_async import AsyncClient, MetricName, MetricQuery
-from chartmogul_async.integrations.tables import By, Calendar, Page, Table
+from chartmogul_async.integrations.tables import Calendar, Page, Table
 from chartmogul_async.intervals import Interval
+from chartmogul_async.metrics.breakdown import Dimension
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Company, Limits, Sandbox
 
 TODAY = date(2026, 1, 31)
 
 
-def table(metric: MetricName = "mrr", interval: Interval = "month", by: By | None = None) -> Table:
+def table(metric: MetricName = "mrr", interval: Interval = "month", by: Dimension | None = None) -> Table:
     return Table(MetricQuery(metric, TODAY, TODAY, interval=interval), by)
 
 

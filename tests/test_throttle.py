@@ -23,6 +23,7 @@ from chartmogul_async import Throttle
 from chartmogul_async.errors import ArgumentError, RateLimitError
 from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
 from tests.conftest import VirtualTimeLoop
+from tests.shared_limits import LoopStore
 
 SENT: tuple[str, dict[str, Any]] = ("http11.send_request_headers.complete", {"return_value": None})
 
@@ -585,6 +586,37 @@ def test_statistics_can_be_asked_for_without_an_event_loop(monkeypatch: pytest.M
         runner.run(refuse_one())
     moment = 1010.0
     assert (throttle.statistics().paused_for, throttle.statistics().paced_for) == pytest.approx((20, 50))
+
+
+@pytest.mark.parametrize("store", [None, LoopStore()], ids=["own", "shared"])
+def test_free_slots_are_those_of_the_loop_before_until_the_first_request(
+    monkeypatch: pytest.MonkeyPatch, store: LoopStore | None
+) -> None:
+    """Another loop's clock may be far ahead, as trio's are, and would forget all starts of the last second."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    throttle = Throttle(per_second=10, store=store)
+
+    async def send() -> None:
+        user = object()
+        admission = throttle._attach(user, "account")
+        for _ in range(10):
+            await admission.end(await admission.acquire(), 200)
+        throttle._detach(user)
+
+    async def plan() -> float:
+        await anyio.sleep(80_000.0)
+        assert throttle._free_slots() == 0
+        began = anyio.current_time()
+        await throttle._attach(object(), "account").acquire()
+        return anyio.current_time() - began
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(send())
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        waited = runner.run(plan())
+    if store is None:
+        # That of the store did not go on.
+        assert waited == pytest.approx(1.0, abs=0.01)
 
 
 async def test_free_slots_are_what_could_start_immediately() -> None:

@@ -444,7 +444,7 @@ class World:
         await anyio.sleep(UNDOUBTED + self.throttle._limits.window.usual)
         # What was given up while responses were slow occupies its slot longer than a response takes now.
         await anyio.sleep_until(max([anyio.current_time(), *self.throttle._limits.lingering]))
-        now, most = anyio.current_time(), max(self.parallel, self.per_second)
+        now, most = anyio.current_time(), 1 + max(self.parallel, self.per_second)
         # Neither limit should hide what the other has lost, nor the rate that was learned.
         self.throttle.resize(per_second=most, parallel=most)
         for _ in range(most):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from attrs import define
@@ -17,6 +17,8 @@ from chartmogul_async.errors import StateError
 
 T = TypeVar("T")
 
+# Seconds.
+_CTRL_C_EVERY = 0.1
 _CLOSED_MEANWHILE = "this client was closed while the call was in progress; close it after its last call"
 
 
@@ -89,7 +91,7 @@ class Call(Generic[T]):
         Raises:
             StateError: The client was closed meanwhile.
         """
-        outcome = self._outcomes.get()
+        outcome = self._wait()
         if not isinstance(outcome, Raised):
             return outcome
         # The event loop may know the outcome for longer.
@@ -100,6 +102,13 @@ class Call(Generic[T]):
             raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         finally:
             del outcome, error
+
+    def _wait(self) -> T | Raised:
+        while sys.platform == "win32":
+            # Ctrl-C ends no wait there, but is noticed after each.
+            with suppress(Empty):
+                return self._outcomes.get(timeout=_CTRL_C_EVERY)
+        return self._outcomes.get()
 
     def give_up(self) -> None:
         """End the call without a result, if it has not ended."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from chartmogul_async import AsyncClient, ClientStatistics
 from chartmogul_async.blocking.calls import Blocking, Calls, blocking, with_arguments_of, with_signature_of
-
-if TYPE_CHECKING:
-    from chartmogul_async.blocking.resources import Customers, Metrics, PlanGroups, Plans, Throttle
+from chartmogul_async.blocking.resources import Customers, Metrics, PlanGroups, Plans, Throttle
 
 
 class Client(Blocking[AsyncClient]):
@@ -67,29 +65,21 @@ class Client(Blocking[AsyncClient]):
     @cached_property
     def metrics(self) -> Metrics:
         """The nine metrics."""
-        from chartmogul_async.blocking.resources import Metrics
-
         return Metrics(self._calls, self._find, self._throttle)
 
     @cached_property
     def customers(self) -> Customers:
         """List the customers, or find some by e-mail address."""
-        from chartmogul_async.blocking.resources import Customers
-
         return Customers(self._calls, self._find)
 
     @cached_property
     def plans(self) -> Plans:
         """List the plans."""
-        from chartmogul_async.blocking.resources import Plans
-
         return Plans(self._calls, self._find)
 
     @cached_property
     def plan_groups(self) -> PlanGroups:
         """List the plan groups, and the plans of each."""
-        from chartmogul_async.blocking.resources import PlanGroups
-
         return PlanGroups(self._calls, self._find)
 
     @cached_property
@@ -98,8 +88,6 @@ class Client(Blocking[AsyncClient]):
 
         Clients of one account share limits if each is given the same ``chartmogul_async.Throttle``.
         """
-        from chartmogul_async.blocking.resources import Throttle
-
         return Throttle(self._throttle)
 
     @blocking(AsyncClient.account)

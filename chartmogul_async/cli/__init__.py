@@ -53,4 +53,7 @@ def _run(args: Sequence[str] | None) -> int:
             sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), sys.stdout.encoding, write_through=True)
         # The encoding of a terminal may lack characters of a customer's name; they are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
+        if sys.platform == "win32" and not sys.stdout.isatty() and "PYTHONIOENCODING" not in os.environ:
+            # Files and pipes get the same bytes as elsewhere.
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     return run(program, args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from chartmogul_async import Account, AsyncClient, KeyMetricsEntry, MetricQuery,
 from chartmogul_async.cli import plot, tables, terminal
 from chartmogul_async.cli.text import one_line
 from chartmogul_async.events import Attempt
+from chartmogul_async.intervals import months_later
 from chartmogul_async.metrics.query import METRICS
 from chartmogul_async.sandbox import Counters, Sandbox
 
@@ -59,7 +60,7 @@ def demonstrate(sandbox: Sandbox, throttle: Throttle | None = None) -> None:
 
 async def _fetch(sandbox: Sandbox, url: str, throttle: Throttle | None, advance: Callable[[str], None]) -> Fetched:
     today = sandbox.company.today
-    first = _months_before(today, _MONTHS - 1)
+    first = months_later(today, 1 - _MONTHS)
     step = "account"
 
     def count(_: Attempt) -> None:
@@ -76,12 +77,6 @@ async def _fetch(sandbox: Sandbox, url: str, throttle: Throttle | None, advance:
         step = "two years of days"
         days = await client.metrics.all(today - timedelta(days=_DAYS - 1), today, interval="day", slices=_DAY_SLICES)
         return Fetched(account, months, days, time.perf_counter() - started)
-
-
-def _months_before(day: date, months: int) -> date:
-    """Find the first day of the month that lies some months before a day."""
-    month = day.year * 12 + day.month - 1 - months
-    return date(month // 12, month % 12 + 1, 1)
 
 
 @contextmanager

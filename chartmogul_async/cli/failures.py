@@ -51,6 +51,7 @@ _NAMES = {
     "by": "--by",
     "restate": "--restate",
     "count": "--last",
+    "months": "--months",
     "interval": "--interval",
     "geo": "--geo",
     "plans": "--plan",

@@ -19,9 +19,8 @@ from chartmogul_async.cli.results import FORMATS, Format, Table
 from chartmogul_async.cli.session import call
 from chartmogul_async.cli.terminal import OnProgress
 from chartmogul_async.intervals import INTERVALS
+from chartmogul_async.metrics.breakdown import Dimension
 from chartmogul_async.periods import Period
-
-By = Literal["plan", "plan_group", "country"]
 
 _ANY_TODAY = date(2020, 1, 1)
 
@@ -96,7 +95,7 @@ def metrics(
     last: Recent | None,
     this: Recent | None,
     interval: str,
-    by: By | None,
+    by: Dimension | None,
     geo: tuple[str, ...],
     plan: tuple[str, ...],
     filters: str | None,
@@ -193,7 +192,7 @@ class _Asked:
 
     query_over: Callable[[Period], MetricQuery]
     span: Period | Recent
-    by: By | None
+    by: Dimension | None
     slices: int | Literal["interval"] | None
     needs_account: bool
 

@@ -55,11 +55,18 @@ def reported() -> Iterator[None]:
         # Click would write an empty line to stderr first, which may be closed or full.
         raise click.Abort from None
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0)
+        reason = _reason(error)
         if reason is None:
             raise
         _discard_stdout()
         raise CommandError(f"cannot write to stdout: {reason}" if reason else _SILENT, OUTPUT) from None
+
+
+def _reason(error: OSError) -> str | None:
+    # Windows reports a pipe that was closed as an invalid argument.
+    if sys.platform == "win32" and error.errno == errno.EINVAL:
+        return _SILENT
+    return _REASONS.get(error.errno or 0)
 
 
 def _discard_stdout() -> None:

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from chartmogul_async import errors
 from chartmogul_async.checks import calendar_day, has_form_of_a_day, shown
+from chartmogul_async.metrics import breakdown
 from chartmogul_async.metrics.query import METRICS
 
 C = TypeVar("C", bound="Callable[..., Any] | click.Command")
@@ -60,7 +61,7 @@ class _Dimension(click.Choice):  # type: ignore[type-arg]  # the same
         return super().convert(dashed if dashed in DIMENSIONS else value, param, ctx).replace("-", "_")
 
 
-DIMENSIONS = ("plan", "plan-group", "country")
+DIMENSIONS = tuple(name.replace("_", "-") for name in breakdown.DIMENSIONS)
 """What segments are by, as written on the command line."""
 
 DIMENSION: click.ParamType[Any] = _Dimension(DIMENSIONS)

@@ -60,7 +60,7 @@ class Recent:
             ArgumentError: This machine does not know the account's time zone, or the account's week has another first
                 day than Sunday or Monday.
         """
-        return self.before(account.today(), _week_start(account))
+        return self.before(account.today(), account.week_start_on)
 
 
 def day_or_period(_: click.Context, __: click.Parameter, value: str | None) -> date | Period | None:
@@ -137,13 +137,8 @@ def parts(table: Series[Any, Any] | Breakdown[Any, Any], account: Account | None
         return []
     series = table if isinstance(table, Series) else next(iter(table.series.values()))
     try:
-        marks = analysis.is_partial(series, today=account.today(), week_start=_week_start(account))
+        marks = analysis.is_partial(series, today=account.today(), week_start=account.week_start_on)
     # Figures are better without a note than not at all.
     except errors.ArgumentError:
         return []
     return [entry.date for entry, is_partial in zip(series, marks, strict=True) if is_partial]
-
-
-def _week_start(account: Account) -> WeekStart:
-    """The first day of an account's weeks, whatever it is: those who are given it check it."""
-    return cast("WeekStart", account.week_start_on)

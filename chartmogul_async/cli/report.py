@@ -10,8 +10,6 @@ from chartmogul_async.cli import files
 from chartmogul_async.cli.failures import print_note
 from chartmogul_async.cli.session import call
 
-_MOST_MONTHS = 120
-
 
 @click.command()
 @click.option(
@@ -22,7 +20,7 @@ _MOST_MONTHS = 120
 )
 @click.option(
     "--months",
-    type=click.IntRange(1, _MOST_MONTHS),
+    type=click.IntRange(min=1),
     default=12,
     show_default=True,
     help="How many months, all of which are over.",

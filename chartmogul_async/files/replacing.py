@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def check_place(name: str, path: Path) -> None:
         path: The file; it need not exist.
 
     Raises:
-        ArgumentError: There is no such folder, or what is there is a folder or a device.
+        ArgumentError: There is no such folder, or what is there is a folder or a device; or, on Windows, in use.
     """
     try:
         _check_links(path)
@@ -35,6 +36,17 @@ def check_place(name: str, path: Path) -> None:
         # That of a link is where the link points to.
         folder = place.parent if path.is_symlink() else path.parent
         raise ArgumentError(f"{name} must be in a folder that exists, not {str(folder)!r}")
+    if sys.platform == "win32" and place.exists():
+        _check_replaceable(name, place)
+
+
+def _check_replaceable(name: str, place: Path) -> None:
+    """Windows replaces no file that is read-only, or that another program has open, such as a spreadsheet."""
+    try:
+        place.open("r+b").close()
+    except OSError as error:
+        reason = error.strerror
+        raise ArgumentError(f"{name} must be a file that can be replaced, not {str(place)!r}: {reason}") from None
 
 
 def _check_links(path: Path) -> None:
@@ -61,7 +73,7 @@ def replace(path: Path, content: bytes) -> None:
     aside = place.with_name(f".{place.name[:60]}.{secrets.token_hex(4)}")
     try:
         with aside.open("xb") as file:
-            if place.exists():
+            if place.exists() and sys.platform != "win32":
                 aside.chmod(place.stat().st_mode & 0o777)
             file.write(content)
             file.flush()

@@ -5,7 +5,8 @@
     import dlt
     from chartmogul_async.integrations.dlt import chartmogul_source
 
-    pipeline = dlt.pipeline("chartmogul", destination="duckdb", dataset_name="chartmogul")
+    destination = dlt.destinations.duckdb("metrics.duckdb")
+    pipeline = dlt.pipeline("chartmogul", destination=destination, dataset_name="chartmogul")
     pipeline.run(chartmogul_source(start="2023-01-01", metrics=["all", "mrr"], by="plan"))
 
 It needs the extra ``dlt``. Whether dlt sends telemetry is up to its own settings.
@@ -39,18 +40,17 @@ from chartmogul_async.integrations.passes import SharedClient
 from chartmogul_async.integrations.tables import (
     RESTATEMENT_COLUMNS,
     RESTATEMENTS,
-    By,
     Calendar,
     Figures,
     Key,
     Page,
     Table,
 )
-from chartmogul_async.intervals import WEEK_STARTS, Interval
+from chartmogul_async.intervals import WEEK_STARTS, Interval, WeekStart
+from chartmogul_async.metrics.breakdown import DIMENSIONS, Dimension
 
 # At least five weeks, so that what is booked late for the month before is seen.
 _RESTATED: dict[Interval, int] = {"day": 35, "week": 5, "month": 2, "quarter": 1, "year": 1}
-_DIMENSIONS: tuple[By, ...] = ("plan", "plan_group", "country")
 _CANNOT_MERGE = (
     "{name} cannot be merged into this destination, and each run would add its periods once more: pass restate='all', "
     "which replaces the tables, or choose a table format that merges, such as delta"
@@ -120,9 +120,9 @@ def chartmogul_source(
     if last is not None and last < first:
         raise ArgumentError(f"start {first} is after end {last}")
     queries = _queries(strings("metrics", metrics, "all and mrr"), first, interval)
-    dimensions: list[By] = [one_of("by", name, _DIMENSIONS) for name in _names("by", by)]
+    dimensions: list[Dimension] = [one_of("by", name, DIMENSIONS) for name in _names("by", by)]
     shared = SharedClient(_maker(api_key, client), client is None)
-    divisions: list[By | None] = [None, *dimensions]
+    divisions: list[Dimension | None] = [None, *dimensions]
     tables = [Table(query, division) for division in divisions for query in queries]
     return [_resource(_Reader(table, shared, first, last, restate, on_progress)) for table in tables]
 
@@ -213,7 +213,7 @@ class _Reader:
     def _page(self, account: Account) -> Page:
         """What is to be read."""
         interval, today = self.table.query.interval, account.today()
-        week_start: Any = one_of("the first day of the account's weeks", account.week_start_on, WEEK_STARTS)
+        week_start: WeekStart = one_of("the first day of the account's weeks", account.week_start_on, WEEK_STARTS)
         calendar = Calendar(interval, week_start)
         page = Page(
             table=self.table,

@@ -6,31 +6,20 @@ Nothing here needs the warehouse: ``chartmogul_async.integrations.dlt`` loads it
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 from attrs import define, frozen
 
 from chartmogul_async import (
-    ARPAEntry,
-    ARREntry,
-    ASPEntry,
     Breakdown,
-    CustomerChurnRateEntry,
-    CustomerCountEntry,
     Interval,
-    KeyMetricsEntry,
-    LTVEntry,
-    MetricEntry,
-    MetricName,
     MetricQuery,
-    MRRChurnRateEntry,
-    MRREntry,
     Series,
 )
 from chartmogul_async.intervals import WeekStart, interval_end, interval_start, intervals_before
-
-By = Literal["plan", "plan_group", "country"]
+from chartmogul_async.metrics.breakdown import Dimension
+from chartmogul_async.metrics.series import entry_class
 
 RESTATEMENTS = "restatements"
 """The table of what was restated."""
@@ -50,17 +39,6 @@ RESTATEMENT_COLUMNS: dict[str, dict[str, Any]] = {
 
 # Amounts may be fractions of a cent.
 _TYPES = {"cents": "double", "percent": "double", "count": "bigint"}
-_ENTRIES: Mapping[MetricName, type[MetricEntry]] = {
-    "all": KeyMetricsEntry,
-    "mrr": MRREntry,
-    "arr": ARREntry,
-    "arpa": ARPAEntry,
-    "asp": ASPEntry,
-    "customer_count": CustomerCountEntry,
-    "customer_churn_rate": CustomerChurnRateEntry,
-    "mrr_churn_rate": MRRChurnRateEntry,
-    "ltv": LTVEntry,
-}
 # They keep the value of their month on the entries of days and weeks.
 _MONTHLY = {"customer_churn_rate", "mrr_churn_rate", "ltv", "asp"}
 # As far as slices look back where they have such a figure.
@@ -100,7 +78,7 @@ class Calendar:
             return self.start(date.min)
 
 
-@frozen(slots=False)
+@frozen
 class Table:
     """One metric, or one metric segment by segment.
 
@@ -110,7 +88,7 @@ class Table:
     """
 
     query: MetricQuery[Any, Any]
-    by: By | None = None
+    by: Dimension | None = None
 
     @property
     def name(self) -> str:
@@ -131,7 +109,7 @@ class Table:
     @cached_property
     def figures(self) -> dict[str, dict[str, Any]]:
         """The figures of an entry with the type, unit and kind of each."""
-        fields = attrs.fields(_ENTRIES[self.query.metric])
+        fields = attrs.fields(entry_class(self.query.metric))
         return {
             field.name: {
                 "data_type": _TYPES[field.metadata["unit"]],
@@ -286,7 +264,7 @@ class Page:
         return self.seen is not None and end < self.seen
 
 
-def _id_of(name: str, query: MetricQuery[Any, Any], by: By | None) -> str:
+def _id_of(name: str, query: MetricQuery[Any, Any], by: Dimension | None) -> str:
     """What names a segment for good: a plan may get another name."""
     asked = {"plan": query.plans, "country": query.geo}.get(by or "")
     return asked[0] if asked else name

@@ -1,7 +1,7 @@
 """One metric, segment by segment, as a frozen table."""
 
 from itertools import islice
-from typing import Any, Generic, Literal, NoReturn
+from typing import Any, Generic, Literal, NoReturn, get_args
 
 from attrs import evolve, frozen
 
@@ -19,7 +19,9 @@ TOTAL, REMAINDER = "total", "remainder"
 """Names that no segment has."""
 _COLUMN = "segment"
 
-By = Literal["plan", "plan_group", "country", "filter"]
+Dimension = Literal["plan", "plan_group", "country"]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+By = Dimension | Literal["filter"]
 
 # A message names so many segments at most.
 _NAMED = 20

@@ -5,7 +5,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
 from chartmogul_async.checks import has_order, instance_of, is_iterable, one_of, plain_function, shown
@@ -38,7 +37,6 @@ from chartmogul_async.metrics.records import (
 )
 from chartmogul_async.metrics.segments import ByArgument, checked_by
 from chartmogul_async.metrics.slices import RangeFetcher
-from chartmogul_async.transport.session import Session
 
 
 class Options(TypedDict, total=False):
@@ -57,7 +55,7 @@ class BreakdownCalls(ABC):
     """The metrics, segment by segment: the part of ``client.metrics`` that is about them."""
 
     @abstractmethod
-    def _for_many(self) -> tuple[Session, RangeFetcher]:
+    def _for_many(self) -> RangeFetcher:
         """What lists and many queries are fetched with."""
 
     @overload
@@ -180,7 +178,7 @@ class BreakdownCalls(ABC):
         if on_progress is not None:
             plain_function("on_progress", on_progress, "two numbers")
         pending = PendingBreakdown if isinstance(metric, str) else PendingBreakdowns
-        return pending(*self._for_many(), wholes, checked, on_error, on_progress)
+        return pending(self._for_many(), wholes, checked, on_error, on_progress)
 
     async def retry_failed(
         self, breakdown: Breakdown[E, S], *, on_progress: OnProgress | None = None
@@ -203,9 +201,9 @@ class BreakdownCalls(ABC):
         if on_progress is not None:
             plain_function("on_progress", on_progress, "two numbers")
         failed = {name: failure.query for name, failure in breakdown.failures.items()}
-        session, ranges = self._for_many()
-        fetch, limit = partial(ranges.fetch, slices=None), session.throttle.parallel
-        outcomes = await fetch_all_parts(list(failed.values()), fetch, limit, "collect", Progress(on_progress))
+        ranges = self._for_many()
+        limit = ranges.session.throttle.parallel
+        outcomes = await fetch_all_parts(list(failed.values()), ranges.fetch, limit, "collect", Progress(on_progress))
         return breakdown.with_outcomes(dict(zip(failed, outcomes, strict=True)))
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self
 
-from chartmogul_async.errors import StateError
+from chartmogul_async.errors import ArgumentError, StateError
 from chartmogul_async.metrics.breakdown import TOTAL, Breakdown
 from chartmogul_async.metrics.outcome import Outcome, Success
 from chartmogul_async.metrics.query import MetricName, MetricQuery
@@ -15,11 +15,12 @@ from chartmogul_async.metrics.series import Series
 from chartmogul_async.metrics.slices import RangeFetcher
 from chartmogul_async.metrics.stream import Outcomes, outcome_of
 from chartmogul_async.metrics.tasks import run_all
-from chartmogul_async.transport.session import Session
 
 OnError = Literal["raise", "collect"]
 OnProgress = Callable[[int, int], object]
 
+# Where the segments are found.
+_LISTED = {"plan": "/plans", "plan_group": "/plan_groups", "country": "/customers"}
 _AWAIT_IT = "write breakdown = await client.metrics.breakdown(…)"
 _OF_A_BREAKDOWN = {name for name in dir(Breakdown) if not name.startswith("_")}
 _OPEN_IT = (
@@ -54,14 +55,12 @@ class _Pending(Generic[E, S]):
 
     def __init__(
         self,
-        session: Session,
         ranges: RangeFetcher,
         wholes: tuple[MetricQuery[E, S], ...],
         by: ByArgument,
         on_error: OnError,
         on_progress: OnProgress | None,
     ) -> None:
-        self._session = session
         self._ranges = ranges
         self._wholes = wholes
         self._by: ByArgument = by
@@ -77,34 +76,42 @@ class _Pending(Generic[E, S]):
         return self._progress.done
 
     @property
-    def total(self) -> int:
+    def expected(self) -> int:
         """How many series there are, one of each segment and of the whole, of each metric; 0 before that is known."""
         return self._progress.total
 
     def __repr__(self) -> str:
         metrics = ", ".join(whole.metric for whole in self._wholes)
         by = self._by if isinstance(self._by, str) else "filter"
-        return f"<{type(self).__name__} of {metrics} by {by}: {self.done} of {self.total or 'unknown'} series>"
+        return f"<{type(self).__name__} of {metrics} by {by}: {self.done} of {self.expected or 'unknown'} series>"
 
     async def _all(self) -> dict[MetricName, Breakdown[E, S]]:
-        division = await self._division()
-        asked = [(whole, _queries(division, whole)) for whole in self._wholes]
-        queries = [query for _, named in asked for _, query in named]
-        outcomes = iter(await fetch_all_parts(queries, self._fetch, self._limit, self._on_error, self._progress))
+        division, asked = await self._asked()
+        queries = [query for named in asked for _, query in named]
+        outcomes = iter(await fetch_all_parts(queries, self._ranges.fetch, self._limit, self._on_error, self._progress))
         return {
-            whole.metric: _table(division, whole, {name: next(outcomes) for name, _ in named}) for whole, named in asked
+            whole.metric: _table(division, whole, {name: next(outcomes) for name, _ in named})
+            for whole, named in zip(self._wholes, asked, strict=True)
         }
 
-    async def _division(self) -> Division:
-        self._session.check_usable()
-        return await divided(self._session, self._by, self._wholes[0])
-
-    async def _fetch(self, query: MetricQuery[E, S]) -> Series[E, S]:
-        return await self._ranges.fetch(query, None)
+    async def _asked(self) -> tuple[Division, list[list[tuple[str, MetricQuery[E, S]]]]]:
+        """The segments, and the queries of all of them and of the whole, for each metric."""
+        session = self._ranges.session
+        session.check_usable()
+        division = await divided(session, self._by, self._wholes[0])
+        try:
+            return division, [_queries(division, whole) for whole in self._wholes]
+        except ArgumentError:
+            if self._wholes[0].filters is not None:
+                # They may be too long together with a segment.
+                raise
+            # What else the caller gave is checked before, so it is what the server listed.
+            problem = "$: an item cannot be asked for: its UUID is malformed, or it is a group of too many plans"
+            raise session.mismatch(_LISTED[division.by], problem) from None
 
     @property
     def _limit(self) -> int:
-        return self._session.throttle.parallel
+        return self._ranges.session.throttle.parallel
 
     # A type checker that saw these would accept what they refuse.
     if not TYPE_CHECKING:
@@ -124,12 +131,12 @@ class _Pending(Generic[E, S]):
     async def __aenter__(self) -> Self:  # pragma: no mutate block
         if self._reading is not None:
             raise StateError("a breakdown can be entered only once: call client.metrics.breakdown(…) again")
-        division = await self._division()
-        asked = [named for whole in self._wholes for named in _queries(division, whole)]
+        _, queries = await self._asked()
+        asked = [named for of_a_metric in queries for named in of_a_metric]
         for name, query in asked:
             self._names.setdefault(query, []).append(name)
         self._progress.begin(len(asked))
-        self._reading = Outcomes([query for _, query in asked], self._fetch, self._limit)
+        self._reading = Outcomes([query for _, query in asked], self._ranges.fetch, self._limit)
         await self._reading.__aenter__()
         return self
 
@@ -160,7 +167,7 @@ class PendingBreakdown(_Pending[E, S]):
 
         async with client.metrics.breakdown("mrr", start, end, by="plan") as parts:
             async for segment, outcome in parts:
-                print(segment, outcome.error or outcome.series[-1], f"{parts.done} of {parts.total}")
+                print(segment, outcome.error or outcome.series[-1], f"{parts.done} of {parts.expected}")
 
     Requests are in progress only while it is awaited, or inside the block, which is entered once. The block cannot be
     opened in an async generator, as with ``client.metrics.stream``.

@@ -50,7 +50,7 @@ class Metrics(BreakdownCalls):
         self._session = session
         self._memory = memory
         self._ranges = RangeFetcher(session, memory)
-        self._many: tuple[Session, RangeFetcher] | None = None
+        self._many: RangeFetcher | None = None
 
     async def all(
         self,
@@ -408,7 +408,8 @@ class Metrics(BreakdownCalls):
             ArgumentError: ``queries`` or one of them is something else; nothing was sent.
             StateError: The client is closed, or belongs to another event loop.
         """
-        return await fetch_outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
+        ranges = self._for_many()
+        return await fetch_outcomes(many_queries(queries), ranges.fetch, ranges.session.throttle.parallel)
 
     def stream(self, queries: Iterable[MetricQuery[E, S]]) -> Outcomes[E, S]:
         """Fetch many queries, a few at a time, and give each ``Outcome`` as it comes, failures included.
@@ -437,15 +438,12 @@ class Metrics(BreakdownCalls):
             StateError: The stream is opened in an async generator, entered twice or read outside its block; the
                 client is closed, or belongs to another event loop.
         """
-        return Outcomes(many_queries(queries), self._fetch_one_of_many, self._session.throttle.parallel)
+        ranges = self._for_many()
+        return Outcomes(many_queries(queries), ranges.fetch, ranges.session.throttle.parallel)
 
-    async def _fetch_one_of_many(self, query: MetricQuery[E, S]) -> Series[E, S]:
-        _, ranges = self._for_many()
-        return await ranges.fetch(query, None)
-
-    def _for_many(self) -> tuple[Session, RangeFetcher]:
+    def _for_many(self) -> RangeFetcher:
         if self._many is None:
             # Many queries are a batch unless the client's options say otherwise.
-            many = self._session.with_options(priority=self._session.options.priority or "batch")
-            self._many = many, RangeFetcher(many, self._memory)
+            session = self._session.with_options(priority=self._session.options.priority or "batch")
+            self._many = RangeFetcher(session, self._memory)
         return self._many

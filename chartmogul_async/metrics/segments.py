@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 from attrs import frozen
@@ -16,7 +16,7 @@ from chartmogul_async.checks import shown
 from chartmogul_async.countries import COUNTRIES
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.metrics.adding import Parts
-from chartmogul_async.metrics.breakdown import REMAINDER, TOTAL, By
+from chartmogul_async.metrics.breakdown import DIMENSIONS, REMAINDER, TOTAL, By, Dimension
 from chartmogul_async.metrics.query import MetricQuery
 from chartmogul_async.metrics.records import E, S
 from chartmogul_async.metrics.tasks import run_all
@@ -25,7 +25,7 @@ from chartmogul_async.resources.plan_groups import PlanGroup, PlanGroups
 from chartmogul_async.resources.plans import Plan, Plans
 from chartmogul_async.transport.session import Session
 
-ByArgument = Literal["plan", "plan_group", "country"] | Mapping[str, str | Filter]
+ByArgument = Dimension | Mapping[str, str | Filter]
 
 # A condition on one set of values, of filters of which each subscription has one value.
 _DISJOINT = re.compile(r"(region|plan)~(?:ANY|EQ)~([^~]+)")
@@ -93,7 +93,7 @@ def checked_by(by: ByArgument, whole: MetricQuery) -> ByArgument:
         if not by:
             raise ArgumentError("by must not be an empty mapping: name a filter for each segment")
         return {_segment_name(name): _segment_filter(name, text, whole) for name, text in by.items()}
-    if not isinstance(by, str) or by not in ("plan", "plan_group", "country"):
+    if not isinstance(by, str) or by not in DIMENSIONS:
         raise ArgumentError(
             'by must be "plan", "plan_group", "country" or a mapping of names to filters such as '
             f"{{'Europe': \"region~ANY~'DE','FR'\"}}, not {shown(by)}"
@@ -203,7 +203,11 @@ async def _plan_groups(session: Session) -> Division:
 
 
 async def _plans_of(session: Session, group: PlanGroup) -> tuple[str, tuple[str, ...]]:
-    return group.uuid, tuple([plan.uuid async for plan in PlanGroups(session).plans(group.uuid)])
+    try:
+        plans = PlanGroups(session).plans(group.uuid)
+    except ArgumentError:
+        raise session.mismatch("/plan_groups", "$: an item cannot be asked for: its UUID is malformed") from None
+    return group.uuid, tuple([plan.uuid async for plan in plans])
 
 
 async def _countries(session: Session, whole: MetricQuery) -> tuple[Segment, ...]:

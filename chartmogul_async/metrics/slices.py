@@ -96,10 +96,10 @@ class RangeFetcher:
     """
 
     def __init__(self, session: Session, memory: RangeMemory) -> None:
-        self._session = session
+        self.session: Session = session
         self._memory = memory
 
-    async def fetch(self, query: MetricQuery[E, S], slices: Slices) -> Series[E, S]:
+    async def fetch(self, query: MetricQuery[E, S], slices: Slices = None) -> Series[E, S]:
         """Fetch a query as one series.
 
         Args:
@@ -115,14 +115,14 @@ class RangeFetcher:
             StateError: The client is closed, or belongs to another event loop.
             ChartMogulError: A request failed.
         """
-        key = query, slices
-        reuses = self._session.options.max_age > 0
-        result = self._session.recent(key) if reuses else None
+        key = query, slices = query, _checked(slices)
+        reuses = self.session.options.max_age > 0
+        result = self.session.recent(key) if reuses else None
         if result is None:
             parts = await self._plan(query, slices)
             result = await self._fetch_new(query, key, parts)
             if reuses:
-                self._session.keep(key, result)
+                self.session.keep(key, result)
         return Series(result.value.entries, result.value.summary, query)
 
     async def _fetch_new(
@@ -137,7 +137,7 @@ class RangeFetcher:
         shared.callers += 1
         try:
             result = await self._fetch_slices(query, shared) if shared.parts else None
-            return result or await self._session.ask(query.path, query.params, RESPONSES[query.metric])
+            return result or await self.session.ask(query.path, query.params, RESPONSES[query.metric])
         finally:
             shared.callers -= 1
             if not shared.callers:
@@ -163,7 +163,7 @@ class RangeFetcher:
             is_news = bool(shared.parts)
             self._leave_undivided(query, shared)
             if is_news:
-                self._session.report(SlicesDisagreed(query.metric, len(parts)))
+                self.session.report(SlicesDisagreed(query.metric, len(parts)))
         return result
 
     def _leave_undivided(self, query: MetricQuery, shared: _Range) -> None:
@@ -173,7 +173,7 @@ class RangeFetcher:
     async def _fetch_joined(self, query: MetricQuery, shared: _Range, parts: tuple[Slice, ...]) -> Result[Any] | None:
         """The joined responses of all slices; None if they disagree."""
         calls = [partial(self._fetch_slice, query, shared, part) for part in parts]
-        results = await run_all(calls, self._session.throttle.parallel)
+        results = await run_all(calls, self.session.throttle.parallel)
         responses = [result.value for result in results]
         entries, latest = joined(parts, responses), responses[-1]
         if entries is not None and not have_one_summary(responses):
@@ -188,7 +188,7 @@ class RangeFetcher:
         known = shared.results.get(part)
         if known is None:
             return shared.results.setdefault(part, await self._ask(query, part))
-        self._session.note(known)
+        self.session.note(known)
         return known
 
     async def _fetch_latest(self, query: MetricQuery, shared: _Range, last: Slice) -> Result[Any]:
@@ -201,20 +201,18 @@ class RangeFetcher:
 
     async def _ask(self, query: MetricQuery, part: Slice, occasion: object = None) -> Result[Any]:
         params = query.params | {"start-date": part.start.isoformat(), "end-date": part.end.isoformat()}
-        return await self._session.ask(query.path, params, RESPONSES[query.metric], occasion)
+        return await self.session.ask(query.path, params, RESPONSES[query.metric], occasion)
 
     # --- planning ------------------------------------------------------------------------------------------
 
     async def _plan(self, query: MetricQuery, slices: Slices) -> tuple[Slice, ...]:
         """The slices of a range; none if it is fetched undivided."""
-        if slices is not None and not (isinstance(slices, str) and slices == "interval"):
-            positive_integer("slices", slices, ', None or "interval"')
         known = self._memory.in_progress.get((query, slices))
         if known is not None:
             return known.parts
         if self._number_of_slices(query, slices) == 1:
             return ()
-        self._session.check_usable()
+        self.session.check_usable()
         week_start = await self._week_start(query, slices)
         if week_start is None:
             return ()
@@ -238,14 +236,20 @@ class RangeFetcher:
         if worth < 2 or self._memory.is_left_undivided(query):
             return 1
         # Never more than could start immediately.
-        return max(1, min(worth, self._session.free_slots(self._memory.planned)))
+        return max(1, min(worth, self.session.free_slots(self._memory.planned)))
 
     async def _week_start(self, query: MetricQuery, slices: Slices) -> WeekStart | None:
         """Where weeks begin, None if that is not known and the range can be left undivided."""
         if query.interval != "week":
             return "monday"
         weeks = self._memory.weeks
-        return await (weeks.find(self._session) if slices is None else weeks.require(self._session))
+        return await (weeks.find(self.session) if slices is None else weeks.require(self.session))
+
+
+def _checked(slices: Slices) -> Slices:
+    if slices is None or (isinstance(slices, str) and slices == "interval"):
+        return slices
+    return positive_integer("slices", slices, ', None or "interval"')
 
 
 def _combined(results: list[Result[Any]], value: MetricResponse[Any, Any]) -> Result[Any]:

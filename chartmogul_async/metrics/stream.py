@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Literal, NoReturn, Self
 
@@ -145,10 +146,7 @@ async def fetch_outcomes(
     for index, query in enumerate(asked):
         instance_of(f"queries[{index}]", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
 
-    def call(query: MetricQuery[E, S]) -> Callable[[], Awaitable[Outcome[E, S]]]:
-        return lambda: outcome_of(query, fetch)
-
-    return tuple(await run_all([call(query) for query in asked], limit))
+    return tuple(await run_all([partial(outcome_of, query, fetch) for query in asked], limit))
 
 
 async def outcome_of(query: MetricQuery[E, S], fetch: Fetch[E, S]) -> Outcome[E, S]:

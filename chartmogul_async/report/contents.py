@@ -71,6 +71,9 @@ async def fetch_report(client: AsyncClient, *, months: int = 12, today: date | s
     period = periods.last(months, "month", today=made_on)
     key_metrics = await _key_metrics(client, period, periods.last(months + 1, "month", today=made_on))
     movements = await client.metrics.mrr(*period, interval="month")
+    if not key_metrics or not movements:
+        problem = f"$.entries: expected an entry for each month from {period.start} to {period.end}, got none"
+        raise errors.DecodeError(problem, problems=(problem,))
     plans = await _breakdown(client, "plan", *period)
     countries = await _breakdown(client, "country", *period)
     return Report(account, made_on, key_metrics, movements, plans, countries)
@@ -93,4 +96,4 @@ async def _breakdown(
     # A key that may read figures need not be allowed to read customers.
     except (errors.ForbiddenError, errors.NotFoundError):
         return None
-    return breakdown if breakdown.segments else None
+    return breakdown if breakdown.segments and breakdown.total else None

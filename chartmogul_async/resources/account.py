@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from attrs import field, frozen
 
 from chartmogul_async.checks import one_of, strings
+from chartmogul_async.intervals import WeekStart
 from chartmogul_async.periods import today_in
 from chartmogul_async.structuring.record import Record
 
@@ -30,7 +31,8 @@ class Account(Record):
         name: The company's name.
         currency: An ISO 4217 code such as ``USD``; amounts of the metrics are cents of it.
         time_zone: Determines where a day begins, such as ``Europe/Berlin``.
-        week_start_on: ``monday`` or ``sunday``.
+        week_start_on: ``monday`` or ``sunday``, for every argument ``week_start``, which refuses anything else that the
+            API might send.
         id: None in responses from before April 2026.
         churn_recognition: When a cancelled customer counts as churned, such as ``churn_at_period_end``. This and the
             settings below are None unless they are requested with ``include``.
@@ -51,7 +53,7 @@ class Account(Record):
     name: str
     currency: str
     time_zone: str = field(metadata={"key": "time_zone"})
-    week_start_on: str = field(metadata={"key": "week_start_on"})
+    week_start_on: WeekStart = field(metadata={"key": "week_start_on"})
     id: str | None = None
     # An object has no hash.
     churn_recognition: Setting = field(default=None, hash=False, metadata={"key": "churn_recognition"})

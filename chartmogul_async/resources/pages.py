@@ -117,11 +117,21 @@ class Walk(Generic[T]):
             marker = "page", str(envelope.current_page + 1)
         if marker is None or marker in self._followed or marker == ("cursor", self._params.get("cursor")):
             raise self._session.mismatch(self._path, "$.cursor: has_more is true, but the cursor is missing or repeats")
+        if not _can_be_sent(marker[1]):
+            raise self._session.mismatch(self._path, "$.cursor: cannot be sent, since it is too long or not Unicode")
         if not envelope.entries:
             raise self._session.mismatch(self._path, "$.has_more: true, but the page is empty")
         if len(self._followed) >= _MOST_PAGES:
             raise self._session.mismatch(self._path, f"$.has_more: still true after {_MOST_PAGES} pages")
         return marker
+
+
+def _can_be_sent(cursor: str) -> bool:
+    try:
+        short_enough({"cursor": encodable("cursor", cursor)})
+    except ArgumentError:
+        return False
+    return True
 
 
 class Pages(Generic[T]):

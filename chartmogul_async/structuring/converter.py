@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from functools import cache
@@ -46,6 +46,8 @@ _MAX_PROBLEMS = 100
 _MAX_PROBLEMS_IN_MESSAGE = 5
 # Objects that are structured one by one; a page of a list has 200 at most.
 _MAX_OBJECTS = 10_000
+# Levels of an object of any content.
+_DEEPEST = 100
 
 
 def read(content: bytes, into: type[T]) -> T:
@@ -370,9 +372,26 @@ def _object(value: Any, _: Any = None) -> dict[str, Any]:
     return value
 
 
+def _any_object(value: Any, _: Any = None) -> dict[str, Any]:
+    """An object of any content that can be copied, which takes more frames than to read it."""
+    if _is_deeper_than(_DEEPEST, _object(value)):
+        raise TypeError(f"expected object, got one that is nested more than {_DEEPEST} deep")
+    return value  # type: ignore[no-any-return]  # checked above
+
+
+def _is_deeper_than(levels: int, value: Any) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    return not levels or any(_is_deeper_than(levels - 1, part) for part in _parts(value))
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def _object_without_huge_floats(value: Any, _: Any = None) -> dict[str, Any]:
     """An object of any content, except floats so large that they may have been written as integers."""
-    if _has_huge_float(_object(value)):
+    if _has_huge_float(_any_object(value)):
         raise TypeError("a number out of range")
     return value  # type: ignore[no-any-return]  # checked above
 
@@ -387,7 +406,7 @@ def _bool_str_or_object(value: Any, _: Any = None) -> Any:
 
 def _has_huge_float(value: Any) -> bool:
     if isinstance(value, (dict, list)):
-        return any(map(_has_huge_float, value.values() if isinstance(value, dict) else value))
+        return any(map(_has_huge_float, _parts(value)))
     return type(value) is float and not abs(value) < EXACT_BELOW
 
 
@@ -413,7 +432,7 @@ _SINGLE_VALUES: dict[Any, Callable[..., Any]] = {
     str: _str,
     date: _date,
     datetime: _datetime,
-    dict[str, Any]: _object,
+    dict[str, Any]: _any_object,
     bool | str | dict[str, Any]: _bool_str_or_object,
 }
 

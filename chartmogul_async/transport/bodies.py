@@ -67,7 +67,7 @@ async def with_whole_body(response: httpx.Response) -> CompleteResponse:
 
     Raises:
         DecodeError: The body is too large.
-        httpx.DecodingError: The body cannot be decompressed.
+        httpx.DecodingError: The body of a success cannot be decompressed.
     """
     try:
         if response.is_stream_consumed and not isinstance(response.stream, httpx.ByteStream):
@@ -94,7 +94,7 @@ def complete_response(status: int, headers: httpx.Headers, body: bytes) -> Compl
 
     Raises:
         DecodeError: The body is too large.
-        httpx.DecodingError: The body cannot be decompressed.
+        httpx.DecodingError: The body of a success cannot be decompressed.
     """
     limit, encoding, problem = limit_for(status), headers.get("content-encoding", ""), None
     try:
@@ -105,7 +105,10 @@ def complete_response(status: int, headers: httpx.Headers, body: bytes) -> Compl
             except zlib.error as error:
                 problem = str(error)
         if problem is not None:
-            raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
+            if httpx.codes.is_success(status):
+                raise httpx.DecodingError(f"the body cannot be decompressed: {problem}")
+            # The status and the headers of an error say what matters.
+            body = b""
         return _within_limit(status, headers, body)
     finally:
         # A traceback keeps what has a name, and may show it.

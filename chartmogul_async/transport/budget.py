@@ -87,7 +87,7 @@ def budget_of(account: str, limits: AccountLimits, now: float, lease: float) -> 
         lease: Seconds after which a process that was not seen is taken to be gone.
     """
     members = limits.turns.members
-    latest = max((member.seen for member in members.values()), default=now)
+    latest = limits.turns.last_seen(now)
     if latest > now + _FUTURE:
         # The clock began anew, or was put back.
         limits.shift(now - latest)

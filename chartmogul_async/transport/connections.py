@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,8 @@ from chartmogul_async.transport.unsolicited import has_unsolicited_data
 
 # Seconds that an idle connection is kept; if the server closes it earlier, that is noticed before it is used.
 _KEEPALIVE = 30.0
+# Seconds by which the wall clock may be set while the machine is awake.
+_SLEEP = 10.0
 # Seconds that closing a broken connection may take.
 _CLOSING = 2.0
 MAX_PORT = 65535
@@ -65,9 +68,16 @@ class Connections:
         # Each with the time of its last response, oldest first.
         self._idle: deque[tuple[float, Connection]] = deque()
         self._closed = False
+        # By how much the wall clock was ahead of that of the event loop when the latest request began.
+        self._ahead = math.inf
 
     async def send(self, request: httpx.Request) -> CompleteResponse:
         """Send a request, and read the response to its end."""
+        ahead = time.time() - anyio.current_time()
+        if ahead > self._ahead + _SLEEP:
+            # While the machine slept the server closed them, and the clock of the event loop stood still.
+            await self._close_idle_since(math.inf)
+        self._ahead = ahead
         connection = self._idle.pop()[1] if self._idle else self._make()
         try:
             response, is_reusable = await _exchange(connection, request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import ssl
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -103,7 +104,9 @@ class DirectConnection:
         """The idle connection, or a new one, made in ``limit`` seconds for TCP and for TLS."""
         if self._stream is not None and self._is_usable():
             self._usable_until = None
-            return self._stream
+            # On Windows asyncio reads ahead while a connection is idle, which its socket does not show.
+            if sys.platform != "win32" or not await _holds_more(self._stream):
+                return self._stream
         await self.aclose()
         await _report(request, "connection.connect_tcp.started")
         host = self._url.raw_host.decode("ascii")
@@ -153,12 +156,16 @@ async def _connect(host: str, port: int, limit: float | None) -> httpcore.AsyncN
 
 def _is_readable(wire: Any) -> bool:
     """Whether a socket has received data, or their end. The streams' own ``is_readable`` costs 30 times as much."""
-    if not hasattr(select, "poll"):
-        # Windows, where select() has no largest descriptor.
-        return bool(select.select([wire], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(wire, select.POLLIN)
-    return bool(poll.poll(0))
+    try:
+        if not hasattr(select, "poll"):
+            # Windows, where select() has no largest descriptor.
+            return bool(select.select([wire], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(wire, select.POLLIN)
+        return bool(poll.poll(0))
+    except ValueError:
+        # On Windows the event loop closes a connection that is reset while it is idle.
+        return True
 
 
 async def _holds_more(stream: httpcore.AsyncNetworkStream) -> bool:

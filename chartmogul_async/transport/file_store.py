@@ -20,11 +20,11 @@ from typing import TypeVar
 import anyio
 from attrs import define
 
-from chartmogul_async.checks import file_path, one_of
+from chartmogul_async.checks import file_path, one_of, shown
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.snapshots import VERSION, dumps, loads
-from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
+from chartmogul_async.transport.store import UNKNOWN_FOR, Change, OnOutage, StoreOutageError
 
 if sys.platform != "win32":  # pragma: no branch - the suite is not measured on Windows
     import fcntl
@@ -40,8 +40,8 @@ _LOOK_FOR_DEAD_EVERY = 0.1
 # Bytes; some dozens of processes need a few thousand.
 LARGEST = 1_000_000
 _LENGTH = struct.Struct("<I")
-# Seconds after which a server has forgotten the requests that are not known.
-_UNKNOWN_FOR = 1.1
+# Of `confstr`; Python has no name for it.
+_DARWIN_USER_TEMP_DIR = 65537
 # Nobody but the owner may read the state, or change it.
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
 
@@ -187,18 +187,21 @@ class FileStore:
 
 
 def default_folder() -> Path:
-    # The same for a login, a service and cron.
-    return Path(tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
+    # The same for a login, a service and cron; on macOS their TMPDIR differs, and this does not.
+    folder = os.confstr(_DARWIN_USER_TEMP_DIR) if sys.platform == "darwin" else None
+    return Path(folder or tempfile.gettempdir()) / f"chartmogul_async-{os.getuid()}"
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.is_symlink() or folder.exists():
-        try:
-            check_private(folder.lstat(), stat.S_ISDIR, "it")
-        except OSError as error:
-            raise ArgumentError(
-                f"path must be a folder of this user alone, not {str(folder)!r}: {error.strerror}"
-            ) from None
+    try:
+        check_private(folder.lstat(), stat.S_ISDIR, "it")
+    except FileNotFoundError:
+        # It is made when it is first used.
+        return
+    # A zero byte is a ValueError.
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArgumentError(f"path must be a folder of this user alone, not {shown(str(folder))}: {reason}") from None
 
 
 def namespace() -> str:
@@ -269,9 +272,9 @@ def _loaded(content: bytes, now: float, fresh: Callable[[], AccountLimits]) -> A
     except ValueError:
         # Another process wrote a part of it, or another version did. All that is known is that somebody was here.
         limits = fresh()
-        limits.paused_until = now + _UNKNOWN_FOR
+        limits.hold(now, UNKNOWN_FOR)
         return limits
-    latest = max((member.seen for member in limits.turns.members.values()), default=now)
+    latest = limits.turns.last_seen(now)
     if latest > now:
         # The clock began anew with the machine.
         limits.shift(now - latest)

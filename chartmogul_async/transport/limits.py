@@ -102,12 +102,14 @@ class AccountLimits:
     lowered_number: int = 0
     successes: int = 0
 
-    def resize(self, per_second: int | None, parallel: int | None) -> None:
-        """Change the limits from now on; what is in flight stays in flight."""
-        if per_second is not None:
-            self.per_second = per_second
-            self.pace = None
-        if parallel is not None:
+    def resize(self, per_second: int, parallel: int) -> None:
+        """Change the limits from now on; what is in flight stays in flight.
+
+        With a limit that differs everything is forgotten that the server has shown about it.
+        """
+        if per_second != self.per_second:
+            self.per_second, self.pace = per_second, None
+        if parallel != self.parallel:
             self.parallel = self.max_in_flight = parallel
 
     # --- admission -----------------------------------------------------------------------------------------
@@ -390,10 +392,11 @@ class AccountLimits:
         if retry_after is not None:
             # Where a duration that the server named did not help, it is not believed to be enough.
             seconds = max(retry_after, backoff) if self.pauses_in_a_row else retry_after
+        if self.pauses_in_a_row:
+            # This may have been the test of a long pause: the latest response counts.
+            self._end_pause(now)
         self.pauses_in_a_row += 1
         self.paused_at, self.paused_number = now, self.last_number
-        # This may have been the test of a long pause: the latest response counts.
-        self._end_pause(now)
         return pacing, *self.pause(now, seconds)
 
     def pause(self, now: float, seconds: float) -> tuple[LimitEvent, ...]:
@@ -405,6 +408,13 @@ class AccountLimits:
         self.paused_at, self.paused_number, self.paused_until = now, self.last_number, now + seconds
         self.pauses_in_a_row = max(1, self.pauses_in_a_row)
         return (Pause(seconds),)
+
+    def hold(self, now: float, seconds: float) -> None:
+        """Send nothing for so many seconds, whatever responses say: others may have sent what is not known here."""
+        if not self.pause_left(now):
+            # A refusal before says nothing any more, and the response to what was sent since then ends nothing.
+            self.pauses_in_a_row = 0
+        self.paused_until = max(self.paused_until, now + seconds)
 
     def _end_pause(self, now: float) -> None:
         self.pauses_in_all -= self.pause_left(now)
@@ -424,9 +434,10 @@ class AccountLimits:
     def _recover(self, start: Start, now: float) -> None:
         """A response that is not a refusal ends the pause, gives slots back and raises the rate."""
         if start.number > self.paused_number:
+            if self.pauses_in_a_row:
+                # The probe succeeded: the rest of the pause no longer applies. One that no refusal began goes on.
+                self._end_pause(now)
             self.pauses_in_a_row = 0
-            # The probe succeeded: the rest of the pause no longer applies.
-            self._end_pause(now)
             self.pauses_before_success = self.pauses_in_all
         if self.max_in_flight < self.parallel:
             self.successes += 1

@@ -8,7 +8,7 @@ from attrs import define
 from chartmogul_async.events import logger
 from chartmogul_async.transport.limits import AccountLimits
 from chartmogul_async.transport.store import StoreOutageError
-from chartmogul_async.transport.updates import Report, resize
+from chartmogul_async.transport.updates import Report
 
 # Seconds after which a store that was away is tried again.
 _RETRY_AFTER = 1.0
@@ -59,6 +59,7 @@ class Outage:
             processes,
         )
         limits = AccountLimits(*share, last_number=_ALONE)
+        _take_over(known, limits, size, processes, -offset, now)
         _count_sent(report, known, limits, -offset, now)
         # Others may have more in flight than their shares, until their responses come.
         surplus = sum(start.owner != report.member for start in known.in_flight.values()) - (size[1] - share[1])
@@ -67,7 +68,7 @@ class Outage:
 
     def resize(self, size: tuple[int, int]) -> None:
         """The limits of all processes have changed."""
-        resize(self.limits, _share(size, self._processes))
+        self.limits.resize(*_share(size, self._processes))
 
     def try_later(self) -> None:
         """The store is still away."""
@@ -86,11 +87,24 @@ class Outage:
         limits.pause(now, self.limits.pause_left(now - offset))
         others = [member for owner, member in limits.turns.members.items() if owner != report.member]
         if any(member.seen < self._since + offset for member in others):
-            limits.paused_until = max(limits.paused_until, now + _OTHERS_RETURN)
+            limits.hold(now, _OTHERS_RETURN)
 
 
 def _share(size: tuple[int, int], processes: int) -> tuple[int, int]:
     return max(1, size[0] // processes), max(1, size[1] // processes)
+
+
+def _take_over(
+    known: AccountLimits, limits: AccountLimits, size: tuple[int, int], processes: int, by: float, now: float
+) -> None:
+    """What the server has shown about limits of this size holds for the own share, too."""
+    limits.pause(now, known.pause_left(now - by))
+    limits.pauses_in_a_row = known.pauses_in_a_row
+    if known.parallel == size[1]:
+        limits.max_in_flight = max(1, known.max_in_flight // processes)
+    if known.pace is not None and known.per_second == size[0]:
+        limits.pace = known.pace.shared_by(processes, limits.per_second)
+        limits.pace.shift(by)
 
 
 def _count_sent(report: Report, before: AccountLimits, after: AccountLimits, by: float, now: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import define
+from attrs import define, evolve
 
 from chartmogul_async.events import Pacing
 
@@ -94,6 +94,11 @@ class Pace:
         self.accepted = 0
         self.even_until = now + self.even_for
         return Pacing(self.even_for, requests, self.rate)
+
+    def shared_by(self, processes: int, limit: int) -> Pace:
+        """The same for each of some processes, which may start ``limit`` requests a second."""
+        rate, failed_rate = self.rate / processes, self.failed_rate / processes
+        return evolve(self, limit=limit, rate=min(rate, float(limit)), failed_rate=failed_rate)
 
     def shift(self, by: float) -> None:
         """Go over to another clock, which shows so many seconds more."""

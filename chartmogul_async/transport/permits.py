@@ -207,3 +207,11 @@ class Waiter:
     @property
     def is_served(self) -> bool:
         return self.permit is not None or self.refusal is not None
+
+    def result(self) -> Permit:
+        """What it was served: its permit, or the error with which it was refused."""
+        if self.refusal is not None:
+            raise self.refusal
+        # Nobody asks before.
+        assert self.permit is not None
+        return self.permit

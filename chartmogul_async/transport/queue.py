@@ -6,7 +6,10 @@ import math
 from collections import OrderedDict
 from itertools import chain, count, islice
 
-from chartmogul_async.transport.permits import Waiter
+from chartmogul_async.errors import ChartMogulError
+from chartmogul_async.transport.limits import AccountLimits
+from chartmogul_async.transport.permits import Permit, Waiter
+from chartmogul_async.transport.refusals import rate_limited
 
 
 class Queue:
@@ -53,6 +56,32 @@ class Queue:
         """Be forgotten; leaving twice does nothing."""
         self.waiters.pop(waiter, None)
         self._order_of(waiter).pop(waiter, None)
+
+    def serve(self, waiter: Waiter, permit: Permit) -> None:
+        """Let it go with a permit."""
+        self.leave(waiter)
+        waiter.permit = permit
+        waiter.event.set()
+
+    def refuse(self, waiter: Waiter, error: ChartMogulError) -> None:
+        """Let it go with an error."""
+        self.leave(waiter)
+        waiter.refusal = error
+        waiter.event.set()
+
+    def refuse_hopeless(self, limits: AccountLimits, now: float, is_shared: bool = False) -> None:
+        """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds.
+
+        Args:
+            limits: What is known of the account.
+            now: The time on the clock of the limits.
+            is_shared: Whether other processes share them.
+        """
+        left = limits.pause_left(now)
+        for waiter in list(self.waiters) if left else ():
+            paused = limits.fruitless_pauses(now, waiter.paused_before)
+            if paused + left + limits.window.fastest >= waiter.max_pause:
+                self.refuse(waiter, rate_limited(f"{paused + left:.0f} s in all", left, paused, is_shared))
 
     def extend(self, waiter: Waiter, deadline: float) -> None:
         """Its caller gives up at this moment, which may be later than it was."""

@@ -25,7 +25,7 @@ from chartmogul_async.transport.file_store import (
     runs,
 )
 from chartmogul_async.transport.limits import AccountLimits
-from chartmogul_async.transport.redis_connection import RedisConnection, RedisError, address_of
+from chartmogul_async.transport.redis_connection import RedisConnection, RedisError, address_of, reason_of
 from chartmogul_async.transport.redis_store import HEAD, RedisStore, key_of
 from chartmogul_async.transport.snapshots import VERSION, loads
 from chartmogul_async.transport.store import StoreOutageError
@@ -208,8 +208,7 @@ class RedisReader:
             raise StoreOutageError(f"{self}: {error.strerror or f'no reply within {_PATIENCE:g} s'}") from None
         except (OSError, RedisError) as error:
             self.close()
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StoreOutageError(f"{self}: {reason}") from None
+            raise StoreOutageError(f"{self}: {reason_of(error)}") from None
         except BaseException:
             # The reply to what was cut off is not for the next one.
             self.close()

@@ -40,6 +40,11 @@ class RedisError(Exception):
     """The server refused a command, or sent something else than a reply."""
 
 
+def reason_of(error: OSError | RedisError) -> str:
+    """Say in a few words why a server is away."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 @frozen
 class Address:
     """Where a server is, and who logs in.

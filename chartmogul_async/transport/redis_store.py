@@ -24,9 +24,9 @@ from chartmogul_async.checks import one_of
 from chartmogul_async.errors import ArgumentError
 from chartmogul_async.events import logger
 from chartmogul_async.transport.limits import AccountLimits
-from chartmogul_async.transport.redis_connection import Address, RedisConnection, RedisError, address_of
+from chartmogul_async.transport.redis_connection import Address, RedisConnection, RedisError, address_of, reason_of
 from chartmogul_async.transport.snapshots import VERSION, dumps, loads
-from chartmogul_async.transport.store import Change, OnOutage, StoreOutageError
+from chartmogul_async.transport.store import UNKNOWN_FOR, Change, OnOutage, StoreOutageError
 
 T = TypeVar("T")
 
@@ -68,8 +68,6 @@ _LOOKS_AGAIN = 0.005
 # Seconds after which a server that was away is tried again.
 _RETRY_AFTER = 1.0
 _REDIRECTIONS = 3
-# Seconds after which a server has forgotten the requests that are not known.
-_UNKNOWN_FOR = 1.1
 # Seconds; by more than this no clock is corrected, unless it was set.
 _CORRECTION = 0.05
 # Seconds; other processes estimate the time, too, but not that badly.
@@ -137,7 +135,7 @@ class _View:
             problem, self.content, self.number = "damaged", b"", 0
         if problem:
             self.is_unsure = True
-            logger.warning("the limits in the store were %s; nothing is sent for %g s", problem, _UNKNOWN_FOR)
+            logger.warning("the limits in the store were %s; nothing is sent for %g s", problem, UNKNOWN_FOR)
 
     def present(self, fresh: Callable[[], AccountLimits]) -> tuple[AccountLimits, float]:
         """The limits, and the time on the server's clock."""
@@ -145,7 +143,7 @@ class _View:
         assert self.offset is not None
         limits = self.limits or (loads(self.content[HEAD:]) if self.content else fresh())
         now = time.monotonic() + self.offset
-        latest = max((member.seen for member in limits.turns.members.values()), default=-math.inf)
+        latest = limits.turns.last_seen(-math.inf)
         if latest > now + _FUTURE:
             # The server's clock was put back.
             limits.shift(now - latest)
@@ -155,7 +153,7 @@ class _View:
         else:
             now = max(now, latest)
         if self.is_unsure:
-            limits.paused_until = max(limits.paused_until, now + _UNKNOWN_FOR)
+            limits.hold(now, UNKNOWN_FOR)
         # What follows may fail, and leave a value that was never written.
         self.limits = None
         return limits, now
@@ -241,9 +239,8 @@ class RedisStore:
         except (OSError, RedisError) as error:
             view.disconnect()
             view.address = self._address
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             view.tries += 1
-            self._outage = f"{self._address}: {reason}"
+            self._outage = f"{self._address}: {reason_of(error)}"
             self._retry_at = time.monotonic() + _RETRY_AFTER
             raise StoreOutageError(self._outage) from None
         except BaseException:

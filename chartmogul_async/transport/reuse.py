@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from copy import copy
@@ -21,6 +22,8 @@ T = TypeVar("T")
 # So many results are kept, and bytes of their content, whichever is reached first.
 _MOST_KEPT = 1_000
 _MOST_BYTES = 32 * 2**20
+# Seconds by which the wall clock may be set while the machine is awake.
+_SLEEP = 10.0
 
 
 @frozen
@@ -177,6 +180,10 @@ class Reuse:
         self.kept_bytes: int = 0
         # By whose they are and what they answer. The one that was not used for longest is the first.
         self._kept: OrderedDict[tuple[object, Hashable], Result[Any]] = OrderedDict()
+        # By how much the wall clock was ahead of that of the event loop when this was last asked, and when it had
+        # become so by the sleep of the machine.
+        self._ahead = math.inf
+        self._slept_at = -math.inf
 
     @property
     def kept(self) -> int:
@@ -189,6 +196,7 @@ class Reuse:
 
     def recent(self, key: tuple[object, Hashable], max_age: float) -> Result[Any] | None:
         """The result whose first request was sent at most ``max_age`` seconds ago, if it is kept."""
+        self._forget_after_sleep()
         kept = self._kept.get(key)
         if kept is None or anyio.current_time() - kept.sent_at > max_age:
             return None
@@ -198,7 +206,8 @@ class Reuse:
     def keep(self, key: tuple[object, Hashable], result: Result[Any]) -> None:
         """Keep a result, in place of the one before, unless it is larger than all that may be kept."""
         self._forget(key)
-        if result.size > _MOST_BYTES:
+        self._forget_after_sleep()
+        if result.sent_at < self._slept_at or result.size > _MOST_BYTES:
             return
         self._kept[key] = result
         self.kept_bytes += result.size
@@ -209,6 +218,15 @@ class Reuse:
         """Keep nothing."""
         self._kept.clear()
         self.kept_bytes = 0
+
+    def _forget_after_sleep(self) -> None:
+        """While the machine slept the clock of the event loop stood still: the age of all is unknown."""
+        now = anyio.current_time()
+        ahead = time.time() - now
+        if ahead > self._ahead + _SLEEP:
+            self._slept_at = now
+            self.clear()
+        self._ahead = ahead
 
     def _forget(self, key: tuple[object, Hashable]) -> None:
         known = self._kept.pop(key, None)

@@ -17,14 +17,13 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from chartmogul_async.errors import ChartMogulError, StoreError
+from chartmogul_async.errors import StoreError
 from chartmogul_async.events import logger
 from chartmogul_async.transport.cap import Slots
 from chartmogul_async.transport.limits import AccountLimits, LimitEvent
 from chartmogul_async.transport.outage import Outage
 from chartmogul_async.transport.permits import Claim, Permit, Waiter
 from chartmogul_async.transport.queue import Queue
-from chartmogul_async.transport.refusals import rate_limited
 from chartmogul_async.transport.store import Store, StoreOutageError
 from chartmogul_async.transport.updates import Ended, Report, Update
 
@@ -121,11 +120,7 @@ class SharedQueue:
         except BaseException:
             await self._leave(waiter)
             raise
-        if waiter.refusal is not None:
-            raise waiter.refusal
-        # A waiter that is served has one of the two.
-        assert waiter.permit is not None
-        return waiter.permit
+        return waiter.result()
 
     async def _leave(self, waiter: Waiter) -> None:
         self.queue.leave(waiter)
@@ -274,13 +269,14 @@ class SharedQueue:
             update = await self._reach(report)
         except StoreOutageError as error:
             self._ended = ended + self._ended
-            self._give_slots_back(reserved)
-            self._refuse_all(f"not sent: the store of the limits is away: {error}")
+            self._give_slots_back(reserved + self._late_slots())
+            for waiter in list(self.queue.waiters):
+                self.queue.refuse(waiter, StoreError(f"not sent: the store of the limits is away: {error}"))
             return
         except BaseException:
             # Whether the update took place is open; what ended is reported again, and what was admitted is given up.
             self._ended = ended + self._ended
-            self._give_slots_back(reserved)
+            self._give_slots_back(reserved + self._late_slots())
             raise
         now = self._updated_at = anyio.current_time()
         self._adopt_limits(update)
@@ -293,10 +289,10 @@ class SharedQueue:
         in_flight = len(self._in_flight)
         for waiter, number in update.numbers:
             self._serve(waiter, number, now)
-        self._refuse_waiting(now)
+        self.queue.refuse_hopeless(self.limits, now + self.offset, is_shared=True)
         is_full = len(update.numbers) == reserved and self._waits_for_slot(now)
         # What others are given now may come back at once.
-        self._give_slots_back(reserved - (len(self._in_flight) - in_flight))
+        self._give_slots_back(reserved + self._late_slots() - (len(self._in_flight) - in_flight))
         # Whether the limits have changed since this update was asked for.
         is_resized = self._told_size != self._size and not self._is_alone
         for head in self._heads(now) if not is_full else ():
@@ -355,6 +351,11 @@ class SharedQueue:
             reserved += 1
         return reserved
 
+    def _late_slots(self) -> int:
+        """How many were taken during an update, which could not admit a request for them any more."""
+        late, self._reserved = self._reserved, 0
+        return late
+
     def _give_slots_back(self, number: int) -> None:
         if self._slots is not None:
             for _ in range(number):
@@ -384,15 +385,13 @@ class SharedQueue:
         self._in_flight[permit] = None
         self.admitted += 1
         self.delayed += permit.was_queued
-        self.queue.leave(waiter)
-        waiter.permit = permit
-        waiter.event.set()
+        self.queue.serve(waiter, permit)
 
     # --- the own queue -------------------------------------------------------------------------------------
 
-    def resize(self, per_second: int | None, parallel: int | None) -> None:
+    def resize(self, per_second: int, parallel: int) -> None:
         """The next update changes the limits for all processes; while the store is away, the own share changes."""
-        self._size = per_second or self._size[0], parallel or self._size[1]
+        self._size = per_second, parallel
         # Another process may have told it something else since.
         self._told_size = None
         if self._outage is not None:
@@ -419,23 +418,6 @@ class SharedQueue:
 
     def _heads(self, now: float) -> list[Waiter]:
         return [head for is_batch in (False, True) for head in self._candidates(is_batch, now, most=1)]
-
-    def _refuse_waiting(self, now: float) -> None:
-        at = now + self.offset
-        left = self.limits.pause_left(at)
-        for waiter in list(self.queue.waiters) if left else ():
-            paused = self.limits.fruitless_pauses(at, waiter.paused_before)
-            if paused + left + self.limits.window.fastest >= waiter.max_pause:
-                self._refuse(waiter, rate_limited(f"{paused + left:.0f} s in all", left, paused, is_shared=True))
-
-    def _refuse_all(self, message: str) -> None:
-        for waiter in list(self.queue.waiters):
-            self._refuse(waiter, StoreError(message))
-
-    def _refuse(self, waiter: Waiter, error: ChartMogulError) -> None:
-        self.queue.leave(waiter)
-        waiter.refusal = error
-        waiter.event.set()
 
 
 def _tell(report: Report, outage: Outage | None, limits: AccountLimits, now: float) -> Update:

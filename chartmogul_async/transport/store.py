@@ -15,6 +15,12 @@ OnOutage = Literal["local", "raise"]
 Change = Callable[[AccountLimits, float], T]
 
 
+# Seconds after which a server has forgotten the requests that are not known.
+UNKNOWN_FOR = 1.1
+
+_PARTS = ("on_outage", "poll", "lease", "pid", "release", "update")
+
+
 class StoreOutageError(Exception):
     """A store cannot be reached, or does not answer in time. Its message says why, without any secret."""
 
@@ -68,7 +74,7 @@ class Store(Protocol):
 
 
 def store_like(value: object) -> Store:
-    """Check that a value is a store: ours, or an object with the same methods.
+    """Check that a value is a store: one of the package, or an object with the same attributes and methods.
 
     Args:
         value: What was given as ``store``.
@@ -79,8 +85,8 @@ def store_like(value: object) -> Store:
     Raises:
         ArgumentError: ``store must be a store such as FileStore() or RedisStore(url), or None, not 'x'``.
     """
-    # A class has the methods, too, but FileStore instead of FileStore() keeps nothing.
-    if isinstance(value, type) or not all(hasattr(value, name) for name in ("update", "release", "on_outage")):
+    # A class has them, too, but FileStore instead of FileStore() keeps nothing.
+    if isinstance(value, type) or not all(hasattr(value, name) for name in _PARTS):
         raise ArgumentError(
             f"store must be a store such as FileStore() or RedisStore(url), or None, not {shown(value)}"
         )

@@ -180,6 +180,8 @@ class Throttle:
     def resize(self, *, per_second: int | None = None, parallel: int | None = None) -> None:
         """Change the limits from now on; what is in flight stays in flight.
 
+        With a limit that differs everything is forgotten that the server has shown about it.
+
         Args:
             per_second: Requests that may start in any second; None leaves it as it is.
             parallel: Requests that may be in flight at once; None leaves it as it is.
@@ -191,10 +193,10 @@ class Throttle:
         parallel = None if parallel is None else positive_integer("parallel", parallel)
         self._size = per_second or self._size[0], parallel or self._size[1]
         is_awake, limits = isinstance(self._known, AccountLimits), self._look()
-        limits.resize(per_second, parallel)
+        limits.resize(*self._size)
         self._known = limits if is_awake else dumps(limits)
         if self._shared is not None:
-            self._shared.resize(per_second, parallel)
+            self._shared.resize(*self._size)
         if self._is_elsewhere():
             # Those that wait look again by themselves.
             return
@@ -213,9 +215,10 @@ class Throttle:
             The number, 0 while requests are paused.
         """
         if self._shared is not None:
-            return self._shared.free_slots(taken)
+            return 0 if self._is_elsewhere() else self._shared.free_slots(taken)
         limits = self._limits
-        return limits.free_slots(anyio.current_time(), max(len(limits.in_flight) + len(self._queue.waiters), taken))
+        # It may be asked in a new event loop before the first request there.
+        return limits.free_slots(self._now(), max(len(limits.in_flight) + len(self._queue.waiters), taken))
 
     # --- event loops ---------------------------------------------------------------------------------------
 
@@ -378,11 +381,7 @@ class Throttle:
         except BaseException:
             self._leave(waiter)
             raise
-        if waiter.refusal is not None:
-            raise waiter.refusal
-        # A waiter that is served has one of the two.
-        assert waiter.permit is not None
-        return waiter.permit
+        return waiter.result()
 
     def _admit(
         self, now: float, as_test: bool = False, is_batch: bool = False, batch_waits: bool = False
@@ -418,11 +417,9 @@ class Throttle:
             if number is None:
                 self._wait_for_start(head, now)
                 return
-            self._queue.leave(head)
             self._delayed += 1
             paused = limits.fruitless_pauses(now, head.paused_before)
-            head.permit = Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True)
-            head.event.set()
+            self._queue.serve(head, Permit(self._mark_sent, number, now, now - head.since, paused, was_queued=True))
         if self._cap is not None:
             self._cap.leave(self)
 
@@ -499,7 +496,7 @@ class Throttle:
         permit.response_time = limits.window.fastest
         if status == 429:
             permit.pause_left = limits.pause_left(now)
-            self._refuse_waiting(now)
+            queue.refuse_hopeless(limits, now)
         if self._cap is not None:
             self._cap.give_back(self, now)
         if queue.waiters:
@@ -514,16 +511,6 @@ class Throttle:
 
     async def _give_back(self, permit: Permit) -> None:
         self._withdraw(permit)
-
-    def _refuse_waiting(self, now: float) -> None:
-        """Refuse those whose pauses leave no time for a response, all at once: nothing succeeds."""
-        limits, left = self._limits, self._limits.pause_left(now)
-        for waiter in list(self._queue.waiters):
-            paused = limits.fruitless_pauses(now, waiter.paused_before)
-            if left and paused + left + limits.window.fastest >= waiter.max_pause:
-                waiter.refusal = rate_limited(f"{paused + left:.0f} s in all", left, paused)
-                self._queue.leave(waiter)
-                waiter.event.set()
 
 
 def _current_loop() -> object:

@@ -108,6 +108,10 @@ class Turns:
         self.members.pop(owner, None)
         self.order = [turn for turn in self.order if turn.owner != owner]
 
+    def last_seen(self, default: float) -> float:
+        """When any process was here last, or ``default`` if none was."""
+        return max((member.seen for member in self.members.values()), default=default)
+
     def unseen_since(self, moment: float) -> list[int]:
         """The processes that were not here since then."""
         return [owner for owner, member in self.members.items() if member.seen < moment]

@@ -98,7 +98,7 @@ class Report:
         for owner in limits.turns.unseen_since(now - self.lease):
             limits.remove_member(owner, now)
         if self.size is not None:
-            resize(limits, self.size)
+            limits.resize(*self.size)
         if self.replaces is not None:
             limits.remove_member(self.replaces, now)
         for ended in self.ended:
@@ -121,7 +121,7 @@ class Report:
             if ended.status != 429:
                 return
             # A refusal concerns all requests, whoever knows of this one.
-            number = limits.adopt(self.member, now - (ended.moment - permit.admitted))
+            number = self._adopt(limits, now, now - (ended.moment - permit.admitted))
         if ended.withdrawn:
             limits.withdraw(number)
             return
@@ -134,7 +134,14 @@ class Report:
         known = {number for number, start in limits.in_flight.items() if start.owner == self.member}
         for number in known.difference(permit.number for permit in self.in_flight):
             limits.release(number, now, given_up=True)
-        return [(permit, limits.adopt(self.member, now)) for permit in self.in_flight if permit.number not in known]
+        return [(permit, self._adopt(limits, now, now)) for permit in self.in_flight if permit.number not in known]
+
+    def _adopt(self, limits: AccountLimits, now: float, admitted: float) -> int:
+        number = limits.adopt(self.member, admitted)
+        if limits.pauses_in_a_row and limits.pause_left(now):
+            # It may have been sent before the pause began, so that its response says nothing about that.
+            limits.paused_number = number
+        return number
 
     def _admit_next(self, update: Update, left: dict[bool, deque[Waiter]], is_batch: bool) -> bool:
         """Admit the first of a priority that is left, if it may start and no more than ``most`` are admitted."""
@@ -154,14 +161,6 @@ class Report:
             return False
         update.numbers.append((left[is_batch].popleft(), number))
         return True
-
-
-def resize(limits: AccountLimits, size: tuple[int, int]) -> None:
-    """Change the limits that differ; with a limit everything is forgotten that the server has shown about it."""
-    per_second, parallel = size
-    limits.resize(
-        None if per_second == limits.per_second else per_second, None if parallel == limits.parallel else parallel
-    )
 
 
 def _priorities(limits: AccountLimits) -> tuple[bool, bool]:

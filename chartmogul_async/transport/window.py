@@ -15,14 +15,15 @@ are sent a second apart may arrive less than a second apart, so that moment is n
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 
 from attrs import Factory, define, field
 
-# The server's second, and a millisecond for the rounding of clocks.
-_SECOND = 1.001
+# The server's second, and what clocks round: a millisecond, or on Windows before Python 3.13 a step of 16 ms.
+_SECOND = 1.0 + max(0.001, time.get_clock_info("monotonic").resolution)
 # Seconds within which a request arrives whose response took no longer than usual, or which ended without a response;
 # and one whose response is not overdue.
 _TRAVEL = 0.05

@@ -13,6 +13,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
+from queue import SimpleQueue
 from typing import Any
 
 import anyio
@@ -22,7 +23,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from chartmogul_async import AsyncClient, Event, MetricQuery, RetryPolicy, Throttle, errors
-from chartmogul_async.blocking import Client
+from chartmogul_async.blocking import Client, call
 from chartmogul_async.blocking.call import Call
 from tests.blocking.clients import RANGE, blocking_client
 from tests.clients import ACCOUNT, KEY, MRR, in_turn, ok
@@ -303,3 +304,22 @@ def test_nothing_of_a_call_is_in_progress_when_it_returns() -> None:
         call.hand_over(runner.get_loop())
         runner.run(asyncio.sleep(0))
     assert (call.result(), waited) == ("pong!", [True])
+
+
+def test_on_windows_a_wait_ends_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise Ctrl-C would be noticed there only when the call is complete."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(call, "_CTRL_C_EVERY", 0.001)
+    waits = 0
+
+    class Outcomes(SimpleQueue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            nonlocal waits
+            waits += 1
+            if waits == 3:
+                self.put(timeout)
+            return super().get(block, timeout)
+
+    made = Call[Any](lambda: pytest.fail("it is not handed over"))
+    made._outcomes = Outcomes()
+    assert (made.result(), waits) == (0.001, 3)

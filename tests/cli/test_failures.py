@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chartmogul_async import AsyncClient, ChartMogulError, RetryPolicy, cli, errors
-from chartmogul_async.cli import commands, session, terminal
+from chartmogul_async.cli import commands, output, session, terminal
 from chartmogul_async.cli.failures import code_of
 from chartmogul_async.events import Attempt, Pause
 from chartmogul_async.sandbox import Fault, Faults, Sandbox
@@ -199,6 +199,40 @@ def test_a_pipe_that_was_closed_early_is_silent(
     monkeypatch.setattr(sys, "stdout", Closed(errno.EPIPE))
     assert exit_code_of(*args) == 7
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("platform", "expected"), [("win32", ""), ("linux", None)])
+def test_windows_reports_a_closed_pipe_as_an_invalid_argument(
+    monkeypatch: pytest.MonkeyPatch, platform: str, expected: str | None
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert output._reason(OSError(errno.EINVAL, "invalid")) == expected
+    assert output._reason(OSError(errno.ENOSPC, "full")) == "no space is left on the device"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("win32", {}, ("utf-8", b"\xc5\x81\n")),
+        ("win32", {"PYTHONIOENCODING": "cp1252"}, ("cp1252", b"\\u0141\r\n")),
+        ("linux", {}, ("cp1252", b"\\u0141\r\n")),
+    ],
+)
+def test_on_windows_a_file_gets_the_same_bytes_as_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], expected: tuple[str, bytes]
+) -> None:
+    file = io.BytesIO()
+    stdout = io.TextIOWrapper(file, "cp1252", newline="\r\n")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert exit_code_of("--version") == 0
+    written = len(file.getvalue())
+    stdout.write("\u0141\n")
+    stdout.flush()
+    assert (stdout.encoding, file.getvalue()[written:]) == expected
 
 
 def test_without_stdout_nothing_is_sent(

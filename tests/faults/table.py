@@ -204,6 +204,14 @@ EARLIER = ("Date: Fri, 03 Jul 2026 10:00:00 GMT", "Retry-After: Fri, 03 Jul 2026
 IN_A_SECOND = ("Date: Fri, 03 Jul 2026 10:00:00 GMT", "Retry-After: Fri, 03 Jul 2026 10:00:01 GMT")
 
 TOO_FAST = [
+    Fault(
+        "429, Retry-After: 0, broken gzip",
+        sends(response(b"\x1f\x8b" + BODY, "429 ", "Content-Encoding: gzip", "Retry-After: 0")),
+        RateLimitError,
+        "Too Many Requests",
+        2,
+        {"retry_after": 0.0},
+    ),
     Fault("429, Retry-After: 0", too_fast("Retry-After: 0"), RateLimitError, "Too fast.", 2, {"retry_after": 0.0}),
     Fault("429, Retry-After a past date", too_fast(*EARLIER), RateLimitError, "Too fast.", 2, {"retry_after": 0.0}),
     *(
@@ -284,7 +292,9 @@ STATUSES = [
     Fault("502 with an empty body", sends(response(b"", "502 Bad Gateway")), ServerError, "Bad Gateway", 2),
     Fault("422 with an empty body", sends(response(b"", "422 ")), ValidationError, "Unprocessable"),
     Fault("422 with garbage", sends(response(b"\xff\xfe\x00\x01", "422 ")), ValidationError),
-    Fault("422 with broken gzip", sends(compressed(b"\x1f\x8b" + BODY, status="422 ")), NetworkError, "", 2),
+    Fault(
+        "422 with broken gzip", sends(compressed(b"\x1f\x8b" + BODY, status="422 ")), ValidationError, "Unprocessable"
+    ),
     Fault(
         "422 that repeats the API key",
         sends(response({"message": f"No such key: {KEY}"}, "422 ")),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from chartmogul_async.cli import files
+from chartmogul_async.cli import failures, files
 from chartmogul_async.cli.commands import program
 from chartmogul_async.cli.failures import CommandError
 from chartmogul_async.sandbox import Company, Limits, Sandbox
@@ -41,6 +41,17 @@ def test_a_folder_must_exist_before_anything_is_fetched(tmp_path: Path) -> None:
     result = run("http://127.0.0.1:1/v1", "--out", str(tmp_path / "none" / "report.html"))
     assert result.exit_code == 2
     assert "must be in a folder that exists, not" in result.stderr
+
+
+def test_too_many_months_are_a_mistake_in_the_option(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHARTMOGUL_API_KEY", "sandbox")
+    monkeypatch.setenv("CHARTMOGUL_BASE_URL", url)
+    place = tmp_path / "report.html"
+    assert failures.run(program, ["report", "--out", str(place), "--months", "1201"]) == 2
+    assert "--months must be an integer from 1 to 1200, not 1201" in capsys.readouterr().err
+    assert not place.exists()
 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

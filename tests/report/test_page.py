@@ -13,7 +13,7 @@ from attrs import evolve
 
 from chartmogul_async import AsyncClient, blocking
 from chartmogul_async.drawing import numbers
-from chartmogul_async.errors import ArgumentError
+from chartmogul_async.errors import ArgumentError, DecodeError
 from chartmogul_async.report import Report, fetch_report, render
 from chartmogul_async.sandbox import Company, Fault, Faults, Limits, Sandbox
 
@@ -27,6 +27,19 @@ def sandbox(**options: Any) -> Sandbox:
 async def report_of(served: Sandbox, months: int = 12) -> Report:
     async with AsyncClient("sandbox", transport=served.transport()) as client:
         return await fetch_report(client, months=months, today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("where", "summary"),
+    [("/metrics/all", None), ("/metrics/mrr", {"current": 0, "previous": 0, "percentage-change": 0.0})],
+)
+async def test_a_response_without_entries_is_an_error(where: str, summary: object) -> None:
+    nothing = {"entries": [], "summary": summary}
+    served = sandbox(faults=Faults.sequence(Fault.status(200, nothing), where=where))
+    with pytest.raises(
+        DecodeError, match=r"^\$\.entries: expected an entry for each month from 2024-06-01 to 2025-05-31, got none$"
+    ):
+        await report_of(served)
 
 
 @pytest.fixture(scope="module")

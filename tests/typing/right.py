@@ -63,6 +63,7 @@ from chartmogul_async import (
     Summary,
     Throttle,
     ThrottleStatistics,
+    WeekStart,
     analysis,
     cfl,
     errors,
@@ -369,7 +370,7 @@ def make_report(client: AsyncClient) -> Report:
 async def everything_else_of_the_client(client: AsyncClient) -> None:
     assert_type(await client.customers.search("anna@example.com"), tuple[Customer, ...])
     assert_type(await client.account(), Account)
-    assert_type((await client.account()).week_start_on, str)
+    assert_type((await client.account()).week_start_on, WeekStart)
     assert_type(await client.ping(), str)
     assert_type(await client.get("/plans", {"per_page": 200, "created": date(2023, 7, 1)}), Any)
     async with client as entered:
