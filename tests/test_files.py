@@ -401,6 +401,14 @@ def test_a_file_that_takes_a_part_gets_the_rest(file: Any) -> None:
     assert file.taken == written(write_csv, BREAKDOWN)
 
 
+@pytest.mark.parametrize("write", [write_csv, write_json_lines], ids=["csv", "jsonl"])
+def test_half_of_a_character_in_a_name_is_written_as_its_code(write: Callable[..., None]) -> None:
+    """A server may cut a name in the middle of an emoji."""
+    (_, outcome), *others = BREAKDOWN.outcomes
+    table = attrs.evolve(BREAKDOWN, outcomes=(("Gold \ud83d", outcome), *others))
+    assert rb"Gold \ud83d" in written(write, table)
+
+
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("table", [[SERIES], {"mrr": BREAKDOWN}, None, SERIES.entries])
 def test_what_is_no_table_is_refused(write: Callable[..., None], table: Any, tmp_path: Path) -> None:

@@ -1666,6 +1666,45 @@ async def test_what_was_learned_of_other_limits_is_forgotten_in_an_outage_too() 
     await queue.end(permit, 200)
 
 
+async def test_nothing_is_sent_to_test_that_time() -> None:
+    store = LoopStore()
+    one, other = queue_of(store), queue_of(store)
+    for queue in (one, other):
+        await admit(queue)
+    await anyio.sleep(0.1)
+    store.is_away = True
+    for queue in (one, other):
+        await admit(queue)
+    store.is_away = False
+    await anyio.sleep(1.1)
+    started = store.now()
+    await one.acquire(max_pause=2.0)
+    assert store.now() == pytest.approx(started + 2.5)
+
+
+async def test_what_others_sent_beyond_their_shares_counts_in_an_outage() -> None:
+    store = LoopStore()
+    queue, other = queue_of(store), queue_of(store)
+    for _ in range(38):
+        (permit,) = await admit(other)
+        await other.end(permit, 200)
+    (permit,) = await admit(queue)
+    await queue.end(permit, 200)
+    store.is_away = True
+    sent = 0
+    with anyio.move_on_after(0.5):
+        while True:
+            (permit,) = await admit(queue)
+            sent += 1
+            await queue.end(permit, 200)
+    # Together with the 39 before.
+    assert sent == 1
+    await anyio.sleep(1.0)
+    for _ in range(20):
+        (permit,) = await admit(queue)
+        await queue.end(permit, 200)
+
+
 async def test_pauses_before_an_outage_are_none_of_those_in_it() -> None:
     """A call that has waited since before the outage is refused when a pause in it is too long."""
     store = LoopStore()

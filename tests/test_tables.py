@@ -155,7 +155,9 @@ MONTHS = date(2025, 10, 1), date(2025, 11, 1), date(2025, 12, 1)
 
 def figures(**changed: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of three months, in which something is another one."""
-    of = {"mrr": 100, "percentage_change": 1.0} | {name: 0 for name in table().compared if name != "mrr"}
+    of = {"mrr": 100, "percentage_change": 1.0, "is_partial": False} | {
+        name: 0 for name in table().compared if name != "mrr"
+    }
     return [{"period_start": month, **of, **changed.get(f"{month:%b}", {})} for month in MONTHS]
 
 
@@ -166,7 +168,8 @@ def stored(rows: list[dict[str, Any]]) -> dict[Any, Any]:
 def test_what_was_over_and_changed_was_restated() -> None:
     new = figures(Oct={"mrr": 90, "percentage_change": 5.0}, Nov={"mrr_churn": -10}, Dec={"mrr": 80})
     # December was not over.
-    found = list(page(seen=date(2025, 12, 31)).restated(new, stored(figures())))
+    before = stored(figures(Dec={"is_partial": True}))
+    found = list(page(seen=date(2025, 12, 30)).restated(new, before))
     assert found == [
         {
             "table": "mrr",
@@ -180,14 +183,16 @@ def test_what_was_over_and_changed_was_restated() -> None:
         },
         found[0] | {"period_start": MONTHS[1], "figure": "mrr_churn", "before": 0, "after": -10},
     ]
-    assert len(list(page(seen=date(2026, 1, 1)).restated(new, stored(figures())))) == 3
-    assert not list(page(seen=date(2025, 12, 31)).restated(figures(), stored(figures())))
+    # It was over, and nothing after it was there.
+    assert len(list(page(seen=date(2025, 12, 31)).restated(new, stored(figures())))) == 3
+    assert not list(page(seen=date(2025, 12, 31)).restated(figures(), before))
     assert not list(page().restated(new, {}))
 
 
 def test_a_segment_that_comes_or_goes_was_restated() -> None:
     def of(name: str, mrr: int) -> list[dict[str, Any]]:
-        return [{**row, "segment_id": name, "mrr": mrr} for row in figures()]
+        rows = figures(Nov={"is_partial": True}, Dec={"is_partial": True})
+        return [{**row, "segment_id": name, "mrr": mrr} for row in rows]
 
     its = page(by="plan", seen=date(2025, 11, 2))
     before, after = [*of("a", 1), *of("b", 2), *of("c", 0)], [*of("a", 1), *of("d", 3), *of("e", 0)]
@@ -199,10 +204,26 @@ def test_a_segment_that_comes_or_goes_was_restated() -> None:
 
 def test_monthly_figures_of_days_are_final_with_their_month() -> None:
     def rows(rate: float) -> list[dict[str, Any]]:
-        return [{"period_start": date(2025, 11, 3), "customer_churn_rate": rate}]
+        return [{"period_start": date(2025, 11, 3), "customer_churn_rate": rate, "is_partial": False}]
 
     for seen, count in ((date(2025, 11, 30), 0), (date(2025, 12, 1), 1)):
         its = page("day", metric="customer_churn_rate", seen=seen)
         assert len(list(its.restated(rows(2.0), stored(rows(1.0))))) == count
-    yearly = page("year", metric="customer_churn_rate", seen=date(2025, 12, 31))
-    assert not list(yearly.restated(rows(2.0), stored(rows(1.0))))
+
+
+def test_monthly_figures_of_a_week_are_those_of_the_month_in_which_it_ends() -> None:
+    def rows(rate: float) -> list[dict[str, Any]]:
+        return [{"period_start": date(2025, 10, 27), "customer_churn_rate": rate, "is_partial": False}]
+
+    for seen, count in ((date(2025, 11, 10), 0), (date(2025, 11, 30), 0), (date(2025, 12, 1), 1)):
+        its = page("week", metric="customer_churn_rate", seen=seen)
+        assert len(list(its.restated(rows(2.0), stored(rows(1.0))))) == count
+
+
+def test_a_year_that_is_not_over_is_not_restated() -> None:
+    def rows(rate: float, is_partial: bool) -> list[dict[str, Any]]:
+        return [{"period_start": date(2025, 1, 1), "customer_churn_rate": rate, "is_partial": is_partial}]
+
+    its = page("year", metric="customer_churn_rate", seen=date(2025, 12, 31))
+    assert not list(its.restated(rows(2.0, False), stored(rows(1.0, True))))
+    assert len(list(its.restated(rows(2.0, False), stored(rows(1.0, False))))) == 1

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from chartmogul_async import Throttle
 from chartmogul_async.errors import ArgumentError, RateLimitError
 from chartmogul_async.events import ConcurrencyLowered, Pacing, Pause
+from chartmogul_async.transport.permits import Claim
 from tests.conftest import VirtualTimeLoop
 from tests.shared_limits import LoopStore
 
@@ -853,3 +854,22 @@ async def test_no_slots_are_free_while_nothing_would_start() -> None:
     assert throttle._free_slots() == 0, "while one goes ahead"
     throttle._release(probe, 200)
     assert throttle._free_slots() == 19, "half a second of evenly spaced starts"
+
+
+async def test_a_batch_looks_again_when_nothing_is_left_to_others() -> None:
+    throttle = Throttle()
+    throttle._release(await throttle._acquire(), 200)
+    start = anyio.current_time()
+    admitted: list[float] = []
+
+    async def send() -> None:
+        permit = await throttle._acquire(claim=Claim(is_batch=True))
+        admitted.append(permit.admitted - start)
+        await anyio.sleep(60.0)
+        throttle._release(permit, 200)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(16):
+            group.start_soon(send)
+    assert admitted[:15] == pytest.approx([0.0] * 15)
+    assert admitted[15] == pytest.approx(10.0)

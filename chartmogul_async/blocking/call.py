@@ -29,6 +29,15 @@ class Raised:
     error: BaseException | None
 
 
+def waited_for(queue: SimpleQueue[T]) -> T:
+    """The next item of a queue, once there is one."""
+    while sys.platform == "win32":
+        # Ctrl-C ends no wait there, but is noticed after each.
+        with suppress(Empty):
+            return queue.get(timeout=_CTRL_C_EVERY)
+    return queue.get()
+
+
 class Call(Generic[T]):
     """Work for the event loop.
 
@@ -91,7 +100,7 @@ class Call(Generic[T]):
         Raises:
             StateError: The client was closed meanwhile.
         """
-        outcome = self._wait()
+        outcome = waited_for(self._outcomes)
         if not isinstance(outcome, Raised):
             return outcome
         # The event loop may know the outcome for longer.
@@ -102,13 +111,6 @@ class Call(Generic[T]):
             raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         finally:
             del outcome, error
-
-    def _wait(self) -> T | Raised:
-        while sys.platform == "win32":
-            # Ctrl-C ends no wait there, but is noticed after each.
-            with suppress(Empty):
-                return self._outcomes.get(timeout=_CTRL_C_EVERY)
-        return self._outcomes.get()
 
     def give_up(self) -> None:
         """End the call without a result, if it has not ended."""

@@ -11,7 +11,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 
-from chartmogul_async.blocking.call import Call
+from chartmogul_async.blocking.call import Call, waited_for
 from chartmogul_async.blocking.calls import Blocking
 from chartmogul_async.errors import StateError
 
@@ -89,7 +89,7 @@ class Outcomes(Generic[T]):
             self._fill()
             if not self._in_progress:
                 raise StopIteration
-            call = self._complete.get()
+            call = waited_for(self._complete)
             # Another thread may have left the block in the meantime.
             self._check_open()
             self._in_progress.remove(call)

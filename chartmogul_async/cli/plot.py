@@ -30,7 +30,7 @@ def show(console: Console, table: Series[Any, Any] | Breakdown[Any, Any], curren
 
     Args:
         console: Where they are printed.
-        table: The series or breakdown, with at least one entry.
+        table: The series or breakdown.
         currency: The account's currency.
     """
     named = table.series.items() if isinstance(table, Breakdown) else [("", table)]
@@ -53,7 +53,7 @@ def lines(
     """Draw one figure of a series.
 
     Args:
-        series: The series, with at least one entry.
+        series: The series.
         field: The field with the figure.
         console: Where it will be printed.
         height: How many lines the bars have.
@@ -65,6 +65,9 @@ def lines(
     blocks = chart.BLOCKS if chart.writable(chart.BLOCKS, console.encoding) else chart.ASCII
     # Some figures are missing in responses of the closed beta.
     values = [getattr(entry, field.name) or 0 for entry in series]
+    if not values:
+        yield Text("no entries", style="dim")
+        return
     most, least = max(0, *values), min(0, *values)
     if most == least:
         yield Text("0 throughout", style="dim")

@@ -34,5 +34,6 @@ def report(out: Path, months: int) -> None:
     from chartmogul_async.report import fetch_report, render
 
     files.check_place(out, "--out")
-    files.replace(out, render(call(lambda client: fetch_report(client, months=months))).encode())
+    page = render(call(lambda client: fetch_report(client, months=months)))
+    files.replace(out, page.encode(errors="backslashreplace"))
     print_note(f"wrote {out}")

@@ -106,9 +106,9 @@ def _into(
         case "csv":
             write_csv(table, file, escape_formulas=not exact_text)
         case "jsonl":
-            file.write(formats.as_jsonl(table.to_dicts(), in_file).encode())
+            file.write(formats.as_jsonl(table.to_dicts(), in_file).encode(errors="backslashreplace"))
         case "json":
-            file.write(formats.as_json(_document(table), in_file).encode())
+            file.write(formats.as_json(_document(table), in_file).encode(errors="backslashreplace"))
         case "parquet":
             write_parquet(table, file, currency=currency)
         case "arrow":
@@ -116,7 +116,7 @@ def _into(
         case _:
             page = io.StringIO()
             _tables(terminal.page(page), table, currency, parts)
-            file.write(page.getvalue().encode())
+            file.write(page.getvalue().encode(errors="backslashreplace"))
 
 
 def _document(table: Table) -> dict[str, Any]:

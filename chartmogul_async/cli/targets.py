@@ -49,6 +49,8 @@ def target(_: click.Context, __: click.Parameter, value: str) -> Target:
     Raises:
         BadParameter: It is neither a DuckDB file nor a folder, or cannot be one.
     """
+    if not value:
+        raise click.BadParameter("must be a DuckDB file such as metrics.duckdb, or a folder, and is empty")
     path = _path(value)
     is_folder = path.is_dir() or value.endswith(("/", "\\"))
     if not is_folder and path.suffix.lower() not in _SUFFIXES:

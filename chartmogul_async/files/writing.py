@@ -33,7 +33,7 @@ def write_csv(table: Table, path: Target, *, escape_formulas: bool = True) -> No
     """
     instance_of("escape_formulas", escape_formulas, bool)
     rows = [row.values() for row in _checked(table).to_dicts()]
-    _put(path, as_csv(table.column_names, rows, escape_formulas).encode())
+    _put(path, as_csv(table.column_names, rows, escape_formulas).encode(errors="backslashreplace"))
 
 
 def write_json_lines(table: Table, path: Target) -> None:
@@ -47,7 +47,7 @@ def write_json_lines(table: Table, path: Target) -> None:
         ArgumentError: It is not such a table; or the path is in no folder, or is a folder or a device.
         OSError: The file cannot be written. One that was there before is there still.
     """
-    _put(path, as_json_lines(_checked(table).to_dicts()).encode())
+    _put(path, as_json_lines(_checked(table).to_dicts()).encode(errors="backslashreplace"))
 
 
 def write_parquet(table: Table, path: Target, *, currency: str | None = None) -> None:

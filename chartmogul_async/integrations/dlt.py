@@ -65,6 +65,11 @@ _WOULD_EMPTY = (
     "{name} would be empty, since the response contains no entries from {since} to {until}: what was there is kept"
 )
 
+_OTHER_WEEKS = (
+    "{name} has weeks that begin on another day than those of the account do now, and would have both: pass "
+    "restate='all', which replaces the table, or load them into another dataset or folder"
+)
+
 OnProgress = Callable[[str, int, int], object]
 
 
@@ -209,6 +214,7 @@ class _Reader:
             state = _state_of(page)
             state["start"] = min(self.start.isoformat(), state.get("start", "9999"))
             state["last"] = page.until.isoformat()
+            state["week_start"] = page.calendar.week_start
 
     def _page(self, account: Account) -> Page:
         """What is to be read."""
@@ -225,10 +231,14 @@ class _Reader:
             today=today,
         )
         state = _state_of(page)
+        if self.restate != "all" and interval == "week" and state.get("week_start", week_start) != week_start:
+            raise StateError(_OTHER_WEEKS.format(name=self.table.name))
         if self.restate != "all" and state and state["start"] <= self.start.isoformat():
             seen = date.fromisoformat(state["last"])
             restated = _RESTATED[interval] if self.restate is None else self.restate
-            page.since = max(page.since, calendar.before(seen, restated))
+            again = calendar.before(seen, restated)
+            # Days between what is there and the range are read, too, since no later run would do so.
+            page.since = max(page.since, again) if page.since <= seen else again
             # A period that is there as a whole is not replaced by a part of it.
             page.until = max(page.until, min(seen, today))
         return page
@@ -317,7 +327,7 @@ def _check_destination(table: Table) -> None:
 def _stored(page: Page) -> dict[Key, Figures] | None:
     """The figures that the warehouse has of a page; None if it has no such table, empty if it cannot be read."""
     table = page.table
-    names = ["date", "period_start", *(["segment_id"] if table.by else []), *table.compared]
+    names = ["date", "period_start", "is_partial", *(["segment_id"] if table.by else []), *table.compared]
     try:
         with dlt.current.pipeline().sql_client() as client:
             columns = ", ".join(map(client.escape_column_name, names))

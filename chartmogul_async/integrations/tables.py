@@ -240,11 +240,12 @@ class Page:
         """
         found = {(row["period_start"], row.get("segment_id", _WHOLE)): row for row in rows}
         periods = {period_start for period_start, _ in found} & {period_start for period_start, _ in stored}
+        were_whole = {period_start for (period_start, _), row in stored.items() if not row["is_partial"]}
         for key in sorted({*found, *stored}):
             before, after = stored.get(key, {}), found.get(key, {})
             for figure in self.table.compared if key[0] in periods else ():
                 old, new = before.get(figure), after.get(figure)
-                if (old or 0) != (new or 0) and self._was_over(figure, key[0]):
+                if (old or 0) != (new or 0) and key[0] in were_whole and self._was_final(figure, key[0]):
                     yield {
                         "table": self.table.name,
                         "account": self.account,
@@ -256,12 +257,11 @@ class Page:
                         "after": new,
                     }
 
-    def _was_over(self, figure: str, period_start: date) -> bool:
-        """Whether a figure of a period was final when it was read before."""
+    def _was_final(self, figure: str, period_start: date) -> bool:
+        """Whether a figure of a whole period was final when it was read before: some are those of their month."""
         end = self.calendar.end(period_start)
-        if figure in _MONTHLY:
-            end = max(end, self.calendar.end(period_start, "month"))
-        return self.seen is not None and end < self.seen
+        month_end = self.calendar.end(end, "month") if figure in _MONTHLY else end
+        return month_end == end or (self.seen is not None and month_end < self.seen)
 
 
 def _id_of(name: str, query: MetricQuery[Any, Any], by: Dimension | None) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, TextIO
 
 from chartmogul_async.sandbox.company import Company
@@ -83,14 +83,17 @@ def serve_in_subprocess(
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(pickle.dumps((options, host, port)))
-            process.stdin.flush()
+            # One that has ended says nothing below.
+            with suppress(BrokenPipeError):
+                process.stdin.write(pickle.dumps((options, host, port)))
+                process.stdin.flush()
             url = process.stdout.readline().decode().strip()
             if not url:
                 raise RuntimeError(f"the subprocess of the sandbox ended with status {process.wait()}")
             yield url
         finally:
-            process.stdin.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             try:
                 process.wait(_EXIT_TIMEOUT)
             except subprocess.TimeoutExpired:

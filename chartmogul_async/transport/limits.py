@@ -124,7 +124,7 @@ class AccountLimits:
         """
         if self.probe is not None:
             return max(now, self._probe_is_late_at())
-        leaves = is_batch and now < self.interactive_at + _INTERACTIVE_FOR
+        leaves = is_batch and now < self.leaves_until
         start = max(self._slot_is_free_at(now, leaves, ahead), self.paused_until)
         if self.pace is not None and self.pace.is_even(now):
             start = max(start, self.pace.next_start + ahead / self.pace.rate)
@@ -147,6 +147,11 @@ class AccountLimits:
         """When the probe is out longer than a refusal takes."""
         assert self.probe is not None
         return self.in_flight[self.probe].admitted + max(_PROBE_OUT, _PROBE_FACTOR * self.refusal_trip)
+
+    @property
+    def leaves_until(self) -> float:
+        """Until when a batch leaves something of the limits to interactive requests."""
+        return self.interactive_at + _INTERACTIVE_FOR
 
     @property
     def batch_is_due(self) -> bool:
@@ -292,11 +297,13 @@ class AccountLimits:
 
     def _may_test_pause(self, now: float) -> bool:
         due = max(self.paused_at, self.tested_at) + _TEST_EVERY
-        return now >= due and self.probe is None and self._slot_is_free_at(now) <= now
+        # A pause that no refusal began is none of the server's.
+        return self.pauses_in_a_row > 0 and now >= due and self.probe is None and self._slot_is_free_at(now) <= now
 
     def withdraw(self, number: int) -> None:
         """Undo an admission whose request was never sent."""
-        self.admitted -= 1
+        # It may have been one that other limits admitted.
+        self.admitted = max(0, self.admitted - 1)
         start = self.in_flight.pop(number)
         if start.owner:
             self.turns.count(start.owner, -1)

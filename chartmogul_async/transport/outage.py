@@ -61,6 +61,7 @@ class Outage:
         limits = AccountLimits(*share, last_number=_ALONE)
         _take_over(known, limits, size, processes, -offset, now)
         _count_sent(report, known, limits, -offset, now)
+        _count_surplus(report, known, limits, size[0] - share[0], -offset, now)
         # Others may have more in flight than their shares, until their responses come.
         surplus = sum(start.owner != report.member for start in known.in_flight.values()) - (size[1] - share[1])
         limits.lingering = [now + max(known.window.usual, _RETRY_AFTER)] * surplus
@@ -105,6 +106,16 @@ def _take_over(
     if known.pace is not None and known.per_second == size[0]:
         limits.pace = known.pace.shared_by(processes, limits.per_second)
         limits.pace.shift(by)
+
+
+def _count_surplus(
+    report: Report, known: AccountLimits, limits: AccountLimits, shares: int, by: float, now: float
+) -> None:
+    """Take over the starts that others have made beyond their shares in the last second."""
+    known.window.count(now - by)
+    foreign = [start for start in known.window.starts if start.owner != report.member]
+    for start in foreign[shares:]:
+        limits.count_sent(start.owner, start.admitted + by, min(start.counted_by + by, now))
 
 
 def _count_sent(report: Report, before: AccountLimits, after: AccountLimits, by: float, now: float) -> None:

@@ -424,7 +424,11 @@ class Throttle:
             self._cap.leave(self)
 
     def _wait_for_start(self, head: Waiter, now: float) -> None:
-        start = self._limits.next_start(now, head.is_batch and not self._limits.batch_is_due)
+        leaves = head.is_batch and not self._limits.batch_is_due
+        start = self._limits.next_start(now, leaves)
+        if leaves and now < self._limits.leaves_until:
+            # From then on it leaves nothing.
+            start = min(start, self._limits.leaves_until)
         if self._cap is not None and start <= now:
             # It is called when there is a slot.
             self._cap.wait(self, head.is_batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from chartmogul_async import MetricQuery, Throttle, errors
+from chartmogul_async.blocking import call
 from chartmogul_async.blocking.call import Call
 from chartmogul_async.blocking.loop import LOOP
 from tests.blocking.clients import RANGE, blocking_client
@@ -217,3 +219,10 @@ def waiting_stream(leave: str) -> type[BaseException]:
 def test_a_reader_does_not_wait_forever(leave: str, message: str) -> None:
     with pytest.raises(errors.StateError, match=message):
         waiting_stream(leave)
+
+
+def test_on_windows_a_stream_looks_for_ctrl_c_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(call, "_CTRL_C_EVERY", 0.001)
+    with blocking_client(in_turn(ok())) as client, client.metrics.stream([MetricQuery("mrr", *RANGE)]) as outcomes:
+        assert [outcome.error for outcome in outcomes] == [None]

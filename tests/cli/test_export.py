@@ -195,6 +195,10 @@ def test_options_are_those_of_the_source(
         ("--to O'Brien/ --start 2025", "Invalid value for '--to': must be a folder whose path has none of '["),
         ("--to none/m.duckdb --start 2025", "Invalid value for '--to': must be in a folder that exists, not 'none'"),
         ("--to none/files/ --start 2025", "Invalid value for '--to': must be in a folder that exists, not 'none'"),
+        (
+            "--to= --start 2025",
+            "Invalid value for '--to': must be a DuckDB file such as metrics.duckdb, or a folder, and",
+        ),
         ("--to m.parquet --start 2025", "must be a DuckDB file such as metrics.duckdb, or a folder for Parquet files"),
         ("--to ChartMogul.duckdb --start 2025", "must have another name than chartmogul, such as metrics.duckdb"),
         ("--to chartmogul.prod.duckdb --start 2025", "must have another name than chartmogul"),

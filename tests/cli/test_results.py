@@ -236,7 +236,7 @@ def test_a_chart_says_which_intervals_are_not_over(account: Sandbox, run: Run) -
 
 def drawn(series: Series[Any, Any], width: int = 40, height: int = 4) -> list[str]:
     console = Console(width=width, file=Terminal(io.BytesIO(), "utf-8"))
-    field = attrs.fields(type(series[0]))[1]
+    field = attrs.fields(MRRChurnRateEntry if not series else type(series[0]))[1]
     return [line.plain for line in plot.lines(series, field, console, height)]
 
 
@@ -268,6 +268,11 @@ def test_each_side_of_zero_that_has_a_bar_has_a_line(rates: tuple[float, ...], a
 
 def test_the_narrowest_terminal_has_one_bar() -> None:
     assert drawn(churn(1.0, 2.0), width=1) == ["2.00 █"] + ["     █"] * 3 + ["   0 ", "One bar for every 2 months."]
+
+
+def test_a_series_without_entries_is_said_to_have_none() -> None:
+    """One of many segments."""
+    assert drawn(churn()) == ["no entries"]
 
 
 def test_zeros_are_said_and_not_drawn() -> None:

@@ -248,6 +248,16 @@ def test_a_subprocess_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatc
         assert url == "up"
 
 
+def test_a_subprocess_that_ends_at_once_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stdin breaks before all of the company is written."""
+    monkeypatch.setattr("chartmogul_async.sandbox.process._CODE", "import sys; sys.stdin.close(); sys.exit(3)")
+    with (
+        pytest.raises(RuntimeError, match="the subprocess of the sandbox ended with status 3"),
+        serve_in_subprocess(company=Company(customers=300)),
+    ):
+        pass
+
+
 def test_the_child_ends_with_its_parent() -> None:
     read_end, write_end = os.pipe()
     stdout = io.StringIO()

@@ -118,7 +118,8 @@ def test_nothing_is_reported_where_nothing_changed(
         assert not [message for message in caplog.messages if "restated" in message]
         sandbox.company.add_customer(on=date(2025, 10, 5), plan="Silver Monthly", mrr=9900)
         warehouse.run(source_of(sandbox))
-    assert "2 figures of mrr were restated, see the table restatements" in caplog.messages
+    # New business of October, and the MRR of both months.
+    assert "3 figures of mrr were restated, see the table restatements" in caplog.messages
 
 
 def test_a_plan_with_a_new_name_is_not_doubled(warehouse: Warehouse, sandbox: Sandbox) -> None:
@@ -152,6 +153,44 @@ def test_an_earlier_start_reads_all(warehouse: Warehouse, sandbox: Sandbox) -> N
     assert warehouse.run(source_of(sandbox, start="2025-01-01")) == {"mrr": 11}
     assert warehouse.run(source_of(sandbox)) == {"mrr": 3}
     assert len(warehouse.rows("mrr")) == 11
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        [("2025-01-01", "2025-03-31"), ("2025-07-01", "2025-12-31")],
+        [("2025-10-01", "2025-12-31"), ("2025-01-01", "2025-03-31"), ("2025-10-01", "2025-12-31")],
+    ],
+    ids=["later", "earlier"],
+)
+def test_ranges_that_do_not_touch_leave_no_gap(
+    warehouse: Warehouse, sandbox: Sandbox, tmp_path: Path, ranges: list[tuple[str, str]]
+) -> None:
+    for start, end in ranges:
+        warehouse.run(source_of(sandbox, start=start, end=end))
+    expected = clean(tmp_path, sandbox, start="2025-01-01", end="2025-12-31")
+    assert warehouse.rows("mrr") == expected.rows("mrr")
+    assert len(warehouse.rows("mrr")) == 12
+
+
+def test_the_last_period_of_a_fixed_range_may_be_restated(warehouse: Warehouse, sandbox: Sandbox) -> None:
+    warehouse.run(source_of(sandbox))
+    sandbox.company.add_customer(on=date(2025, 11, 5), plan="Silver Monthly", mrr=9900)
+    warehouse.run(source_of(sandbox))
+    assert set(warehouse.column("restatements", "period_start")) == {date(2025, 11, 1)}
+
+
+def test_weeks_that_begin_on_another_day_are_not_mixed(warehouse: Warehouse, sandbox: Sandbox) -> None:
+    warehouse.run(source_of(sandbox, interval="week"))
+    before = warehouse.rows("mrr")
+    warehouse.run(source_of(sandbox, interval="week"))
+    sandbox.company.profile = evolve(sandbox.company.profile, week_start_on="sunday")
+    with pytest.raises(PipelineStepFailed) as failure:
+        warehouse.run(source_of(sandbox, interval="week"))
+    assert "mrr has weeks that begin on another day than those of the account do now" in str(cause_of(failure))
+    assert warehouse.rows("mrr") == before
+    warehouse.run(source_of(sandbox, interval="week", restate="all"))
+    assert {row["period_start"].strftime("%A") for row in warehouse.rows("mrr")} == {"Sunday"}
 
 
 def test_an_earlier_end_cuts_no_period(warehouse: Warehouse, sandbox: Sandbox) -> None:

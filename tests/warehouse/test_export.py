@@ -96,8 +96,11 @@ def test_history_that_changed_is_printed(
         lines[0]
         == f"mrr: {6 if target == 'files/' else 3} rows, 2025-{'06' if target == 'files/' else '09'}-01 to 2025-11-30"
     )
-    assert lines[1:3] == ["  restated: mrr of 2025-10-01", "  restated: mrr_new_business of 2025-10-01"]
-    assert lines[4] == "  restated: 2 values of mrr of 2025-10-01"
+    assert lines[1:3] == [
+        "  restated: 2 values of mrr from 2025-10-01 to 2025-11-01",
+        "  restated: mrr_new_business of 2025-10-01",
+    ]
+    assert lines[4] == "  restated: 4 values of mrr from 2025-10-01 to 2025-11-01"
     assert_equal_to_a_clean_export(target)
     assert export(*command) == 0
     assert "restated" not in capsys.readouterr().out
