@@ -1544,8 +1544,8 @@ async def test_a_store_that_is_back_learns_who_was_replaced() -> None:
     assert {start.owner for start in store.limits("account").in_flight.values()} == {queue.member}
 
 
-async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
-    """They use their share until then."""
+async def after_an_outage() -> tuple[LoopStore, SharedQueue, SharedQueue]:
+    """A store that is back, which neither of two processes has asked since."""
     store = LoopStore()
     one, other = queue_of(store), queue_of(store)
     for queue in (one, other):
@@ -1556,6 +1556,12 @@ async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
         await admit(queue)
     store.is_away = False
     await anyio.sleep(1.1)
+    return store, one, other
+
+
+async def test_others_have_time_to_notice_that_a_store_is_back() -> None:
+    """They use their share until then."""
+    store, one, other = await after_an_outage()
     started = store.now()
     with anyio.move_on_after(1.4):
         await admit(one)
@@ -1667,16 +1673,7 @@ async def test_what_was_learned_of_other_limits_is_forgotten_in_an_outage_too() 
 
 
 async def test_nothing_is_sent_to_test_that_time() -> None:
-    store = LoopStore()
-    one, other = queue_of(store), queue_of(store)
-    for queue in (one, other):
-        await admit(queue)
-    await anyio.sleep(0.1)
-    store.is_away = True
-    for queue in (one, other):
-        await admit(queue)
-    store.is_away = False
-    await anyio.sleep(1.1)
+    store, one, _ = await after_an_outage()
     started = store.now()
     await one.acquire(max_pause=2.0)
     assert store.now() == pytest.approx(started + 2.5)

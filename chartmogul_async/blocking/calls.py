@@ -204,7 +204,7 @@ def blocking(
 
         call.__doc__ = docstring_of(method, function.__doc__)
         if returned is not None:
-            call.__signature__ = signature(method).replace(return_annotation=returned)  # type: ignore[attr-defined]
+            call.__signature__ = signature(method).replace(return_annotation=returned)  # type: ignore[attr-defined]  # functions have it
         return call
 
     return declare

@@ -251,5 +251,5 @@ LOOP = LoopThread()
 # Daemon threads, such as this one, still run when the functions of ``atexit`` are called.
 atexit.register(LOOP.close)
 # Windows cannot fork.
-if sys.platform != "win32":  # pragma: no branch
+if sys.platform != "win32":  # pragma: no branch - the suite is not measured on Windows
     os.register_at_fork(after_in_child=LOOP.forget)

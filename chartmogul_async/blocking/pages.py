@@ -96,5 +96,5 @@ def listing(
     its = signature(method)
     (item,) = get_args(its.return_annotation)
     its_list: Any = Pages
-    call.__signature__ = its.replace(return_annotation=its_list[item])  # type: ignore[attr-defined]
+    call.__signature__ = its.replace(return_annotation=its_list[item])  # type: ignore[attr-defined]  # functions have it
     return lambda _: call

@@ -96,7 +96,7 @@ class Metrics(BreakdownCalls):
     def _call_for(self, query: Any) -> Call[Any]:
         instance_of("query", query, MetricQuery, "MetricQuery('mrr', start_date, end_date)")
         # What the async ``stream`` does for each query.
-        return self._calls.call(lambda client: outcome_of(query, self._find(client)._for_many().fetch))  # noqa: SLF001
+        return self._calls.call(lambda client: outcome_of(query, self._find(client)._for_many().fetch))  # noqa: SLF001 - the same package
 
 
 class Customers(Blocking[AsyncCustomers]):

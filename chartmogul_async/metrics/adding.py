@@ -99,7 +99,7 @@ def remainder_of(total: Series[E, S], segments: Sequence[Series[E, S]]) -> Serie
         changes = [0.0, *(_percentage_change(*pair) for pair in pairwise(values))]
     rows = zip(dates, changes, *columns.values(), strict=True)
     entries = tuple(
-        cls(date=day, percentage_change=change, **dict(zip(names, figures, strict=True)))  # type: ignore[call-arg]
+        cls(date=day, percentage_change=change, **dict(zip(names, figures, strict=True)))  # type: ignore[call-arg]  # names are not known
         for day, change, *figures in rows
     )
     return Series(entries, _summary(total, segments), total.query)

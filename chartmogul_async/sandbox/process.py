@@ -69,7 +69,7 @@ def serve_in_subprocess(
     check_options(**options)
     check_address(host, port)
     # Nor would a missing extra show where it is noticed.
-    from chartmogul_async.sandbox import server  # noqa: F401
+    from chartmogul_async.sandbox import server  # noqa: F401 - to see whether it can be imported
 
     if getattr(sys, "frozen", False):
         # It would start this program again, and that one the next.

@@ -33,7 +33,7 @@ class SocketKeepingBackend:
         self._stream: Any = None
 
     # Httpcore hands the timeout over as an argument.
-    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:  # noqa: ASYNC109 - httpcore's name
         # A pool of one connection closed the one before, which expired.
         await self.aclose()
         if is_asyncio():
@@ -58,7 +58,7 @@ def is_asyncio() -> bool:
 
 
 # The timeout is the one that httpcore hands over.
-async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109
+async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any:  # noqa: ASYNC109 - httpcore's name
     """Connect to whichever address of a host answers, and close every other socket, also if this is cancelled.
 
     Args:
@@ -94,7 +94,7 @@ async def connect_on_asyncio(host: str, port: int, timeout: float | None) -> Any
         raise httpcore.ConnectError(str(error)) from error
 
 
-async def connect_on_trio(backend: Any, host: str, port: int, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109
+async def connect_on_trio(backend: Any, host: str, port: int, timeout: float | None, **options: Any) -> Any:  # noqa: ASYNC109 - httpcore's name
     """Connect as httpcore does, and say so in its words where the lookup of a name cannot have a thread.
 
     Args:
